@@ -1,0 +1,163 @@
+//! A set of small integers with rank selection: canonical, so it can be rebuilt from rows.
+
+use alloc::vec::Vec;
+
+/// Words under one entry of the summary.
+const GROUP: usize = 64;
+
+/// A set of `u32`, as bits with a count for every 4 096 of them.
+#[derive(Clone, Debug, Default)]
+pub struct Bits {
+    words: Vec<u64>,
+    /// Members among each group of words.
+    groups: Vec<u32>,
+    count: u32,
+}
+
+impl Bits {
+    /// How many members there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether `index` is a member.
+    pub fn contains(&self, index: u32) -> bool {
+        let (word, bit) = split(index);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Adds `index`.
+    pub fn insert(&mut self, index: u32) {
+        let (word, bit) = split(index);
+        if self.words.len() <= word {
+            let groups = word / GROUP + 1;
+            self.groups.resize(groups, 0);
+            self.words.resize(groups * GROUP, 0);
+        }
+        if let (Some(entry), Some(group)) = (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
+            && *entry & bit == 0
+        {
+            *entry |= bit;
+            *group = group.saturating_add(1);
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Takes `index` out.
+    pub fn remove(&mut self, index: u32) {
+        let (word, bit) = split(index);
+        if let (Some(entry), Some(group)) = (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
+            && *entry & bit != 0
+        {
+            *entry &= !bit;
+            *group = group.saturating_sub(1);
+            self.count = self.count.saturating_sub(1);
+        }
+    }
+
+    /// Adds or takes out.
+    pub fn set(&mut self, index: u32, member: bool) {
+        if member { self.insert(index) } else { self.remove(index) }
+    }
+
+    /// The member with `rank` members below it.
+    pub fn select(&self, rank: u32) -> Option<u32> {
+        let mut left = rank;
+        let group = self.groups.iter().position(|members| match left.checked_sub(*members) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })?;
+        let words = self.words.get(group * GROUP..)?;
+        for (place, word) in words.iter().enumerate() {
+            match left.checked_sub(word.count_ones()) {
+                Some(rest) => left = rest,
+                None => {
+                    let base = (group * GROUP + place) as u32 * u64::BITS;
+                    return Some(base.saturating_add(nth_one(*word, left)));
+                }
+            }
+        }
+        None
+    }
+
+    /// The lowest integer that is not a member.
+    pub fn first_absent(&self) -> u32 {
+        let full = GROUP as u32 * u64::BITS;
+        let group = self.groups.iter().position(|members| *members < full);
+        let start = group.unwrap_or(self.groups.len()) * GROUP;
+        let words = self.words.get(start..).unwrap_or_default();
+        let open = words.iter().position(|word| *word != u64::MAX).unwrap_or(0);
+        let low = words.get(open).map_or(0, |word| word.trailing_ones());
+        ((start + open) as u32 * u64::BITS).saturating_add(low)
+    }
+
+    /// The members, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.words.iter().enumerate().flat_map(|(place, word)| {
+            let base = place as u32 * u64::BITS;
+            (0..u64::BITS).filter(move |bit| word >> bit & 1 == 1).map(move |bit| base + bit)
+        })
+    }
+}
+
+fn split(index: u32) -> (usize, u64) {
+    ((index / u64::BITS) as usize, 1u64 << (index % u64::BITS))
+}
+
+/// The position of the one bit that has `rank` one bits below it.
+fn nth_one(mut word: u64, rank: u32) -> u32 {
+    for _ in 0..rank {
+        word &= word.wrapping_sub(1);
+    }
+    word.trailing_zeros()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn agrees_with_an_ordered_set() {
+        let mut bits = Bits::default();
+        let mut model = BTreeSet::new();
+        let mut word = 1u64;
+        for step in 0..20_000 {
+            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let index = (word >> 40) as u32 % 10_000;
+            if word >> 39 & 1 == 1 {
+                bits.insert(index);
+                model.insert(index);
+            } else {
+                bits.remove(index);
+                model.remove(&index);
+            }
+            assert_eq!(bits.count() as usize, model.len());
+            assert_eq!(bits.contains(index), model.contains(&index));
+            if step % 500 == 0 {
+                assert!(bits.iter().eq(model.iter().copied()));
+                for rank in (0..model.len()).step_by(97) {
+                    assert_eq!(bits.select(rank as u32), model.iter().nth(rank).copied());
+                }
+                assert_eq!(bits.select(model.len() as u32), None);
+                let absent = (0..).find(|index| !model.contains(index)).unwrap();
+                assert_eq!(bits.first_absent(), absent);
+            }
+        }
+    }
+
+    #[test]
+    fn first_absent_looks_beyond_full_groups() {
+        let mut bits = Bits::default();
+        assert_eq!(bits.first_absent(), 0);
+        (0..4_096 + 64).for_each(|index| bits.insert(index));
+        assert_eq!(bits.first_absent(), 4_160);
+        (4_160..8_192).for_each(|index| bits.insert(index));
+        assert_eq!(bits.first_absent(), 8_192);
+        bits.remove(70);
+        assert_eq!(bits.first_absent(), 70);
+    }
+}

@@ -1,0 +1,434 @@
+//! Tables: all state lives in rows under dense keys, in pages.
+//!
+//! A table gives every module the same five things: the digest of its rows, exact after every
+//! record; the record that last wrote each row; the difference between two tables; the bytes of a
+//! snapshot; and the JSON view.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use core::marker::PhantomData;
+
+use serde::Serialize;
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::bits::Bits;
+use crate::image::Image;
+use crate::units::Seq;
+
+/// A dense key: a small integer with a name.
+pub trait Key: Copy + Ord + Debug {
+    /// The place of the row.
+    fn index(self) -> u32;
+    /// The key of a place.
+    fn from_index(index: u32) -> Self;
+}
+
+/// The key of a table that holds one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Only;
+
+impl Key for Only {
+    fn index(self) -> u32 {
+        0
+    }
+    fn from_index(_: u32) -> Self {
+        Self
+    }
+}
+
+/// What a table holds.
+pub trait Row: Image + Clone + PartialEq + Debug + Serialize {}
+
+impl<T: Image + Clone + PartialEq + Debug + Serialize> Row for T {}
+
+/// Journal and code disagree: an event was folded into a state that has no place for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {seq}: table `{table}` row {row}: {problem}")]
+pub struct Breach {
+    /// The record being folded.
+    pub seq: Seq,
+    /// The table.
+    pub table: &'static str,
+    /// The row.
+    pub row: u64,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a row that an event wants to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The event changes it.
+    #[error("it is not there")]
+    Missing,
+    /// The event creates it.
+    #[error("it is there already")]
+    Occupied,
+    /// The table ends before it.
+    #[error("it lies beyond the table's bound")]
+    OutOfBounds,
+    /// The event speaks of another stage of the order.
+    #[error("its contents contradict the event")]
+    Contradiction,
+    /// The image is not one of a row.
+    #[error("its bytes are not a row")]
+    Undecodable,
+}
+
+/// One row that two tables disagree about.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The table.
+    pub table: &'static str,
+    /// The row's key.
+    pub row: u64,
+    /// The field, as a path into the row; empty if one side has no such row.
+    pub field: String,
+    /// Its value on the left; null if the row is not there.
+    pub left: Value,
+    /// Its value on the right; null if the row is not there.
+    pub right: Value,
+}
+
+#[derive(Clone, Debug)]
+struct Slot<R> {
+    row: Option<R>,
+    /// The record that wrote it last; doubles as the mark that it awaits its digest.
+    writer: Seq,
+    digest: u128,
+}
+
+/// No record has this number: a slot that was never written.
+const NEVER: Seq = Seq(u64::MAX);
+
+const PAGE_BITS: u32 = 8;
+const PAGE_ROWS: usize = 1 << PAGE_BITS;
+
+/// Rows under dense keys.
+#[derive(Clone, Debug)]
+pub struct Table<K, R> {
+    number: u8,
+    name: &'static str,
+    pages: Vec<Vec<Slot<R>>>,
+    occupied: Bits,
+    digest: u128,
+    unsettled: Vec<u32>,
+    scratch: Vec<u8>,
+    key: PhantomData<K>,
+}
+
+impl<K: Key, R: Row> Table<K, R> {
+    /// An empty table. `number` sets its rows apart from those of other tables in every digest.
+    pub fn new(number: u8, name: &'static str) -> Self {
+        Self {
+            number,
+            name,
+            pages: Vec::new(),
+            occupied: Bits::default(),
+            digest: 0,
+            unsettled: Vec::new(),
+            scratch: Vec::new(),
+            key: PhantomData,
+        }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> u32 {
+        self.occupied.count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row under `key`.
+    pub fn get(&self, key: K) -> Option<&R> {
+        self.slot(key.index())?.row.as_ref()
+    }
+
+    /// The rows in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (K, &R)> {
+        self.slots().filter_map(|(index, slot)| Some((K::from_index(index), slot.row.as_ref()?)))
+    }
+
+    /// The lowest key without a row.
+    pub fn vacancy(&self) -> K {
+        K::from_index(self.occupied.first_absent())
+    }
+
+    /// The row under `key`, to be changed by record `seq`.
+    pub fn edit(&mut self, key: K, seq: Seq) -> Result<&mut R, Breach> {
+        let breach = self.breach(key.index(), seq, Problem::Missing);
+        let slot = match slot_mut(&mut self.pages, key.index()) {
+            Some(slot) if slot.row.is_some() => slot,
+            _ => return Err(breach),
+        };
+        if slot.writer != seq {
+            slot.writer = seq;
+            self.unsettled.push(key.index());
+        }
+        slot.row.as_mut().ok_or(breach)
+    }
+
+    /// Puts a row where there is none.
+    pub fn insert(&mut self, key: K, row: R, seq: Seq) -> Result<(), Breach> {
+        if self.get(key).is_some() {
+            return Err(self.breach(key.index(), seq, Problem::Occupied));
+        }
+        self.put(key, row, seq);
+        Ok(())
+    }
+
+    /// Puts a row, whether or not there is one.
+    pub fn put(&mut self, key: K, row: R, seq: Seq) {
+        let index = key.index();
+        self.grow(index);
+        self.occupied.insert(index);
+        if let Some(slot) = slot_mut(&mut self.pages, index) {
+            slot.row = Some(row);
+            if slot.writer != seq {
+                slot.writer = seq;
+                self.unsettled.push(index);
+            }
+        }
+    }
+
+    /// Takes a row out.
+    pub fn remove(&mut self, key: K, seq: Seq) -> Result<R, Breach> {
+        let index = key.index();
+        let breach = self.breach(index, seq, Problem::Missing);
+        let slot = slot_mut(&mut self.pages, index).ok_or_else(|| breach.clone())?;
+        let row = slot.row.take().ok_or(breach)?;
+        if slot.writer != seq {
+            slot.writer = seq;
+            self.unsettled.push(index);
+        }
+        self.occupied.remove(index);
+        Ok(row)
+    }
+
+    /// A breach of this table, for a fold that finds a row it cannot apply its event to.
+    pub fn breach(&self, index: u32, seq: Seq, problem: Problem) -> Breach {
+        Breach { seq, table: self.name, row: u64::from(index), problem }
+    }
+
+    fn slot(&self, index: u32) -> Option<&Slot<R>> {
+        let (page, place) = split(index);
+        self.pages.get(page)?.get(place)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (u32, &Slot<R>)> {
+        (0u32..).zip(self.pages.iter().flatten())
+    }
+
+    fn grow(&mut self, index: u32) {
+        let (page, _) = split(index);
+        while self.pages.len() <= page {
+            let mut rows = Vec::with_capacity(PAGE_ROWS);
+            rows.resize_with(PAGE_ROWS, || Slot { row: None, writer: NEVER, digest: 0 });
+            self.pages.push(rows);
+        }
+    }
+}
+
+fn split(index: u32) -> (usize, usize) {
+    let index = index as usize;
+    (index >> PAGE_BITS, index & (PAGE_ROWS - 1))
+}
+
+// A free function, so that a slot can be borrowed beside the list of what is unsettled.
+fn slot_mut<R>(pages: &mut [Vec<Slot<R>>], index: u32) -> Option<&mut Slot<R>> {
+    let (page, place) = split(index);
+    pages.get_mut(page)?.get_mut(place)
+}
+
+/// A table seen without its types: what snapshots, differences and views need.
+pub trait AnyTable {
+    /// Its name, as paths into the state begin with it.
+    fn name(&self) -> &'static str;
+    /// How many rows there are.
+    fn rows(&self) -> u32;
+    /// The sum of the digests of its rows, modulo 2^128.
+    fn digest(&self) -> u128;
+    /// Brings the digest up to date with the rows written since it last was.
+    fn settle(&mut self);
+    /// The digest computed anew from the rows, to check the one that is kept.
+    fn recomputed_digest(&self) -> u128;
+    /// One row as JSON.
+    fn view_row(&self, row: u64) -> Option<Value>;
+    /// The keys of all rows, in order.
+    fn keys(&self) -> Vec<u64>;
+    /// The record that last wrote a row, if one did.
+    fn writer(&self, row: u64) -> Option<Seq>;
+    /// Hands over every row as key, last writer and image, in the order of the keys.
+    fn export(&self, each: &mut dyn FnMut(u32, Seq, &[u8]));
+    /// Takes a row as `export` handed it over.
+    fn import(&mut self, key: u32, writer: Seq, image: &[u8]) -> Result<(), Breach>;
+    /// Appends to `found` every field of every row that `other` has otherwise; at most `limit` in all.
+    fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>);
+}
+
+impl<K: Key, R: Row> AnyTable for Table<K, R> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn rows(&self) -> u32 {
+        self.len()
+    }
+
+    fn digest(&self) -> u128 {
+        debug_assert!(self.unsettled.is_empty(), "digest of {} read before it was settled", self.name);
+        self.digest
+    }
+
+    fn settle(&mut self) {
+        let mut unsettled = core::mem::take(&mut self.unsettled);
+        let mut scratch = core::mem::take(&mut self.scratch);
+        for index in unsettled.drain(..) {
+            if let Some(slot) = slot_mut(&mut self.pages, index) {
+                let fresh = match &slot.row {
+                    Some(row) => row_digest(self.number, index, row, &mut scratch),
+                    None => 0,
+                };
+                self.digest = self.digest.wrapping_sub(slot.digest).wrapping_add(fresh);
+                slot.digest = fresh;
+            }
+        }
+        self.unsettled = unsettled;
+        self.scratch = scratch;
+    }
+
+    fn recomputed_digest(&self) -> u128 {
+        let mut scratch = Vec::new();
+        self.iter().fold(0, |sum: u128, (key, row)| {
+            sum.wrapping_add(row_digest(self.number, key.index(), row, &mut scratch))
+        })
+    }
+
+    fn view_row(&self, row: u64) -> Option<Value> {
+        let row = self.slot(u32::try_from(row).ok()?)?.row.as_ref()?;
+        serde_json::to_value(row).ok()
+    }
+
+    fn keys(&self) -> Vec<u64> {
+        self.iter().map(|(key, _)| u64::from(key.index())).collect()
+    }
+
+    fn writer(&self, row: u64) -> Option<Seq> {
+        let slot = self.slot(u32::try_from(row).ok()?)?;
+        (slot.writer != NEVER).then_some(slot.writer)
+    }
+
+    fn export(&self, each: &mut dyn FnMut(u32, Seq, &[u8])) {
+        let mut image = Vec::new();
+        for (index, slot) in self.slots() {
+            if let Some(row) = &slot.row {
+                image.clear();
+                row.write(&mut image);
+                each(index, slot.writer, &image);
+            }
+        }
+    }
+
+    fn import(&mut self, key: u32, writer: Seq, mut image: &[u8]) -> Result<(), Breach> {
+        let undecodable = self.breach(key, writer, Problem::Undecodable);
+        let row = R::read(&mut image).ok_or_else(|| undecodable.clone())?;
+        if !image.is_empty() {
+            return Err(undecodable);
+        }
+        self.insert(K::from_index(key), row, writer)
+    }
+
+    fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>) {
+        let mut rows = self.keys();
+        rows.extend(other.keys());
+        rows.sort_unstable();
+        rows.dedup();
+        for row in rows {
+            if found.len() >= limit {
+                return;
+            }
+            let (left, right) = (self.view_row(row), other.view_row(row));
+            if left != right {
+                row_differences(self.name, row, left, right, found);
+            }
+        }
+    }
+}
+
+/// The digest of one row: XXH3-128 of the table's number, the key and the row's image.
+fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut Vec<u8>) -> u128 {
+    scratch.clear();
+    scratch.push(number);
+    scratch.extend_from_slice(&index.to_le_bytes());
+    row.write(scratch);
+    xxh3_128(scratch)
+}
+
+fn row_differences(
+    table: &'static str,
+    row: u64,
+    left: Option<Value>,
+    right: Option<Value>,
+    found: &mut Vec<Difference>,
+) {
+    match (left, right) {
+        (Some(left), Some(right)) => field_differences(table, row, "", &left, &right, found),
+        (left, right) => found.push(Difference {
+            table,
+            row,
+            field: String::new(),
+            left: left.unwrap_or(Value::Null),
+            right: right.unwrap_or(Value::Null),
+        }),
+    }
+}
+
+/// Descends into objects, so that a difference names the deepest field that has one.
+fn field_differences(
+    table: &'static str,
+    row: u64,
+    path: &str,
+    left: &Value,
+    right: &Value,
+    found: &mut Vec<Difference>,
+) {
+    for (field, left, right) in value_differences(path, left, right) {
+        found.push(Difference { table, row, field, left, right });
+    }
+}
+
+/// The deepest fields in which two JSON values differ, as dotted path, left and right value.
+pub fn value_differences(path: &str, left: &Value, right: &Value) -> Vec<(String, Value, Value)> {
+    if left == right {
+        return Vec::new();
+    }
+    let join = |field: &str| {
+        if path.is_empty() { String::from(field) } else { alloc::format!("{path}.{field}") }
+    };
+    match (left, right) {
+        (Value::Object(a), Value::Object(b)) => {
+            let mut fields: Vec<&String> = a.keys().chain(b.keys()).collect();
+            fields.sort_unstable();
+            fields.dedup();
+            let of = |side: &serde_json::Map<String, Value>, field: &str| {
+                side.get(field).cloned().unwrap_or(Value::Null)
+            };
+            fields
+                .into_iter()
+                .flat_map(|field| value_differences(&join(field), &of(a, field), &of(b, field)))
+                .collect()
+        }
+        (Value::Array(a), Value::Array(b)) => (0..a.len().max(b.len()))
+            .flat_map(|place| {
+                let of = |side: &[Value]| side.get(place).cloned().unwrap_or(Value::Null);
+                value_differences(&join(&alloc::format!("{place}")), &of(a), &of(b))
+            })
+            .collect(),
+        _ => alloc::vec![(String::from(path), left.clone(), right.clone())],
+    }
+}

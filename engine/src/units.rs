@@ -1,0 +1,238 @@
+//! Units and identifiers: every quantity has a type, every type saturates.
+
+use core::fmt;
+use core::ops::{Add, AddAssign, Sub, SubAssign};
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::Key;
+
+/// Declares a quantity over `u64`. Addition and subtraction saturate, so no command can overflow one.
+macro_rules! quantity {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The neutral element of addition.
+            pub const ZERO: Self = Self(0);
+            /// The value at which sums stick.
+            pub const MAX: Self = Self(u64::MAX);
+        }
+
+        impl Add for $name {
+            type Output = Self;
+            fn add(self, other: Self) -> Self {
+                Self(self.0.saturating_add(other.0))
+            }
+        }
+
+        impl Sub for $name {
+            type Output = Self;
+            fn sub(self, other: Self) -> Self {
+                Self(self.0.saturating_sub(other.0))
+            }
+        }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                self.0 = self.0.saturating_add(other.0);
+            }
+        }
+
+        impl SubAssign for $name {
+            fn sub_assign(&mut self, other: Self) {
+                self.0 = self.0.saturating_sub(other.0);
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+quantity! {
+    /// A moment or a span, in microseconds. Moments count from the journal's own zero.
+    Micros
+}
+quantity! {
+    /// A count of tokens.
+    Tokens
+}
+quantity! {
+    /// Money, in millionths of a US dollar.
+    MicroUsd
+}
+quantity! {
+    /// Energy, in thousandths of a joule.
+    Millijoules
+}
+quantity! {
+    /// A share of one, in millionths.
+    Ppm
+}
+
+impl Micros {
+    /// One second.
+    pub const SECOND: Self = Self(1_000_000);
+}
+
+impl Ppm {
+    /// The whole.
+    pub const ONE: Self = Self(1_000_000);
+
+    /// This share of `amount`, rounded down; sticks at the largest value.
+    pub fn of(self, amount: u64) -> u64 {
+        let scaled = u128::from(amount).saturating_mul(u128::from(self.0));
+        clamp(scaled.checked_div(1_000_000).unwrap_or(0))
+    }
+
+    /// `part` of `whole` as a share, rounded down; nothing of nothing is none.
+    pub fn ratio(part: u64, whole: u64) -> Self {
+        let scaled = u128::from(part).saturating_mul(1_000_000);
+        Self(clamp(scaled.checked_div(u128::from(whole)).unwrap_or(0)))
+    }
+}
+
+/// The nearest `u64`.
+pub(crate) fn clamp(wide: u128) -> u64 {
+    u64::try_from(wide).unwrap_or(u64::MAX)
+}
+
+/// Declares a dense identifier: an index into the table of its kind.
+macro_rules! dense_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// Stands for "no such thing" where a row has nothing to name.
+            pub const NONE: Self = Self(u32::MAX);
+        }
+
+        impl Key for $name {
+            fn index(self) -> u32 {
+                self.0
+            }
+            fn from_index(index: u32) -> Self {
+                Self(index)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+dense_id! {
+    /// A tenant: who pays.
+    TenantId
+}
+dense_id! {
+    /// A region of the world.
+    RegionId
+}
+dense_id! {
+    /// A model that vessels may carry.
+    ModelId
+}
+dense_id! {
+    /// A vessel: one serving replica.
+    VesselId
+}
+dense_id! {
+    /// A version of the policy; versions count from zero and are never reused.
+    PolicyVersion
+}
+dense_id! {
+    /// A berth: capacity of one vessel, reserved for a window of time.
+    BerthId
+}
+dense_id! {
+    /// A place in the ring of remembered idempotency keys.
+    KeySlot
+}
+dense_id! {
+    /// A place in the direct-mapped table of prefixes.
+    PrefixSlot
+}
+dense_id! {
+    /// The place of a live order in the table of orders; reused once the order has ended.
+    OrderSlot
+}
+
+/// The position of a record in its journal, from zero.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The 128-bit random name of a journal; the key of its randomness.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct JournalId(pub [u8; 16]);
+
+impl fmt::Display for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// An order's name for life: its number (40 bits, from one, never reused) over its slot (24 bits).
+///
+/// The number is the generation: a slot that is reused holds another number, so a stale name is refused.
+/// People see and say the number alone.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct OrderId(pub u64);
+
+impl OrderId {
+    /// The slot of an order that was refused and so never held one.
+    pub const NO_SLOT: OrderSlot = OrderSlot(0x00ff_ffff);
+
+    /// Joins a number and a slot; bits beyond either field are cut off.
+    pub const fn new(number: u64, slot: OrderSlot) -> Self {
+        Self((number << 24) | (slot.0 as u64 & 0x00ff_ffff))
+    }
+
+    /// The number: one for the first order submitted, refused ones included.
+    pub const fn number(self) -> u64 {
+        self.0 >> 24
+    }
+
+    /// Where the order lives while it is live.
+    pub const fn slot(self) -> OrderSlot {
+        OrderSlot((self.0 & 0x00ff_ffff) as u32)
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
