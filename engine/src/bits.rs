@@ -96,15 +96,36 @@ impl Bits {
 
     /// The members, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        self.words.iter().enumerate().flat_map(|(place, word)| {
+        self.iter_from(0)
+    }
+
+    /// The members from `start` on, in order.
+    pub fn iter_from(&self, start: u32) -> impl Iterator<Item = u32> {
+        let (first, bit) = split(start);
+        let mut mask = !(bit.wrapping_sub(1));
+        self.words.iter().enumerate().skip(first).flat_map(move |(place, word)| {
             let base = place as u32 * u64::BITS;
-            (0..u64::BITS).filter(move |bit| word >> bit & 1 == 1).map(move |bit| base + bit)
+            let members = word & core::mem::replace(&mut mask, u64::MAX);
+            Ones(members).map(move |bit| base.saturating_add(bit))
         })
     }
 }
 
 fn split(index: u32) -> (usize, u64) {
     ((index / u64::BITS) as usize, 1u64 << (index % u64::BITS))
+}
+
+/// The positions of the one bits of a word, lowest first.
+struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let lowest = self.0.trailing_zeros();
+        self.0 &= self.0.wrapping_sub(1);
+        (lowest < u64::BITS).then_some(lowest)
+    }
 }
 
 /// The position of the one bit that has `rank` one bits below it.
@@ -139,6 +160,7 @@ mod tests {
             assert_eq!(bits.contains(index), model.contains(&index));
             if step % 500 == 0 {
                 assert!(bits.iter().eq(model.iter().copied()));
+                assert!(bits.iter_from(index).eq(model.range(index..).copied()));
                 for rank in (0..model.len()).step_by(97) {
                     assert_eq!(bits.select(rank as u32), model.iter().nth(rank).copied());
                 }

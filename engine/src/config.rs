@@ -3,7 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::event::Event;
+use crate::exchange::Transaction;
 use crate::image::row;
+use crate::refusal::Refusal;
+use crate::state::State;
+use crate::table::{Breach, Only};
 
 row! {
     /// How many of each thing there may be. Memory is bounded by these.
@@ -69,4 +74,23 @@ impl Limits {
             .map(|(name, value, max)| alloc::format!("{name} is {value}, not in 1..={max}"))
             .collect()
     }
+}
+
+/// Sets the bounds, once.
+pub(crate) fn decide(tx: &mut Transaction, limits: &Limits) -> Result<(), Refusal> {
+    if tx.state().limits().is_some() {
+        return Err(Refusal::AlreadyConfigured);
+    }
+    if let Some(fault) = limits.faults().into_iter().next() {
+        return Err(Refusal::Invalid { fault });
+    }
+    tx.emit(Event::Configured(limits.clone()));
+    Ok(())
+}
+
+pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
+    if let Event::Configured(limits) = event {
+        state.tables.limits.insert(Only, limits.clone(), state.seq)?;
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::image::{code, row};
 use crate::policy::PolicyLevel;
 use crate::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm,
-    RegionId, Seq, TenantId, Tokens, VesselId,
+    RegionId, TenantId, Tokens, VesselId,
 };
 
 code! {
@@ -327,6 +327,8 @@ row! {
         pub submitted: Micros,
         /// When it began to wait in the queue.
         pub queued: Micros,
+        /// When its present leg was handed to its vessel.
+        pub dispatched: Micros,
         /// When it expires.
         pub deadline: Micros,
         /// When the exchange has to look at it again: a timeout, a retry, a berth or the deadline.
@@ -415,7 +417,5 @@ row! {
         pub completed: u64,
         /// Legs failed since the last review.
         pub failed: u64,
-        /// The last record that has been folded.
-        pub seq: Seq,
     }
 }

@@ -1,7 +1,18 @@
 //! The rules in force: versioned, validated, and a level that tightens and relaxes with risk.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::event::Event;
+use crate::exchange::Transaction;
 use crate::image::{code, row};
-use crate::units::{Micros, Ppm};
+use crate::models::{Breaker, Class, VesselStatus};
+use crate::refusal::{Bound, Refusal, Thing};
+use crate::state::State;
+use crate::table::Breach;
+use crate::units::{Micros, PolicyVersion, Ppm};
+use crate::wheel::{Due, Timer};
 
 code! {
     /// How tightly the exchange admits, loosest first.
@@ -93,4 +104,172 @@ row! {
         /// How the level moves.
         pub escalation: Escalation,
     }
+}
+
+impl Policy {
+    /// Everything in which these rules contradict themselves, each fault naming its fields.
+    pub fn faults(&self) -> Vec<String> {
+        let (levels, retry) = (&self.escalation, &self.retry);
+        let weights = &self.weights;
+        let found = [
+            (weights.time == 0 && weights.cost == 0 && weights.energy == 0,
+                "weights: time, cost and energy are all 0, so every route scores the same"),
+            (self.candidates == 0, "candidates is 0, so no vessel is ever considered"),
+            (self.candidates > 64, "candidates is more than 64"),
+            (self.timeout_percent < 100,
+                "timeout_percent is less than 100, so a leg times out before it can be done"),
+            (self.lifetime.contains(&Micros::ZERO), "lifetime is 0 for some class"),
+            (self.patience[0] > self.patience[1] || self.patience[1] > self.patience[2],
+                "patience is not ascending: interactive <= standard <= batch"),
+            (retry.attempts == 0, "retry.attempts is 0, so no order is ever routed"),
+            (retry.backoff > retry.backoff_max, "retry.backoff is more than retry.backoff_max"),
+            (self.breaker.failures > 0 && self.breaker.open == Micros::ZERO,
+                "breaker.open is 0, so a breaker that trips cuts nobody off"),
+            (levels.elevated >= levels.restricted || levels.restricted >= levels.halted,
+                "escalation: not elevated < restricted < halted"),
+            (levels.halted > Ppm::ONE, "escalation.halted is more than 1000000, the whole"),
+            (levels.hysteresis >= levels.elevated,
+                "escalation.hysteresis is not less than escalation.elevated, so normal is never reached again"),
+            (levels.review == Micros::ZERO, "escalation.review is 0"),
+            (levels.dwell < levels.review,
+                "escalation.dwell is less than escalation.review, so it has no effect"),
+        ];
+        found.iter().filter(|(fault, _)| *fault).map(|(_, text)| String::from(*text)).collect()
+    }
+}
+
+impl Escalation {
+    /// The level whose threshold a risk has reached.
+    fn level_at(&self, risk: Ppm) -> PolicyLevel {
+        if risk >= self.halted {
+            PolicyLevel::Halted
+        } else if risk >= self.restricted {
+            PolicyLevel::Restricted
+        } else if risk >= self.elevated {
+            PolicyLevel::Elevated
+        } else {
+            PolicyLevel::Normal
+        }
+    }
+}
+
+/// Whether a level admits orders of a class.
+pub(crate) fn admits(level: PolicyLevel, class: Class) -> bool {
+    match level {
+        PolicyLevel::Normal => true,
+        PolicyLevel::Elevated => class != Class::Batch,
+        PolicyLevel::Restricted => class == Class::Interactive,
+        PolicyLevel::Halted => false,
+    }
+}
+
+/// Puts a policy in force.
+pub(crate) fn set(tx: &mut Transaction, policy: &Policy) -> Result<(), Refusal> {
+    if let Some(fault) = policy.faults().into_iter().next() {
+        return Err(Refusal::Invalid { fault });
+    }
+    let version = next_version(tx.state())?;
+    tx.emit(Event::PolicyChanged { version, policy: Box::new(policy.clone()) });
+    Ok(())
+}
+
+/// Puts the rules of an earlier version in force again.
+pub(crate) fn roll_back(tx: &mut Transaction, to: PolicyVersion) -> Result<(), Refusal> {
+    let unknown = Refusal::Unknown { thing: Thing::Policy, id: u64::from(to.0) };
+    let policy = Box::new(tx.state().tables.policies.get(to).cloned().ok_or(unknown)?);
+    let version = next_version(tx.state())?;
+    tx.emit(Event::PolicyRolledBack { version, to, policy });
+    Ok(())
+}
+
+fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
+    let max = state.limits().map_or(0, |limits| limits.policies);
+    if state.tables.policies.len() >= max {
+        return Err(Refusal::Full { bound: Bound::Policies, max: u64::from(max) });
+    }
+    Ok(state.tables.policies.vacancy())
+}
+
+/// Reviews the risk and moves the level: up at once to where the risk is, down by one step and only
+/// once the level has held for its dwell time and the risk is clear of the threshold.
+pub(crate) fn review(tx: &mut Transaction) {
+    let (Some((_, policy)), Some(control)) = (tx.state().policy(), tx.state().control()) else { return };
+    let levels = policy.escalation.clone();
+    let (from, since) = (control.level, control.level_since);
+    let failing = Ppm::ratio(control.failed, control.completed.saturating_add(control.failed));
+    let queue = tx.state().limits().map_or(1, |limits| limits.queued);
+    let pressure = Ppm::ratio(control.queued, u64::from(queue));
+    let lost = lost_share(tx.state());
+    let risk = failing.max(pressure).max(lost);
+    let next = tx.now() + levels.review;
+    tx.emit(Event::RiskReviewed { risk, failing, pressure, lost, next });
+    let reached = levels.level_at(risk);
+    let relaxed = levels.level_at(risk + levels.hysteresis);
+    let to = if reached > from {
+        reached
+    } else if relaxed < from && tx.now() >= since + levels.dwell {
+        below(from)
+    } else {
+        return;
+    };
+    tx.emit(Event::LevelChanged { from, to, risk });
+}
+
+fn below(level: PolicyLevel) -> PolicyLevel {
+    match level {
+        PolicyLevel::Normal | PolicyLevel::Elevated => PolicyLevel::Normal,
+        PolicyLevel::Restricted => PolicyLevel::Elevated,
+        PolicyLevel::Halted => PolicyLevel::Restricted,
+    }
+}
+
+/// The share of vessels that should take work and do not: lost, or cut off by their breaker.
+fn lost_share(state: &State) -> Ppm {
+    let mut counted = [0u64; 2];
+    for (id, vessel) in state.tables.vessels.iter() {
+        let open = state.tables.loads.get(id).is_none_or(|load| load.breaker != Breaker::Open);
+        let place = match vessel.status {
+            VesselStatus::Up if open => 0,
+            VesselStatus::Up | VesselStatus::Lost => 1,
+            VesselStatus::Draining | VesselStatus::Drained => continue,
+        };
+        if let Some(count) = counted.get_mut(place) {
+            *count = count.saturating_add(1);
+        }
+    }
+    let [working, missing] = counted;
+    Ppm::ratio(missing, working.saturating_add(missing))
+}
+
+pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
+    match event {
+        Event::PolicyChanged { version, policy }
+        | Event::PolicyRolledBack { version, policy, .. } => {
+            state.tables.policies.insert(*version, Policy::clone(policy), state.seq)?;
+            let at = state.now + policy.escalation.review;
+            state.edit_control()?.policy = *version;
+            review_at(state, at)
+        }
+        Event::RiskReviewed { risk, next, .. } => {
+            let control = state.edit_control()?;
+            control.risk = *risk;
+            control.completed = 0;
+            control.failed = 0;
+            review_at(state, *next)
+        }
+        Event::LevelChanged { to, .. } => {
+            let now = state.now;
+            let control = state.edit_control()?;
+            control.level = *to;
+            control.level_since = now;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn review_at(state: &mut State, at: Micros) -> Result<(), Breach> {
+    state.edit_control()?.review_at = at;
+    state.index.wheel.insert(Timer { at, due: Due::Review });
+    Ok(())
 }

@@ -95,9 +95,20 @@ pub struct Difference {
 #[derive(Clone, Debug)]
 struct Slot<R> {
     row: Option<R>,
-    /// The record that wrote it last; doubles as the mark that it awaits its digest.
+    /// The record that wrote it last.
     writer: Seq,
+    /// The digest of the row as it last was settled.
     digest: u128,
+    /// Whether the row has been written since.
+    unsettled: bool,
+}
+
+impl<R> Slot<R> {
+    /// Notes that record `seq` writes the row; tells whether it was settled until now.
+    fn written_by(&mut self, seq: Seq) -> bool {
+        self.writer = seq;
+        !core::mem::replace(&mut self.unsettled, true)
+    }
 }
 
 /// No record has this number: a slot that was never written.
@@ -166,8 +177,7 @@ impl<K: Key, R: Row> Table<K, R> {
             Some(slot) if slot.row.is_some() => slot,
             _ => return Err(breach),
         };
-        if slot.writer != seq {
-            slot.writer = seq;
+        if slot.written_by(seq) {
             self.unsettled.push(key.index());
         }
         slot.row.as_mut().ok_or(breach)
@@ -189,8 +199,7 @@ impl<K: Key, R: Row> Table<K, R> {
         self.occupied.insert(index);
         if let Some(slot) = slot_mut(&mut self.pages, index) {
             slot.row = Some(row);
-            if slot.writer != seq {
-                slot.writer = seq;
+            if slot.written_by(seq) {
                 self.unsettled.push(index);
             }
         }
@@ -202,8 +211,7 @@ impl<K: Key, R: Row> Table<K, R> {
         let breach = self.breach(index, seq, Problem::Missing);
         let slot = slot_mut(&mut self.pages, index).ok_or_else(|| breach.clone())?;
         let row = slot.row.take().ok_or(breach)?;
-        if slot.writer != seq {
-            slot.writer = seq;
+        if slot.written_by(seq) {
             self.unsettled.push(index);
         }
         self.occupied.remove(index);
@@ -228,7 +236,7 @@ impl<K: Key, R: Row> Table<K, R> {
         let (page, _) = split(index);
         while self.pages.len() <= page {
             let mut rows = Vec::with_capacity(PAGE_ROWS);
-            rows.resize_with(PAGE_ROWS, || Slot { row: None, writer: NEVER, digest: 0 });
+            rows.resize_with(PAGE_ROWS, || Slot { row: None, writer: NEVER, digest: 0, unsettled: false });
             self.pages.push(rows);
         }
     }
@@ -296,6 +304,7 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
                 };
                 self.digest = self.digest.wrapping_sub(slot.digest).wrapping_add(fresh);
                 slot.digest = fresh;
+                slot.unsettled = false;
             }
         }
         self.unsettled = unsettled;

@@ -1,0 +1,120 @@
+//! Who may submit how fast, and who waits before whom.
+//!
+//! Rates are kept by the generic cell rate algorithm (ITU-T I.371): one moment a tenant. Waiting
+//! orders stand in lanes, one a model and class, first come first; between the classes the one goes
+//! first whose head has waited longest beyond the patience of its class, so that no class starves.
+
+use crate::event::Event;
+use crate::exchange::Transaction;
+use crate::models::{Account, Class, Stage, Tenant};
+use crate::refusal::{Bound, Refusal};
+use crate::routing;
+use crate::state::State;
+use crate::table::Breach;
+use crate::units::{Micros, ModelId, OrderId, VesselId};
+
+/// The most orders that one command takes out of the queue.
+const PUMP_MAX: usize = 64;
+
+/// The tenant's next theoretical arrival time, if its rate lets an order pass at `now`.
+pub(crate) fn pass(tenant: &Tenant, account: &Account, now: Micros) -> Result<Micros, Refusal> {
+    let Some(interval) = Micros::SECOND.0.checked_div(u64::from(tenant.rate)) else {
+        return Ok(account.arrival);
+    };
+    let tolerance = interval.saturating_mul(u64::from(tenant.burst.saturating_sub(1)));
+    let retry_at = account.arrival - Micros(tolerance);
+    if now < retry_at {
+        return Err(Refusal::RateLimited { retry_at });
+    }
+    Ok(account.arrival.max(now) + Micros(interval))
+}
+
+/// Refuses when no further order may wait.
+pub(crate) fn check_room(state: &State) -> Result<(), Refusal> {
+    let max = state.limits().map_or(0, |limits| u64::from(limits.queued));
+    let queued = state.control().map_or(0, |control| control.queued);
+    if queued >= max { Err(Refusal::Full { bound: Bound::Queue, max }) } else { Ok(()) }
+}
+
+/// Has an order wait.
+pub(crate) fn enqueue(tx: &mut Transaction, order: OrderId) {
+    let Some(control) = tx.state().control() else { return };
+    let (ticket, ahead) = (control.tickets.saturating_add(1), control.queued);
+    tx.emit(Event::OrderQueued { order, ticket, ahead });
+}
+
+/// Routes waiting orders now that `vessel` has room.
+pub(crate) fn pump(tx: &mut Transaction, vessel: VesselId) {
+    let Some(row) = tx.state().tables.vessels.get(vessel) else { return };
+    let mut models = row.manifest.models.clone();
+    for _ in 0..PUMP_MAX {
+        if !tx.state().index.open.contains(vessel.0) {
+            return;
+        }
+        let Some((model, order)) = next(tx.state(), &models) else { return };
+        if !routing::route(tx, order, VesselId::NONE) {
+            // Its head does not fit into what is open; a lane is never overtaken from within.
+            models.retain(|other| *other != model);
+        }
+    }
+}
+
+/// The order to go first among those that wait for one of `models`.
+fn next(state: &State, models: &[ModelId]) -> Option<(ModelId, OrderId)> {
+    let patience = state.policy()?.1.patience;
+    let heads = models.iter().flat_map(|model| {
+        Class::ALL.iter().zip(patience).filter_map(move |(class, patience)| {
+            let (ticket, order) = head(state, *model, *class)?;
+            let queued = state.order(order)?.queued;
+            Some((queued + patience, ticket, *model, order))
+        })
+    });
+    heads.min().map(|(_, _, model, order)| (model, order))
+}
+
+fn head(state: &State, model: ModelId, class: Class) -> Option<(u64, OrderId)> {
+    let lane = state.index.lanes.get(&(model, class))?;
+    lane.iter().copied().find(|(ticket, order)| waits(state, *ticket, *order))
+}
+
+fn waits(state: &State, ticket: u64, order: OrderId) -> bool {
+    state.order(order).is_some_and(|row| row.stage == Stage::Queued && row.ticket == ticket)
+}
+
+pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
+    if let Event::OrderQueued { order, ticket, .. } = event {
+        let now = state.now;
+        let row = state.edit_order(*order)?;
+        row.stage = Stage::Queued;
+        row.ticket = *ticket;
+        row.queued = now;
+        let (lane, deadline) = ((row.demand.model, row.demand.class), row.deadline);
+        state.index.lanes.entry(lane).or_default().push_back((*ticket, *order));
+        let control = state.edit_control()?;
+        control.tickets = *ticket;
+        control.queued = control.queued.saturating_add(1);
+        state.wake_order(*order, deadline)?;
+    }
+    Ok(())
+}
+
+/// Takes an order out of the count of those that wait, before its stage changes.
+pub(crate) fn leave(state: &mut State, order: OrderId) -> Result<(), Breach> {
+    let row = state.edit_order(order)?;
+    if row.stage != Stage::Queued {
+        return Ok(());
+    }
+    let lane = (row.demand.model, row.demand.class);
+    row.stage = Stage::Backoff;
+    let control = state.edit_control()?;
+    control.queued = control.queued.saturating_sub(1);
+    while let Some((ticket, order)) = state.index.lanes.get(&lane).and_then(|lane| lane.front().copied()) {
+        if waits(state, ticket, order) {
+            break;
+        }
+        if let Some(lane) = state.index.lanes.get_mut(&lane) {
+            lane.pop_front();
+        }
+    }
+    Ok(())
+}
