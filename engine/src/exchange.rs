@@ -71,6 +71,11 @@ impl Exchange {
         &self.state
     }
 
+    /// The state, when nothing more is to be decided.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
     /// Decides `command`, appends what is decided to `events` and folds it.
     ///
     /// Every command is decided: one that cannot be done is refused by an event.
@@ -97,12 +102,26 @@ impl Exchange {
 
     /// Folds what record `seq` decided at `time`.
     pub fn fold(&mut self, seq: Seq, time: Micros, events: &[Event]) -> Result<(), Breach> {
-        self.state.begin(seq, time)?;
-        for event in events {
-            self.state.fold(event)?;
-        }
-        self.state.settle();
+        self.fold_unsettled(seq, time, events)?;
+        self.settle();
         Ok(())
+    }
+
+    /// Folds without bringing the digests up to date: [`settle`](Self::settle) has to come before one
+    /// is read. Spares the digests of rows that many records write, where no tag is asked for between.
+    pub fn fold_unsettled(
+        &mut self,
+        seq: Seq,
+        time: Micros,
+        events: &[Event],
+    ) -> Result<(), Breach> {
+        self.state.begin(seq, time)?;
+        events.iter().try_for_each(|event| self.state.fold(event))
+    }
+
+    /// Brings the digests up to date with everything folded so far.
+    pub fn settle(&mut self) {
+        self.state.settle();
     }
 }
 

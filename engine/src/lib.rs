@@ -64,3 +64,6 @@ pub use effect::{Effect, effects};
 pub use event::Event;
 pub use exchange::Exchange;
 pub use state::{Root, State, Tables};
+
+/// Names this build of the engine: its version and a hash of its sources.
+pub const BUILD: &str = env!("TENSORFORGE_BUILD");

@@ -1,6 +1,7 @@
 //! The rules in force: versioned, validated, and a level that tightens and relaxes with risk.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -109,32 +110,35 @@ row! {
 impl Policy {
     /// Everything in which these rules contradict themselves, each fault naming its fields.
     pub fn faults(&self) -> Vec<String> {
-        let (levels, retry) = (&self.escalation, &self.retry);
-        let weights = &self.weights;
-        let found = [
-            (weights.time == 0 && weights.cost == 0 && weights.energy == 0,
-                "weights: time, cost and energy are all 0, so every route scores the same"),
-            (self.candidates == 0, "candidates is 0, so no vessel is ever considered"),
-            (self.candidates > 64, "candidates is more than 64"),
-            (self.timeout_percent < 100,
-                "timeout_percent is less than 100, so a leg times out before it can be done"),
-            (self.lifetime.contains(&Micros::ZERO), "lifetime is 0 for some class"),
-            (self.patience[0] > self.patience[1] || self.patience[1] > self.patience[2],
-                "patience is not ascending: interactive <= standard <= batch"),
-            (retry.attempts == 0, "retry.attempts is 0, so no order is ever routed"),
-            (retry.backoff > retry.backoff_max, "retry.backoff is more than retry.backoff_max"),
-            (self.breaker.failures > 0 && self.breaker.open == Micros::ZERO,
-                "breaker.open is 0, so a breaker that trips cuts nobody off"),
-            (levels.elevated >= levels.restricted || levels.restricted >= levels.halted,
-                "escalation: not elevated < restricted < halted"),
-            (levels.halted > Ppm::ONE, "escalation.halted is more than 1000000, the whole"),
-            (levels.hysteresis >= levels.elevated,
-                "escalation.hysteresis is not less than escalation.elevated, so normal is never reached again"),
-            (levels.review == Micros::ZERO, "escalation.review is 0"),
-            (levels.dwell < levels.review,
-                "escalation.dwell is less than escalation.review, so it has no effect"),
-        ];
-        found.iter().filter(|(fault, _)| *fault).map(|(_, text)| String::from(*text)).collect()
+        let mut faults = Vec::new();
+        let mut fault = |wrong: bool, text: &str| {
+            if wrong {
+                faults.push(String::from(text));
+            }
+        };
+        let Weights { time, cost, energy, .. } = self.weights;
+        fault(time == 0 && cost == 0 && energy == 0, "weights: time, cost and energy are all 0");
+        fault(self.candidates == 0, "candidates is 0");
+        fault(self.candidates > 64, "candidates is above 64");
+        for (place, class) in ["interactive", "standard", "batch"].into_iter().enumerate() {
+            let zero = |spans: &[Micros; 3]| spans.get(place) == Some(&Micros::ZERO);
+            fault(zero(&self.patience), &format!("patience.{class} is 0"));
+            fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
+        }
+        fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
+        let RetryRule { attempts, backoff, backoff_max } = self.retry;
+        fault(attempts == 0, "retry.attempts is 0");
+        fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
+        let BreakerRule { failures, open } = self.breaker;
+        fault(failures > 0 && open.0 == 0, "breaker.open is 0, but breaker.failures is not");
+        let Escalation { elevated, restricted, halted, hysteresis, dwell, review } = self.escalation;
+        fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
+        fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
+        fault(halted > Ppm::ONE, "escalation.halted is above 1000000, which no risk exceeds");
+        fault(hysteresis >= elevated, "escalation.hysteresis is not below escalation.elevated");
+        fault(review.0 == 0, "escalation.review is 0");
+        fault(dwell < review, "escalation.dwell is below escalation.review");
+        faults
     }
 }
 

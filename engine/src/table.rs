@@ -4,6 +4,7 @@
 //! record; the record that last wrote each row; the difference between two tables; the bytes of a
 //! snapshot; and the JSON view.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Debug;
@@ -81,7 +82,7 @@ pub enum Problem {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// The table.
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     /// The row's key.
     pub row: u64,
     /// The field, as a path into the row; empty if one side has no such row.
@@ -386,28 +387,18 @@ fn row_differences(
     found: &mut Vec<Difference>,
 ) {
     match (left, right) {
-        (Some(left), Some(right)) => field_differences(table, row, "", &left, &right, found),
+        (Some(left), Some(right)) => {
+            for (field, left, right) in value_differences("", &left, &right) {
+                found.push(Difference { table: Cow::Borrowed(table), row, field, left, right });
+            }
+        }
         (left, right) => found.push(Difference {
-            table,
+            table: Cow::Borrowed(table),
             row,
             field: String::new(),
             left: left.unwrap_or(Value::Null),
             right: right.unwrap_or(Value::Null),
         }),
-    }
-}
-
-/// Descends into objects, so that a difference names the deepest field that has one.
-fn field_differences(
-    table: &'static str,
-    row: u64,
-    path: &str,
-    left: &Value,
-    right: &Value,
-    found: &mut Vec<Difference>,
-) {
-    for (field, left, right) in value_differences(path, left, right) {
-        found.push(Difference { table, row, field, left, right });
     }
 }
 

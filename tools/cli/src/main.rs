@@ -1,1 +1,62 @@
-fn main() {}
+//! The tensorforge command line: parses, runs a verb, and ends with its exit code.
+
+mod args;
+mod builtin;
+mod drive;
+mod failure;
+mod output;
+mod tally;
+mod verbs;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::args::{Cli, Verb};
+use crate::failure::{Exit, Failure, Result};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::set_colour(cli.color);
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit> {
+    match &cli.verb {
+        Verb::Tour(args) => verbs::tour::run(args),
+        Verb::Capture(args) => verbs::capture::run(args, cli.json),
+        Verb::Replay(args) => verbs::replay::run(args, cli.json),
+        Verb::Verify(args) => verbs::verify::run(args, cli.json),
+        Verb::Diff(args) => verbs::diff::run(args, cli.json),
+        Verb::Bisect(args) => verbs::bisect::run(args, cli.json),
+        Verb::Explain(args) => verbs::explain::run(args, cli.json),
+        Verb::State(args) => verbs::state::run(args, cli.json),
+        Verb::Log(args) => verbs::log::run(args, cli.json),
+        Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),
+        Verb::SnapshotTest(args) => verbs::snapshot_test::run(args, cli.json),
+        Verb::Salvage(args) => verbs::salvage::run(args, cli.json),
+        Verb::Generate(args) => verbs::generate::run(args),
+        Verb::Bench(args) => verbs::bench::run(args, cli.json),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "tensorforge", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
+            Ok(Exit::AsAsked)
+        }
+        Verb::Man { out } => man(out),
+    }
+}
+
+/// Writes one manual page for the program and one for each verb.
+fn man(out: &Path) -> Result<Exit> {
+    std::fs::create_dir_all(out).map_err(|error| Failure::file(out, &error))?;
+    clap_mangen::generate_to(Cli::command(), out).map_err(|error| Failure::file(out, &error))?;
+    Ok(Exit::AsAsked)
+}

@@ -1,0 +1,359 @@
+//! What can go wrong with a journal, where, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::codec::{DecodeError, EncodeError};
+use crate::segment::VERSION;
+
+/// What the operations of this crate answer.
+pub type Result<T, E = JournalError> = std::result::Result<T, E>;
+
+/// Why a journal could not be opened, read or written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// There is no journal there.
+    #[error("{} is not a journal: {reason}", path.display())]
+    NotAJournal {
+        /// The directory.
+        path: PathBuf,
+        /// What is missing.
+        reason: Absence,
+    },
+    /// It is of a format that this build does not know.
+    #[error(
+        "segment {segment} of {} has format version {version}, this build reads {VERSION}",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// The segment that says so.
+        segment: u64,
+        /// Its version.
+        version: u32,
+    },
+    /// Bytes are not what was written.
+    #[error(transparent)]
+    Damaged(Box<Damage>),
+    /// It was written with other wire types.
+    #[error("{} was written by build {build}, whose schema is another one", path.display())]
+    OtherSchema {
+        /// The directory.
+        path: PathBuf,
+        /// The build that began it.
+        build: String,
+    },
+    /// Another process writes it.
+    #[error("{} is open for writing elsewhere", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It may be read but not written.
+    #[error("{} cannot be written: {source}", path.display())]
+    ReadOnly {
+        /// What cannot be written.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The disk, or the system before it, refused.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: Operation,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// A journal was to be made where one is.
+    #[error("{} is a journal already", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A record was asked for that is not written yet.
+    #[error("there is no record {seq}: the journal holds {next_seq}")]
+    NotYet {
+        /// The record.
+        seq: u64,
+        /// The first one not written.
+        next_seq: u64,
+    },
+    /// A frame was given to the writer out of its turn.
+    #[error("a frame begins at record {found}, but the journal goes on with {expected}")]
+    OutOfOrder {
+        /// The record that the journal goes on with.
+        expected: u64,
+        /// The first record of the frame.
+        found: u64,
+    },
+    /// A record verifies but this build cannot decode it.
+    #[error(transparent)]
+    Undecodable(#[from] DecodeError),
+    /// A record cannot be written.
+    #[error(transparent)]
+    Unencodable(#[from] EncodeError),
+    /// The writer's options contradict themselves or the format.
+    #[error("{0}")]
+    Options(&'static str),
+    /// The writer has been closed, or its thread has ended.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl JournalError {
+    /// What to do about it, in one sentence; `None` where the error says it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Damaged(damage) => Some(damage.help()),
+            Self::Newer { .. } | Self::OtherSchema { .. } => {
+                Some("open it with the build that wrote it, or a later one".into())
+            }
+            Self::Locked { .. } => {
+                Some("stop the process that writes it, or open it for reading".into())
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("make room, then open the journal again: nothing durable was lost".into())
+            }
+            Self::Io { operation: Operation::Write | Operation::Sync, .. } => {
+                Some("check the disk, then open the journal again: nothing durable was lost".into())
+            }
+            Self::Undecodable(_) => {
+                Some("read it with the build that wrote it, or a later one".into())
+            }
+            _ => None,
+        }
+    }
+
+    /// The damage, if that is what it is.
+    pub fn damage(&self) -> Option<&Damage> {
+        match self {
+            Self::Damaged(damage) => Some(damage),
+            _ => None,
+        }
+    }
+}
+
+impl From<Damage> for JournalError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(Box::new(damage))
+    }
+}
+
+/// Makes an error of what the system said about `path`.
+pub(crate) fn failed(operation: Operation, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_path_buf();
+    move |source| {
+        let source = Arc::new(source);
+        match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => JournalError::ReadOnly { path, source },
+            io::ErrorKind::PermissionDenied if operation.writes() => {
+                JournalError::ReadOnly { path, source }
+            }
+            _ => JournalError::Io { operation, path, source },
+        }
+    }
+}
+
+/// What was tried on a file or a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Making a file or a directory.
+    Create,
+    /// Opening a file.
+    Open,
+    /// Opening a file to write it.
+    OpenForWriting,
+    /// Listing a directory.
+    List,
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Making what was written durable.
+    Sync,
+    /// Setting the length of a file.
+    Resize,
+    /// Giving a file its name.
+    Rename,
+    /// Removing a file.
+    Remove,
+    /// Taking the lock.
+    Lock,
+    /// Starting a thread.
+    Start,
+}
+
+impl Operation {
+    fn writes(self) -> bool {
+        !matches!(self, Self::Open | Self::List | Self::Read | Self::Start)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Open => "open",
+            Self::OpenForWriting => "open for writing",
+            Self::List => "list",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::Resize => "resize",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::Lock => "lock",
+            Self::Start => "start a thread for",
+        })
+    }
+}
+
+/// Why a directory holds no journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Absence {
+    /// The directory is not there.
+    #[error("there is no such directory")]
+    NoDirectory,
+    /// No segment is in it.
+    #[error("it has no segments")]
+    NoSegments,
+    /// Its first segment begins with something else.
+    #[error("its first segment is something else")]
+    ForeignBytes,
+}
+
+/// One place where a journal's bytes are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Damage {
+    /// The directory of the journal.
+    pub path: PathBuf,
+    /// The segment.
+    pub segment: u64,
+    /// The byte in it.
+    pub offset: u64,
+    /// The frame, counted from zero in its segment, if the place is in one.
+    pub frame: Option<u64>,
+    /// The records of that frame, where its header still says.
+    pub records: Option<Range<u64>>,
+    /// What is wrong.
+    pub kind: DamageKind,
+    /// How many records precede it.
+    pub intact: u64,
+}
+
+impl Damage {
+    /// The way out.
+    pub fn help(&self) -> String {
+        let path = self.path.display();
+        match self.intact {
+            0 => format!("no record precedes it; restore {path} from a copy"),
+            kept => format!(
+                "`tensorforge salvage {path} --out saved.tfj` keeps the {kept} records before it"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {} is damaged at byte {}: {}", self.segment, self.offset, self.kind)?;
+        let records = self.records.as_ref().filter(|records| !records.is_empty());
+        match (self.frame, records) {
+            (Some(frame), Some(records)) => {
+                let last = records.end.saturating_sub(1);
+                write!(f, " (frame {frame}, records {}-{last})", records.start)
+            }
+            (Some(frame), None) => write!(f, " (frame {frame})"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+/// What is wrong at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DamageKind {
+    /// A segment is not there.
+    #[error("the segment is missing")]
+    SegmentMissing,
+    /// A segment is shorter than its header page.
+    #[error("the segment is cut short")]
+    SegmentCut,
+    /// A header page's checksum does not fit.
+    #[error("the header page's checksum differs")]
+    Page,
+    /// A header page verifies but holds bytes where the format has none.
+    #[error("the header page holds bytes that the format does not know")]
+    PagePadding,
+    /// A header page is that of another journal.
+    #[error("the segment is from another journal")]
+    ForeignSegment,
+    /// A header page is that of another segment.
+    #[error("the segment is number {found}")]
+    SegmentNumber {
+        /// What it says.
+        found: u64,
+    },
+    /// A segment does not go on where the one before it ends.
+    #[error("the segment does not continue the one before it")]
+    SegmentChain,
+    /// A segment that has a successor does not end with its last frame.
+    #[error("the segment goes on after its last frame")]
+    SegmentEnd,
+    /// A header's checksum does not fit, or there is no header where one must be.
+    #[error("frame header is not valid")]
+    Header,
+    /// A header verifies but sets flags that the format does not know.
+    #[error("frame header has unknown flags {flags:#x}")]
+    Flags {
+        /// The flags.
+        flags: u32,
+    },
+    /// A header verifies but contradicts itself.
+    #[error("frame header contradicts itself")]
+    HeaderShape,
+    /// A frame is longer than its segment.
+    #[error("frame is cut short")]
+    FrameCut,
+    /// A frame does not begin with the next record.
+    #[error("frame begins at record {found}, not at {expected}")]
+    FrameOrder {
+        /// The record that is next.
+        expected: u64,
+        /// The record that it begins with.
+        found: u64,
+    },
+    /// A frame begins before the one in front of it ends.
+    #[error("frame goes back in time")]
+    Time,
+    /// The tree over the blocks does not have the root that the header says.
+    #[error("tree root differs")]
+    TreeRoot,
+    /// A state root is not the one that stands beside it.
+    #[error("state root differs")]
+    StateRoot,
+    /// Records do not fill the body as their lengths say.
+    #[error("record lengths do not fill the body")]
+    RecordLengths,
+    /// A body verifies but its counts or times are not the header's.
+    #[error("body does not agree with its header")]
+    BodyCounts,
+    /// A block has not the hash that the header says.
+    #[error("block hash differs")]
+    BlockHash,
+    /// The records have not the hash that the header says.
+    #[error("body hash differs")]
+    BodyHash,
+    /// The end of a frame is not the one that its header asks for.
+    #[error("frame trailer differs")]
+    Trailer,
+    /// A file that was zeroed ahead has not the length that the format gives it.
+    #[error("the space behind the last frame is cut short")]
+    Extent,
+}

@@ -1,0 +1,186 @@
+//! Opening a journal to read it. Nothing here writes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chain::{BlockEntry, Chain, Hash, Links};
+use crate::disk::{Disk, SystemDisk};
+use crate::error::{JournalError, Result};
+use crate::opening::{Scan, scan};
+use crate::segment::{LOCK, SEGMENTS, segment_name};
+use crate::stream::Frames;
+use crate::tree::Tree;
+use crate::walk::{FrameEntry, SegmentEntry, Walk};
+
+/// How often opening is tried again while somebody writes.
+const ATTEMPTS: u32 = 8;
+
+/// The unfinished end of the last segment: what was being written when the writer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment.
+    pub segment: u64,
+    /// Its first byte there.
+    pub offset: u64,
+    /// Bytes up to the last one that is not zero.
+    pub length: u64,
+}
+
+/// A journal as it stood when it was opened. Its headers are verified; its records are when they are
+/// read.
+pub struct Journal {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) walk: Walk,
+    /// The hash of the open block.
+    pub(crate) tail: Links,
+    pub(crate) closed: bool,
+    pub(crate) torn: Option<TornTail>,
+    /// A segment whose zeros were not cut off before its successor was begun.
+    pub(crate) untrimmed: Option<u64>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("dir", &self.dir)
+            .field("next_seq", &self.next_seq())
+            .field("frames", &self.frames().len())
+            .field("closed", &self.closed)
+            .field("torn", &self.torn)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Opens the journal in a directory for reading. A torn tail is reported and left alone.
+    ///
+    /// Every header is verified, and the records of the last block; damage anywhere in them is an
+    /// error. A writer may go on at the same time: the answer is the journal as it stood.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(Arc::new(SystemDisk), dir)
+    }
+
+    /// Opens a journal that stands on `disk`.
+    pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        for _ in 1..ATTEMPTS {
+            let Scan { journal, fault } = scan(&disk, dir)?;
+            match fault {
+                None => return Ok(journal),
+                // Headers that are written while they are walked can look as if one were missing.
+                Some(_) if disk.is_locked(&dir.join(LOCK)) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Some(fault) => return Err(fault),
+            }
+        }
+        scan(&disk, dir)?.whole()
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The journal's name.
+    pub fn id(&self) -> [u8; 16] {
+        self.walk.segments.first().map_or([0; 16], |segment| segment.page.id)
+    }
+
+    /// The fingerprint of the wire types that the last segment was begun with.
+    pub fn schema(&self) -> Hash {
+        self.walk.segments.last().map_or([0; 32], |segment| segment.page.schema)
+    }
+
+    /// The engine build that began the last segment.
+    pub fn build(&self) -> &str {
+        self.walk.segments.last().map_or("", |segment| &segment.page.build)
+    }
+
+    /// How many records there are, and so the position of the next one.
+    pub fn next_seq(&self) -> u64 {
+        self.walk.next_seq()
+    }
+
+    /// Whether it was closed, so that nothing can be torn.
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The unfinished end, if there is one. It is no part of the journal.
+    pub fn torn(&self) -> Option<TornTail> {
+        self.torn
+    }
+
+    /// The segments, in their order.
+    pub fn segments(&self) -> &[SegmentEntry] {
+        &self.walk.segments
+    }
+
+    /// The frames, in their order, close marks among them.
+    pub fn frames(&self) -> &[FrameEntry] {
+        &self.walk.frames
+    }
+
+    /// The complete blocks, in their order.
+    pub fn blocks(&self) -> &[BlockEntry] {
+        &self.walk.blocks
+    }
+
+    /// The root of the tree over the complete blocks.
+    pub fn tree_root(&self) -> Hash {
+        self.walk.tree.root()
+    }
+
+    /// The tree over the complete blocks.
+    pub fn tree(&self) -> &Tree {
+        &self.walk.tree
+    }
+
+    /// The state root after the last record; zeros if there is none.
+    pub fn state_root(&self) -> Hash {
+        self.walk.last.as_ref().map_or([0; 32], |last| last.state_root)
+    }
+
+    /// The digests of the state's tables after the last record.
+    pub fn digests(&self) -> &[u128] {
+        self.walk.last.as_ref().map_or(&[], |last| &last.digests)
+    }
+
+    /// The time of the last record; zero if there is none.
+    pub fn last_time(&self) -> u64 {
+        self.walk.last.as_ref().map_or(0, |last| last.time_last)
+    }
+
+    /// The chain after the last record, to go on with.
+    pub fn chain(&self) -> Chain {
+        Chain::at(self.tail.clone(), self.walk.tree.clone())
+    }
+
+    /// The frames from the one that holds record `seq` on; none if `seq` is the next record.
+    ///
+    /// Reading from the middle of a block verifies the records before it in that block too.
+    pub fn frames_from(&self, seq: u64) -> Result<Frames<'_>> {
+        let next_seq = self.next_seq();
+        if seq > next_seq {
+            return Err(JournalError::NotYet { seq, next_seq });
+        }
+        Ok(Frames::new(self, self.frames().partition_point(|frame| frame.next_seq() <= seq)))
+    }
+
+    /// Reads every frame, which verifies every byte of it, close marks and trailers included.
+    pub fn verify(&self) -> Result<()> {
+        Frames::new(self, 0).try_for_each(|frame| frame.map(|_| ()))
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(crate) fn segment_path(&self, segment: u64) -> PathBuf {
+        self.dir.join(SEGMENTS).join(segment_name(segment))
+    }
+}

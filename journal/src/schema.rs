@@ -1,0 +1,29 @@
+//! The schema: what the wire types are made of, written out, and the fingerprint of that text.
+//!
+//! `schema.txt` names every variant, field and type of commands, events and rows in their order; a
+//! test traces the types and compares. A journal carries the fingerprint of the schema that it was
+//! written with, so that bytes are never read as something else.
+
+use std::sync::OnceLock;
+
+use crate::chain::Hash;
+use crate::error::{JournalError, Result};
+use crate::reader::Journal;
+
+/// The schema of this build.
+pub const TEXT: &str = include_str!("../schema.txt");
+
+/// BLAKE3 of the schema of this build.
+pub fn fingerprint() -> Hash {
+    static FINGERPRINT: OnceLock<Hash> = OnceLock::new();
+    *FINGERPRINT.get_or_init(|| *blake3::hash(TEXT.as_bytes()).as_bytes())
+}
+
+/// Refuses a journal that was written with another schema.
+pub fn check(journal: &Journal) -> Result<()> {
+    if journal.schema() == fingerprint() {
+        return Ok(());
+    }
+    let (path, build) = (journal.dir().to_path_buf(), journal.build().to_owned());
+    Err(JournalError::OtherSchema { path, build })
+}

@@ -1,0 +1,159 @@
+//! The sequencer: one thread that gives every command its place, fed by many.
+//!
+//! Callers send commands through a bounded channel. The sequencer decides them one after another
+//! while the disk is busy with the frame before; when the disk is done, whatever has gathered becomes
+//! the next frame. There is no timer: an idle exchange commits at once, a busy one in large frames.
+//! A caller is answered, and effects leave, only when the record is durable.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use tensorforge_engine::command::Command;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{Micros, Seq};
+use tensorforge_engine::{Effect, Event, Root, effects};
+
+use crate::error::JournalError;
+use crate::ledger::{Ledger, LedgerError};
+
+/// What a caller is told once its record is durable.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where the record stands.
+    pub seq: Seq,
+    /// What was decided.
+    pub events: Vec<Event>,
+    /// What the world now has to do.
+    pub effects: Vec<Effect>,
+}
+
+struct Request {
+    time: Micros,
+    source: Source,
+    command: Command,
+    reply: Sender<Answer>,
+}
+
+/// A way to send commands. Clones share the one sequencer.
+#[derive(Clone)]
+pub struct Client {
+    requests: Sender<Request>,
+}
+
+/// The sequencer has stopped; the record may or may not be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sequencer has stopped; the command may or may not have been recorded")]
+pub struct Stopped;
+
+/// An answer to come.
+pub struct Pending {
+    reply: Receiver<Answer>,
+}
+
+impl Pending {
+    /// Waits until the record is durable.
+    pub fn wait(self) -> Result<Answer, Stopped> {
+        self.reply.recv().map_err(|_| Stopped)
+    }
+}
+
+impl Client {
+    /// Sends a command and waits until its record is durable.
+    pub fn call(&self, time: Micros, source: Source, command: Command) -> Result<Answer, Stopped> {
+        self.send(time, source, command)?.wait()
+    }
+
+    /// Sends a command; blocks while the sequencer's queue is full.
+    pub fn send(&self, time: Micros, source: Source, command: Command) -> Result<Pending, Stopped> {
+        let (reply, answer) = bounded(1);
+        let request = Request { time, source, command, reply };
+        self.requests.send(request).map_err(|_| Stopped)?;
+        Ok(Pending { reply: answer })
+    }
+}
+
+/// A running sequencer.
+pub struct Sequencer {
+    thread: JoinHandle<Result<(u64, Root), LedgerError>>,
+}
+
+/// The most commands that are decided before a frame is handed to the disk.
+const FRAME_COMMANDS: usize = 4_096;
+
+impl Sequencer {
+    /// Starts the thread. `queue` commands may wait before senders have to.
+    pub fn start(ledger: Ledger, queue: usize) -> Result<(Self, Client), JournalError> {
+        let (requests, incoming) = bounded(queue);
+        let thread = thread::Builder::new()
+            .name("sequencer".into())
+            .spawn(move || run(ledger, &incoming))
+            .map_err(crate::error::failed(crate::error::Operation::Start, Path::new("sequencer")))?;
+        Ok((Self { thread }, Client { requests }))
+    }
+
+    /// Waits until every client is gone and everything they sent is durable; then the journal is
+    /// closed, and its length and last root are given back.
+    pub fn finish(self) -> Result<(u64, Root), LedgerError> {
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+fn run(mut ledger: Ledger, incoming: &Receiver<Request>) -> Result<(u64, Root), LedgerError> {
+    let mut waiting: VecDeque<(Sender<Answer>, Answer)> = VecDeque::new();
+    let mut committed = ledger.records();
+    loop {
+        let open = take(&mut ledger, incoming, &mut waiting)?;
+        let durable = ledger.durable()?;
+        release(&mut waiting, durable);
+        // One frame is with the disk while the next one fills.
+        if durable >= committed && ledger.records() > committed {
+            ledger.commit()?;
+            committed = ledger.records();
+        }
+        if !open {
+            ledger.flush()?;
+            release(&mut waiting, ledger.durable()?);
+            return ledger.close();
+        }
+    }
+}
+
+/// Decides what is in the queue. With nothing to decide it waits for a command, or for the disk. False
+/// once every client is gone and the queue is empty.
+fn take(
+    ledger: &mut Ledger,
+    incoming: &Receiver<Request>,
+    waiting: &mut VecDeque<(Sender<Answer>, Answer)>,
+) -> Result<bool, LedgerError> {
+    for taken in 0..FRAME_COMMANDS {
+        let request = match incoming.try_recv() {
+            Ok(request) => request,
+            Err(TryRecvError::Disconnected) => return Ok(false),
+            Err(TryRecvError::Empty) if taken > 0 => break,
+            // Nothing to decide: either the disk or a caller has something to say next.
+            Err(TryRecvError::Empty) => crossbeam_channel::select! {
+                recv(incoming) -> request => match request {
+                    Ok(request) => request,
+                    Err(_) => return Ok(false),
+                },
+                recv(ledger.notices()) -> _ => break,
+            },
+        };
+        let seq = Seq(ledger.records());
+        let events = ledger.record(request.time, request.source, &request.command)?.to_vec();
+        let effects = effects(&events).collect();
+        waiting.push_back((request.reply, Answer { seq, events, effects }));
+    }
+    Ok(true)
+}
+
+fn release(waiting: &mut VecDeque<(Sender<Answer>, Answer)>, durable: u64) {
+    while waiting.front().is_some_and(|(_, answer)| answer.seq.0 < durable) {
+        if let Some((reply, answer)) = waiting.pop_front() {
+            // A caller that has gone away needs no answer.
+            let _ = reply.send(answer);
+        }
+    }
+}

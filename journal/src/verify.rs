@@ -1,0 +1,214 @@
+//! Verification: everything that a journal claims is computed again and compared.
+//!
+//! The chain vouches for the bytes. Each record is decoded, its command decided again, and the events
+//! compared; after each record the tag, after each frame the digests of all tables and the root, after
+//! each block the root again. Spans between usable snapshots are verified in parallel: a span proves
+//! the snapshot that the next one begins with, because it ends at the same root.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::Value;
+use tensorforge_engine::{Exchange, Root, State, Tables};
+
+use crate::chain::BLOCK_RECORDS;
+use crate::divergence::{Divergence, Phase};
+use crate::error::JournalError;
+use crate::reader::Journal;
+use crate::replay::{self, Mode, Replay, ReplayError, Step};
+use crate::snapshot::{self, hex};
+
+/// What a verification found.
+#[derive(Debug)]
+pub struct Verified {
+    /// Records that were verified.
+    pub records: u64,
+    /// Events that were decided again.
+    pub events: u64,
+    /// The root after the last of them, as computed.
+    pub root: Root,
+    /// The first disagreement between the journal and this build; `None` if there is none.
+    pub divergence: Option<Divergence>,
+    /// How many spans were verified side by side.
+    pub spans: usize,
+}
+
+/// Verifies all of a journal, on up to `threads` threads. `progress` is told how many records are done.
+pub fn verify(
+    journal: &Journal,
+    threads: usize,
+    progress: &(impl Fn(u64) + Sync),
+) -> Result<Verified, ReplayError> {
+    let starts = starts(journal);
+    let ends: Vec<u64> =
+        starts.iter().skip(1).map(|(records, _)| *records).chain([journal.next_seq()]).collect();
+    let spans: Vec<(u64, State, u64)> = starts
+        .into_iter()
+        .zip(ends)
+        .map(|((start, state), end)| (start, state, end))
+        .collect();
+    let count = spans.len();
+    let done = AtomicU64::new(0);
+    let work = Mutex::new(spans.into_iter());
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, count) {
+            scope.spawn(|| {
+                while let Some(span) = work.lock().ok().and_then(|mut work| work.next()) {
+                    let start = span.0;
+                    let result = verify_span(journal, span, &done, progress);
+                    if let Ok(mut results) = results.lock() {
+                        results.push((start, result));
+                    }
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_default();
+    results.sort_by_key(|(start, _)| *start);
+    let mut all = Verified { records: 0, events: 0, root: [0; 32], divergence: None, spans: count };
+    for (_, result) in results {
+        let span = result?;
+        all.records += span.records;
+        all.events += span.events;
+        all.root = span.root;
+        if span.divergence.is_some() {
+            all.divergence = span.divergence;
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Where spans begin: at genesis and at every snapshot that is bound to this very history.
+fn starts(journal: &Journal) -> Vec<(u64, State)> {
+    let mut starts = vec![(0, State::genesis(replay::id(journal)))];
+    for (records, path) in snapshot::list(journal) {
+        let state = replay::binding(journal, records)
+            .and_then(|binding| snapshot::read(&path, &binding).ok())
+            .filter(|_| records < journal.next_seq());
+        starts.extend(state.map(|state| (records, state)));
+    }
+    starts
+}
+
+fn verify_span(
+    journal: &Journal,
+    (start, state, end): (u64, State, u64),
+    done: &AtomicU64,
+    progress: &(impl Fn(u64) + Sync),
+) -> Result<Verified, ReplayError> {
+    let mut found = None;
+    let mut events = 0;
+    let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
+    replay.run(end, |step| {
+        events += step.events.len() as u64;
+        found = disagreement(journal, &step);
+        if (step.head.seq.0 + 1) % BLOCK_RECORDS == 0 {
+            progress(done.fetch_add(BLOCK_RECORDS, Ordering::Relaxed) + BLOCK_RECORDS);
+        }
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let divergence = match found {
+        Some(divergence) if divergence.phase <= Phase::Folded => {
+            Some(examine(journal, divergence)?)
+        }
+        other => other,
+    };
+    let (records, root) = (replay.records() - start, replay.state().root());
+    Ok(Verified { records, events, root, divergence, spans: 1 })
+}
+
+/// The first thing about a record that is not as the journal claims.
+pub(crate) fn disagreement(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
+    let seq = step.head.seq.0;
+    if step.events != step.recorded {
+        return Divergence::of_events(seq, step.recorded, step.events);
+    }
+    let tag = step.state.tag();
+    if tag != step.head.tag {
+        let (left, right) = (tag_value(step.head.tag), tag_value(tag));
+        return Some(Divergence::new(seq, Phase::Folded, left, right));
+    }
+    let claimed = [
+        step.block_root(journal).map(|entry| entry.root),
+        step.frame_end.map(|header| header.state_root),
+    ];
+    let mut claimed = claimed.into_iter().flatten().peekable();
+    claimed.peek()?;
+    let root = step.state.root();
+    if let Some(claim) = claimed.find(|claim| *claim != root) {
+        let (left, right) = (Value::from(hex(&claim)), Value::from(hex(&root)));
+        return Some(Divergence::new(seq, Phase::Digested, left, right));
+    }
+    let header = step.frame_end?;
+    let table = differing_table(&header.digests, step.state)?;
+    let divergence = Divergence::new(seq, Phase::Digested, Value::Null, Value::Null);
+    Some(Divergence { table: Some(table), ..divergence })
+}
+
+fn tag_value(tag: u64) -> Value {
+    Value::from(format!("{tag:016x}"))
+}
+
+/// The first table whose digest is not the one that a frame claims.
+fn differing_table(claimed: &[u128], state: &State) -> Option<String> {
+    let digests = state.digests();
+    let place = (0..Tables::COUNT).find(|place| claimed.get(*place) != digests.get(*place))?;
+    state.tables.all().get(place).map(|table| table.name().to_owned())
+}
+
+/// Says more about a divergence: what the recorded events and the decided ones make of the state
+/// before them; or, where this build folds the same events otherwise than the one that recorded them,
+/// which table the next frame claims otherwise, and which of its rows the record wrote.
+pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence, ReplayError> {
+    let before = replay::state_at(journal, Mode::Fold, found.seq)?;
+    let seq = tensorforge_engine::units::Seq(found.seq);
+    let Some(record) = replay::read_record(journal, seq)? else { return Ok(found) };
+    let mut left = Exchange::resume(before.clone());
+    left.fold(seq, record.stamp.time, &record.events)?;
+    let mut right = Exchange::resume(before);
+    let mut events = Vec::new();
+    right.decide(record.stamp, &record.command, &mut events)?;
+    if found.phase == Phase::Decided {
+        return Ok(found.with_states(left.state(), right.state()));
+    }
+    let table = table_of_fold(journal, found.seq)?;
+    let written = left.state().tables.all().into_iter().find_map(|any| {
+        let named = table.as_deref().is_none_or(|name| name == any.name());
+        let row = any.keys().into_iter().find(|row| named && any.writer(*row) == Some(seq));
+        row.map(|row| (any.name().to_owned(), row))
+    });
+    let (name, row) = written.unzip();
+    Ok(Divergence { table: table.or(name), row, ..found })
+}
+
+/// The table whose digest the frame that ends with or after record `seq` claims otherwise than this
+/// build computes. Other records of the frame may have written it too.
+fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayError> {
+    let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, seq);
+    let mut table = None;
+    replay.run(journal.next_seq(), |step| match step.frame_end {
+        Some(header) if step.head.seq.0 >= seq => {
+            table = differing_table(&header.digests, step.state);
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })?;
+    Ok(table)
+}
+
+/// Reads a whole journal and checks chain, frames and decoding, without deciding anything.
+pub fn check_bytes(journal: &Journal) -> Result<(u64, u64), JournalError> {
+    let mut batch = crate::codec::Batch::default();
+    let (mut records, mut events) = (0, 0);
+    for frame in journal.frames_from(0)? {
+        let frame = frame?;
+        batch.fill(frame.header.first_seq, &frame.body)?;
+        records += batch.heads().len() as u64;
+        events += batch.events().len() as u64;
+    }
+    Ok((records, events))
+}

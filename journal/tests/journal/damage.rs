@@ -1,0 +1,271 @@
+//! Bytes that are not what was written, and what is said about them.
+
+use tensorforge_engine::command::Command;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::Micros;
+use tensorforge_journal::chain::Chain;
+use tensorforge_journal::codec::Batch;
+use tensorforge_journal::error::{Absence, DamageKind, JournalError};
+use tensorforge_journal::memory::MemoryDisk;
+use tensorforge_journal::seal::FrameBuilder;
+use tensorforge_journal::writer::{Options, Writer};
+
+use crate::support::*;
+
+const PAGE: u64 = 4096;
+
+/// Three frames of one size and some bytes for each, in one segment, closed or not.
+fn frames(closed: bool) -> (MemoryDisk, Vec<std::ops::Range<usize>>) {
+    let disk = journal(1500, 300, closed);
+    let journal = open(&disk).unwrap();
+    let range = |frame: &tensorforge_journal::walk::FrameEntry| {
+        frame.offset as usize..(frame.offset + frame.length) as usize
+    };
+    let ranges = journal.frames().iter().map(range).collect();
+    (disk, ranges)
+}
+
+#[test]
+fn a_frame_that_is_zeroed_swapped_doubled_or_dropped_is_damage() {
+    use DamageKind::{Header, RecordLengths, Trailer};
+    for closed in [false, true] {
+        let check = |index: usize,
+                     kind: DamageKind,
+                     change: &dyn Fn(&mut Vec<u8>, &[std::ops::Range<usize>])| {
+            let (disk, ranges) = frames(closed);
+            disk.edit(segment(0), |bytes| change(bytes, &ranges));
+            assert_eq!(damage(&disk), (0, ranges[index].start as u64, kind));
+        };
+        check(1, Header, &|bytes, at| bytes[at[1].clone()].fill(0));
+        check(0, Header, &|bytes, at| bytes[at[0].clone()].fill(0));
+        check(1, Header, &|bytes, at| bytes[at[1].start..at[1].start + 512].fill(0));
+        check(1, RecordLengths, &|bytes, at| bytes[at[1].start + 512..at[1].end].fill(0));
+        check(1, Trailer, &|bytes, at| bytes[at[1].end - 16..at[1].end].fill(0));
+        check(1, Header, &|bytes, at| {
+            let (one, two) = (bytes[at[1].clone()].to_vec(), bytes[at[2].clone()].to_vec());
+            bytes.splice(at[1].start..at[2].end, [two, one].concat());
+        });
+        check(2, Header, &|bytes, at| {
+            let one = bytes[at[1].clone()].to_vec();
+            bytes.splice(at[2].start..at[2].start, one);
+        });
+        check(2, Header, &|bytes, at| {
+            bytes.drain(at[2].clone());
+        });
+    }
+}
+
+#[test]
+fn a_frame_of_another_journal_or_another_place_is_damage() {
+    // Another name, and the same records at the same place.
+    let (disk, ranges) = frames(true);
+    let other = MemoryDisk::default();
+    let shared = std::sync::Arc::new(other.clone());
+    let mut writer = Writer::create_on(shared, DIR, [9; 16], origin(), OPTIONS).unwrap();
+    append(&mut writer, &mut Chain::genesis(), 1500, 300).unwrap();
+    let foreign = other.read(segment(0)).unwrap();
+    disk.edit(segment(0), |bytes| {
+        bytes[ranges[2].clone()].copy_from_slice(&foreign[ranges[2].clone()]);
+    });
+    assert_eq!(damage(&disk), (0, ranges[2].start as u64, DamageKind::Header));
+
+    // The whole second segment of another journal.
+    let disk = journal(2100, 512, true);
+    let other = MemoryDisk::default();
+    let shared = std::sync::Arc::new(other.clone());
+    let mut writer = Writer::create_on(shared, DIR, [9; 16], origin(), OPTIONS).unwrap();
+    append(&mut writer, &mut Chain::genesis(), 2100, 512).unwrap();
+    disk.put(segment(1), other.read(segment(1)).unwrap());
+    assert_eq!(damage(&disk), (1, 0, DamageKind::ForeignSegment));
+}
+
+#[test]
+fn a_segment_of_another_history_is_damage() {
+    // The same name, the same lengths, another state root at the first block's end.
+    let disk = journal(2100, 512, true);
+    let fork = MemoryDisk::default();
+    let mut writer = create(&fork);
+    let mut chain = Chain::genesis();
+    append(&mut writer, &mut chain, 512, 512).unwrap();
+    let mut frame = FrameBuilder::new(512, Vec::new());
+    for seq in 512..1024 {
+        let stamp = (Micros(seq * 10), Source::OPERATOR);
+        frame.push(stamp, &command(seq), &events(seq), seq).unwrap();
+    }
+    frame.end_block([1; 32]);
+    writer.append(&mut frame.seal(&mut chain, [1; 32], &[1, 2, 1024]).unwrap()).unwrap();
+    append(&mut writer, &mut chain, 2100, 512).unwrap();
+    writer.close().unwrap();
+    disk.put(segment(1), fork.read(segment(1)).unwrap());
+    assert_eq!(damage(&disk), (1, 0, DamageKind::SegmentChain));
+}
+
+#[test]
+fn a_segment_that_is_missing_swapped_or_cut_is_damage() {
+    for closed in [false, true] {
+        let check = |change: &dyn Fn(&MemoryDisk), expected: (u64, u64, DamageKind)| {
+            let disk = journal(3100, 512, closed);
+            change(&disk);
+            assert_eq!(damage(&disk), expected);
+            assert!(reopen(&disk).is_err());
+        };
+        let end = |number: u64| {
+            let journal = open(&journal(3100, 512, closed)).unwrap();
+            journal.segments()[number as usize].end
+        };
+        let last_frame = |number: usize| {
+            let journal = open(&journal(3100, 512, closed)).unwrap();
+            let frames = journal.segments()[number].frames.clone();
+            journal.frames()[frames.end - 1].offset
+        };
+        let missing = DamageKind::SegmentMissing;
+        check(&|disk| drop(disk.take(segment(0))), (0, 0, missing));
+        check(&|disk| drop(disk.take(segment(1))), (1, 0, missing));
+        check(&|disk| drop(disk.take(segment(3))), (3, 0, missing));
+        check(
+            &|disk| {
+                let (one, two) = (disk.take(segment(1)).unwrap(), disk.take(segment(2)).unwrap());
+                disk.put(segment(1), two);
+                disk.put(segment(2), one);
+            },
+            (1, 0, DamageKind::SegmentNumber { found: 2 }),
+        );
+        for number in 0..4 {
+            let cut = DamageKind::SegmentCut;
+            check(&|disk| disk.edit(segment(number), Vec::clear), (number, 0, cut));
+            let short = PAGE - 1;
+            let check_at = |length: u64, expected: (u64, u64, DamageKind)| {
+                check(
+                    &|disk| disk.edit(segment(number), |b| b.truncate(length as usize)),
+                    expected,
+                );
+            };
+            check_at(short, (number, short, cut));
+        }
+        // A segment that lost all its frames, its last frame, and a part of that.
+        check(
+            &|disk| disk.edit(segment(1), |bytes| bytes.truncate(4096)),
+            (1, PAGE, DamageKind::SegmentCut),
+        );
+        let at = last_frame(1);
+        check(
+            &|disk| disk.edit(segment(1), |bytes| bytes.truncate(at as usize)),
+            (1, at, DamageKind::SegmentCut),
+        );
+        check(
+            &|disk| disk.edit(segment(1), |bytes| bytes.truncate(end(1) as usize - 5)),
+            (1, at, DamageKind::FrameCut),
+        );
+        check(
+            &|disk| disk.edit(segment(1), |bytes| bytes.extend([0; 10])),
+            (1, end(1), DamageKind::SegmentEnd),
+        );
+        check(
+            &|disk| disk.edit(segment(1), |bytes| bytes.extend([1; 10])),
+            (1, end(1), DamageKind::Header),
+        );
+    }
+}
+
+#[test]
+fn a_closed_journal_cut_anywhere_is_damage() {
+    let whole = journal(40, 10, true);
+    let length = whole.read(segment(0)).unwrap().len();
+    for cut in 0..length {
+        let disk = journal(40, 10, true);
+        disk.edit(segment(0), |bytes| bytes.truncate(cut));
+        assert_eq!(damage(&disk).0, 0, "cut at {cut}");
+    }
+    for more in [1, 512, 4096, 40_960] {
+        let disk = journal(40, 10, true);
+        disk.edit(segment(0), |bytes| bytes.resize(length + more, 0));
+        // Zeros up to an extent's end are what reopening leaves; all other lengths are damage.
+        assert_eq!(fault(&disk).is_none(), (length + more).is_multiple_of(4096));
+    }
+}
+
+#[test]
+fn a_live_journal_whose_file_is_cut_is_damage() {
+    let length = journal(40, 10, false).read(segment(0)).unwrap().len();
+    for cut in (0..length).filter(|cut| !cut.is_multiple_of(4096)) {
+        let disk = journal(40, 10, false);
+        disk.edit(segment(0), |bytes| bytes.truncate(cut));
+        assert_eq!(damage(&disk).0, 0, "cut at {cut}");
+    }
+}
+
+#[test]
+fn another_version_is_told_apart_from_damage() {
+    let disk = journal(1100, 512, true);
+    disk.edit(segment(1), |bytes| {
+        bytes[8] = 2;
+        let checksum = xxhash_rust::xxh3::xxh3_128(&bytes[..4080]);
+        bytes[4080..4096].copy_from_slice(&checksum.to_le_bytes());
+    });
+    let newer = fault(&disk).unwrap();
+    assert!(matches!(newer, JournalError::Newer { segment: 1, version: 2, .. }), "{newer}");
+    assert!(newer.to_string().contains("format version 2, this build reads 1"), "{newer}");
+
+    // The same byte without the checksum is damage.
+    let disk = journal(1100, 512, true);
+    disk.edit(segment(1), |bytes| bytes[8] = 2);
+    assert_eq!(damage(&disk), (1, 0, DamageKind::Page));
+
+    let disk = journal(10, 5, true);
+    disk.edit(segment(0), |bytes| bytes[..4096].fill(7));
+    let absent = fault(&disk).unwrap();
+    let foreign = Absence::ForeignBytes;
+    assert!(matches!(absent, JournalError::NotAJournal { reason, .. } if reason == foreign));
+}
+
+#[test]
+fn an_unknown_variant_is_an_error_that_names_its_record_and_no_tail() {
+    let disk = MemoryDisk::default();
+    let mut writer = create(&disk);
+    let mut chain = Chain::genesis();
+    append(&mut writer, &mut chain, 7, 7).unwrap();
+    let mut record = records(9..10);
+    // The event of record 9 stands behind a head of 30 bytes and a command of 8.
+    record[38] = 200;
+    let mut frame = FrameBuilder::new(7, Vec::new());
+    for record in [records(7..8), records(8..9), record] {
+        assert!(frame.push_encoded(&record));
+    }
+    writer.append(&mut frame.seal(&mut chain, root(10), &[]).unwrap()).unwrap();
+
+    let journal = open(&disk).unwrap();
+    assert_eq!((journal.next_seq(), journal.torn()), (10, None));
+    journal.verify().unwrap();
+    let mut batch = Batch::default();
+    let frame = journal.frames_from(9).unwrap().next().unwrap().unwrap();
+    let unknown = JournalError::from(batch.fill(7, &frame.body).unwrap_err());
+    assert!(unknown.to_string().starts_with("record 9: event 0 is of a kind that"), "{unknown}");
+    assert!(unknown.help().unwrap().contains("the build that wrote it"));
+}
+
+#[test]
+fn an_error_says_what_where_and_what_to_do() {
+    let (disk, ranges) = frames(true);
+    disk.edit(segment(0), |bytes| bytes[ranges[2].start + 1000] ^= 1);
+    let error = fault(&disk).unwrap();
+    let sentence = format!(
+        "segment 0 is damaged at byte {}: body hash differs (frame 2, records 600-899)",
+        ranges[2].start
+    );
+    assert_eq!(error.to_string(), sentence);
+    let help = "`tensorforge salvage j.tfj --out saved.tfj` keeps the 600 records before it";
+    assert_eq!(error.help().as_deref(), Some(help));
+}
+
+#[test]
+fn options_that_contradict_the_format_are_refused() {
+    let disk = std::sync::Arc::new(MemoryDisk::default());
+    let mut origin = origin();
+    let none = Options { extent: 0, ..OPTIONS };
+    let refused = Writer::create_on(disk.clone(), DIR, ID, origin.clone(), none).unwrap_err();
+    assert!(matches!(refused, JournalError::Options(_)), "{refused}");
+    origin.build = "b".repeat(65);
+    let refused = Writer::create_on(disk, DIR, ID, origin, OPTIONS).unwrap_err();
+    assert!(matches!(refused, JournalError::Options(_)), "{refused}");
+    let _ = Command::Advance;
+}

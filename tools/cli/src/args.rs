@@ -1,0 +1,367 @@
+//! The words of the command line. Every verb has an example that works as printed, in this order.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// The control plane of a model-serving exchange: capture, replay, verify and explain every decision.
+#[derive(Debug, Parser)]
+#[command(name = "tensorforge", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Begin with `tensorforge tour`: it captures a small morning at the exchange, proves that it replays
+bit for bit, and shows what each verb answers.
+
+Exit codes: 0 as asked; 1 the answer is \"different\" or \"not verified\"; 2 bad usage or input;
+3 the journal is damaged; 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// Print one JSON document on standard output (`log`: one a line)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to colour: follows NO_COLOR and the terminal unless told otherwise
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show the whole of it in a minute: capture, replay, verify, explain
+    #[command(after_help = "Example:\n  tensorforge tour")]
+    Tour(TourArgs),
+    /// Run a trace over a simulated fleet and write every decision to a journal
+    #[command(after_help = "\
+Examples:
+  tensorforge capture --out morning.tfj
+  tensorforge capture --trace fixtures/traces/surge.jsonl --fleet fixtures/fleets/two-regions.toml \\
+      --policy fixtures/policies/thrifty.toml --seed 7 --out thrifty.tfj
+
+Without --trace and --fleet, the ones built in are used. The same arguments give the same journal,
+byte for byte. A capture that was interrupted goes on with --resume and the same arguments.")]
+    Capture(CaptureArgs),
+    /// Fold a journal to its end, to a record or to a moment, and print the root of the state
+    #[command(after_help = "\
+Examples:
+  tensorforge replay morning.tfj
+  tensorforge replay morning.tfj --to 500
+  tensorforge replay morning.tfj --to 90s --from genesis")]
+    Replay(ReplayArgs),
+    /// Prove a journal: its chain, every decision made again, every root computed again
+    #[command(after_help = "Example:\n  tensorforge verify morning.tfj")]
+    Verify(VerifyArgs),
+    /// Find where two journals first part, and what changed between them
+    #[command(after_help = "\
+Example:
+  tensorforge capture --policy fixtures/policies/thrifty.toml --journal-id 00 --out thrifty.tfj
+  tensorforge diff morning.tfj thrifty.tfj
+
+Exit code 1 says that they differ.")]
+    Diff(DiffArgs),
+    /// Find the first record where something turns
+    #[command(after_help = "\
+Examples:
+  tensorforge bisect morning.tfj                          this build against the recording
+  tensorforge bisect morning.tfj thrifty.tfj              two journals
+  tensorforge bisect morning.tfj --engine A --engine B    two builds of tensorforge, by their paths
+  tensorforge bisect morning.tfj --when 'control.queued > 3'
+  tensorforge bisect morning.tfj --run 'test $(jq .control.orders $TENSORFORGE_STATE) -lt 100'
+
+A predicate is an expression of the Common Expression Language over the state, as `tensorforge state`
+prints it; `control` and `limits` are single rows, every other table is a map by key. --when and --run
+assume that what turns stays turned. --run takes the exit codes of `git bisect run`: 0 good, 1-127
+bad, 125 skip; it finds the state in the file $TENSORFORGE_STATE, its number of records in
+$TENSORFORGE_RECORDS and the journal in $TENSORFORGE_JOURNAL.
+
+Exit code 1 says that a turning was found.")]
+    Bisect(BisectArgs),
+    /// Tell the whole story of one order, with the alternatives at each decision
+    #[command(after_help = "\
+Examples:
+  tensorforge explain morning.tfj --order 17
+  tensorforge explain morning.tfj --external 16")]
+    Explain(ExplainArgs),
+    /// Print the state, or a part of it, after some record
+    #[command(after_help = "\
+Examples:
+  tensorforge state morning.tfj control
+  tensorforge state morning.tfj --at 500 vessels.0.manifest.slots")]
+    State(StateArgs),
+    /// Print records
+    #[command(after_help = "\
+Examples:
+  tensorforge log morning.tfj --from 20 --to 25
+  tensorforge log morning.tfj --json | head -n 1")]
+    Log(LogArgs),
+    /// Take, list and check snapshots
+    #[command(after_help = "\
+Examples:
+  tensorforge snapshot take morning.tfj
+  tensorforge snapshot list morning.tfj
+  tensorforge snapshot check morning.tfj")]
+    Snapshot(SnapshotArgs),
+    /// Run scenarios and hold the state that they lead to against what was accepted
+    #[command(after_help = "\
+Examples:
+  tensorforge snapshot-test fixtures/scenarios --snapshots snapshots/scenarios
+  tensorforge snapshot-test my-scenarios --accept")]
+    SnapshotTest(SnapshotTestArgs),
+    /// Copy what verifies of a damaged journal into a new one
+    #[command(after_help = "Example:\n  tensorforge salvage damaged.tfj --out saved.tfj")]
+    Salvage(SalvageArgs),
+    /// Make a trace from a description of its demand
+    #[command(after_help = "\
+Example:
+  tensorforge generate fixtures/traces/surge.gen.toml --out surge.jsonl")]
+    Generate(GenerateArgs),
+    /// Measure what the budgets promise
+    #[command(after_help = "Example:\n  tensorforge bench --quick")]
+    Bench(BenchArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  tensorforge completions bash > tensorforge.bash")]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    #[command(after_help = "Example:\n  tensorforge man --out man1")]
+    Man {
+        /// Where
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TourArgs {
+    /// Keep the journal of the tour here
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArgs {
+    /// The demand: Azure CSV, Mooncake JSONL or our own JSONL, told apart by their contents
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+    /// The vessels, as TOML
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) fleet: Option<PathBuf>,
+    /// The rules, as TOML
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
+    /// Seeds the simulated fleet's faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Names the journal, up to 32 hexadecimal digits; by default a hash of the input
+    #[arg(long, value_name = "HEX", value_parser = journal_id)]
+    pub(crate) journal_id: Option<[u8; 16]>,
+    /// Where the journal is written; must not exist, or be empty
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+    /// Go on with a capture that was interrupted, after checking that what is there is the same
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Records committed together
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) frame_records: u32,
+    /// Take a snapshot every so many records, a multiple of 1024; 0 takes none
+    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    pub(crate) snapshot_every: u64,
+    /// Do not wait for the disk: faster, but a crash of the machine may lose the journal
+    #[arg(long)]
+    pub(crate) no_sync: bool,
+    /// Check every invariant of the state after every record: slow
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Stop after so many records, or at a moment such as 90s, 2m or 1500000us
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) to: Option<String>,
+    /// Begin at `genesis`, or at the snapshot of so many records; by default at the nearest one
+    #[arg(long, value_name = "genesis|SEQ")]
+    pub(crate) from: Option<String>,
+    /// Decide the commands again instead of folding the recorded events
+    #[arg(long)]
+    pub(crate) decide: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Spans verified side by side; by default one a processor
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// One journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) left: PathBuf,
+    /// The other
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) right: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("judge").args(["other", "when", "engines", "run"]))]
+pub(crate) struct BisectArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Another journal, to be compared with the first
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) other: Option<PathBuf>,
+    /// An expression over the state: find where it turns true
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) when: Option<String>,
+    /// A build of tensorforge; given twice, the two are compared
+    #[arg(long = "engine", value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    pub(crate) engines: Vec<PathBuf>,
+    /// A command that judges a state by its exit code
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
+    pub(crate) run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["order", "external"]))]
+pub(crate) struct ExplainArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// The order's number, as `log` and `state` show it
+    #[arg(long, value_name = "ID")]
+    pub(crate) order: Option<u64>,
+    /// The submitter's own number, such as the row of the trace
+    #[arg(long, value_name = "N")]
+    pub(crate) external: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// A dotted path: table, key, field and so on; the whole state without one
+    pub(crate) path: Option<String>,
+    /// After so many records; by default all of them
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) at: Option<u64>,
+    /// Decide the commands again instead of folding the recorded events
+    #[arg(long)]
+    pub(crate) decide: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// The first record
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// The record to stop before; by default the end
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) to: Option<u64>,
+    /// Decide the commands again and print what this build decides
+    #[arg(long)]
+    pub(crate) decide: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArgs {
+    #[command(subcommand)]
+    pub(crate) action: SnapshotAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotAction {
+    /// Take a snapshot at the end of the last complete block, or of an earlier one
+    Take {
+        /// The journal
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        /// After so many records, rounded down to the end of a block
+        #[arg(long, value_name = "SEQ")]
+        at: Option<u64>,
+    },
+    /// List the snapshots of a journal
+    List {
+        /// The journal
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+    /// Fold the journal again and compare every snapshot with it
+    Check {
+        /// The journal
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotTestArgs {
+    /// The directory of the scenarios: *.toml files
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Where the accepted states are; by default `snapshots` inside of the scenarios' directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// Accept the states as they are now
+    #[arg(long)]
+    pub(crate) accept: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SalvageArgs {
+    /// The damaged journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Where the new one is written
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// The description
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) description: PathBuf,
+    /// Where the trace is written; by default standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// A tenth of the work: for a look, not for figures to quote
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Where journals are written while measuring; by default the system's temporary directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+fn journal_id(text: &str) -> Result<[u8; 16], String> {
+    let digits = text.len();
+    if digits == 0 || digits > 32 || !text.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err("expected 1 to 32 hexadecimal digits".into());
+    }
+    let number = u128::from_str_radix(text, 16).map_err(|error| error.to_string())?;
+    Ok(number.to_be_bytes())
+}

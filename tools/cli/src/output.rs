@@ -1,0 +1,132 @@
+//! What people see: progress on a terminal, colours where they are wanted, tables.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::args::Colour;
+use crate::failure::Failure;
+
+/// The colour of things that are right.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// The colour of things that are not.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// The colour of names and headings.
+pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
+/// The colour of what is said in passing.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+
+/// Follows the flag, else NO_COLOR and the terminal.
+pub(crate) fn set_colour(colour: Colour) {
+    match colour {
+        Colour::Auto => anstream::ColorChoice::Auto,
+        Colour::Always => anstream::ColorChoice::Always,
+        Colour::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// `text` in a style.
+pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Writes to standard output. A reader that has gone away, as `head` does, ends the process quietly.
+pub(crate) fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        gone(&error);
+    }
+}
+
+/// Writes a line to standard output.
+pub(crate) fn say(line: &str) {
+    print(&format!("{line}\n"));
+}
+
+/// Writes one JSON document, on one line.
+pub(crate) fn json(value: &Value) {
+    say(&value.to_string());
+}
+
+/// Says on standard error what went wrong and what to do about it.
+pub(crate) fn complain(failure: &Failure) {
+    let mut out = anstream::stderr().lock();
+    let _ = writeln!(out, "{}: {}", paint(BAD, "error"), failure.message);
+    if let Some(help) = &failure.help {
+        let _ = writeln!(out, "{}: {help}", paint(NAME, "help"));
+    }
+}
+
+/// Says something in passing on standard error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{}: {text}", paint(NAME, "note"));
+}
+
+fn gone(error: &io::Error) {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+}
+
+/// A bar over `total` records; silent unless standard error is a terminal.
+pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:>9} {wide_bar} {human_pos}/{human_len} {eta:>4}");
+    let bar = ProgressBar::new(total).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A plain table: a header, and rows of which all but the first column are numbers.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.iter().copied());
+    rows.iter().for_each(|row| {
+        table.add_row(row);
+    });
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.lines().map(|line| format!("  {}\n", line.trim_end())).collect()
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Microseconds as people read them: three significant places and a unit.
+pub(crate) fn span(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} us"),
+        1_000..1_000_000 => format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10),
+        1_000_000..3_600_000_000 => {
+            format!("{}.{:03} s", micros / 1_000_000, micros % 1_000_000 / 1_000)
+        }
+        _ => format!("{} h {:02} min", micros / 3_600_000_000, micros / 60_000_000 % 60),
+    }
+}
+
+/// Micro-dollars as dollars.
+pub(crate) fn dollars(micro_usd: u64) -> String {
+    format!("${}.{:06}", grouped(micro_usd / 1_000_000), micro_usd % 1_000_000)
+}

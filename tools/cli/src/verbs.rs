@@ -1,0 +1,52 @@
+//! The verbs, a file each, and what several of them need.
+
+pub(crate) mod bench;
+pub(crate) mod bisect;
+pub(crate) mod capture;
+pub(crate) mod diff;
+pub(crate) mod explain;
+pub(crate) mod generate;
+pub(crate) mod log;
+pub(crate) mod replay;
+pub(crate) mod salvage;
+pub(crate) mod snapshot;
+pub(crate) mod snapshot_test;
+pub(crate) mod state;
+pub(crate) mod tour;
+pub(crate) mod verify;
+
+use std::path::Path;
+
+use tensorforge_journal::{Journal, Mode, schema};
+
+use crate::failure::{Failure, Result};
+use crate::output;
+
+/// Opens a journal for reading, and tells of a torn tail, which is not an error.
+pub(crate) fn open(dir: &Path) -> Result<Journal> {
+    let journal = Journal::open(dir)?;
+    schema::check(&journal)?;
+    if let Some(tail) = journal.torn() {
+        output::note(&format!(
+            "the last frame was being written when the writer ended: {} bytes at byte {} of segment {} are left out; \
+             nobody was told that they are durable",
+            tail.length, tail.offset, tail.segment,
+        ));
+    }
+    Ok(journal)
+}
+
+/// A number of records that is not beyond the end.
+pub(crate) fn within(journal: &Journal, records: u64) -> Result<u64> {
+    let end = journal.next_seq();
+    if records <= end {
+        return Ok(records);
+    }
+    Err(Failure::input(format!("there are no {records} records: the journal holds {end}"))
+        .with_help(format!("give a number from 0 to {end}")))
+}
+
+/// How a replay moves the state.
+pub(crate) fn mode(decide: bool) -> Mode {
+    if decide { Mode::Decide } else { Mode::Fold }
+}

@@ -1,0 +1,254 @@
+//! `bisect`: the first record where something turns.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cel::{Context, Program};
+use serde_json::{Value, json};
+use tensorforge_engine::State;
+use tensorforge_journal::{
+    BLOCK_RECORDS, Divergence, Journal, Judgement, Phase, StateVerdict, bisect_build,
+    bisect_state, diff, first_bad, hex, read_record,
+};
+use tensorforge_engine::table::value_differences;
+use tensorforge_engine::units::Seq;
+
+use crate::args::BisectArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, GOOD, NAME, paint};
+use crate::verbs::diff::{describe, with_divergence};
+use crate::verbs::{self, log};
+
+pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
+    let journal = verbs::open(&args.dir)?;
+    if let Some(other) = &args.other {
+        let parting = diff(&journal, &verbs::open(other)?)?;
+        return tell(parting.divergence.as_ref(), parting.probes, ("left", "right"), as_json);
+    }
+    if let Some(expression) = &args.when {
+        let predicate = Predicate::parse(expression)?;
+        let verdict = bisect_state(&journal, |_, state| predicate.judge(state))?;
+        return turned(&journal, &verdict, &format!("`{expression}` turns true"), as_json);
+    }
+    if let Some(command) = &args.run {
+        let folder = tempfile::tempdir().map_err(Failure::input)?;
+        let file = folder.path().join("state.json");
+        let verdict = bisect_state(&journal, |records, state| {
+            judge_by_command(command, &args.dir, &file, records, state)
+        })?;
+        return turned(&journal, &verdict, &format!("`{command}` turns bad"), as_json);
+    }
+    match args.engines.as_slice() {
+        [] => {
+            let turning = bisect_build(&journal)?;
+            tell(turning.divergence.as_ref(), turning.probes, ("recorded", "this build"), as_json)
+        }
+        [a, b] => {
+            let (divergence, probes) = Builds { journal: &journal, dir: &args.dir, a, b }.part()?;
+            tell(divergence.as_ref(), probes, ("first build", "second build"), as_json)
+        }
+        _ => Err(Failure::input("--engine is given twice, once for each build to compare")),
+    }
+}
+
+fn tell(found: Option<&Divergence>, probes: u32, (left, right): (&str, &str), as_json: bool) -> Result<Exit> {
+    if as_json {
+        let document = json!({ "found": found.is_some(), "probes": probes });
+        output::json(&with_divergence(document, found));
+    } else if let Some(divergence) = found {
+        output::print(&describe(divergence, left, right));
+        output::say(&format!("{} {probes} probes", paint(NAME, "found in")));
+    } else {
+        output::say(&format!("{} nothing turns ({probes} probes)", paint(GOOD, "same:")));
+    }
+    Ok(if found.is_some() { Exit::Different } else { Exit::AsAsked })
+}
+
+/// Tells where a judge's answer turned.
+fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) -> Result<Exit> {
+    let Some(records) = verdict.records else {
+        if as_json {
+            output::json(&with_divergence(json!({ "found": false, "probes": verdict.probes }), None));
+        } else {
+            output::say(&format!("{} not by the last record ({} probes)", paint(GOOD, what), verdict.probes));
+        }
+        return Ok(Exit::AsAsked);
+    };
+    let seq = records.saturating_sub(1);
+    let record = read_record(journal, Seq(seq))?;
+    let command = record.as_ref().map(|record| serde_json::to_value(&record.command).unwrap_or_default());
+    if as_json {
+        let mut document = with_divergence(json!({ "found": true, "probes": verdict.probes }), None);
+        let fields = json!({
+            "seq": seq,
+            "skipped": verdict.skipped,
+            "root": hex(&verdict.root),
+            "command": command,
+            "events": record.map(|record| record.events),
+        });
+        if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
+            document.extend(fields);
+        }
+        output::json(&document);
+    } else {
+        output::say(&format!("{} at record {seq} ({} probes)", paint(NAME, what), verdict.probes));
+        if verdict.skipped > 0 {
+            output::say(&format!("  or at one of the {} after it, which could not be judged", verdict.skipped));
+        }
+        if let Some(command) = command {
+            output::say(&format!("  {}", log::value_text(&command)));
+        }
+    }
+    Ok(Exit::Different)
+}
+
+/// An expression over the state.
+struct Predicate {
+    program: Program,
+    text: String,
+}
+
+impl Predicate {
+    fn parse(text: &str) -> Result<Self> {
+        let program = Program::compile(text)
+            .map_err(|error| Failure::input(format!("--when {text}: {error}")).with_help(Self::HELP))?;
+        Ok(Self { program, text: text.to_owned() })
+    }
+
+    const HELP: &str = "an expression of the Common Expression Language, such as `control.queued > 10` or \
+        `vessels.exists(v, vessels[v].status == 'lost')`";
+
+    fn judge(&self, state: &State) -> Result<Judgement> {
+        let mut context = Context::default();
+        let Some(Value::Object(tables)) = state.view("") else { return Ok(Judgement::Skip) };
+        for (name, table) in tables {
+            // Tables of one row stand for the row.
+            let value = match &table {
+                Value::Object(rows) if matches!(name.as_str(), "control" | "limits") => {
+                    rows.get("0").cloned().unwrap_or(Value::Null)
+                }
+                _ => table,
+            };
+            context.add_variable(name, &value).map_err(|error| Failure::input(format!("the state as CEL: {error}")))?;
+        }
+        let value = self.program.execute(&context);
+        match value {
+            Ok(cel::Value::Bool(true)) => Ok(Judgement::Bad),
+            Ok(cel::Value::Bool(false)) => Ok(Judgement::Good),
+            Ok(other) => Err(Failure::input(format!("--when {}: expected true or false, found {other:?}", self.text))
+                .with_help(Self::HELP)),
+            // A row that is not there yet.
+            Err(cel::ExecutionError::NoSuchKey(_)) => Ok(Judgement::Good),
+            Err(error) => Err(Failure::input(format!("--when {}: {error}", self.text)).with_help(Self::HELP)),
+        }
+    }
+}
+
+fn judge_by_command(command: &str, dir: &Path, file: &Path, records: u64, state: &State) -> Result<Judgement> {
+    let mut view = state.view("").unwrap_or_default();
+    for name in ["control", "limits"] {
+        let row = view.get(name).and_then(|rows| rows.get("0")).cloned().unwrap_or(Value::Null);
+        if let Some(tables) = view.as_object_mut() {
+            tables.insert(name.to_owned(), row);
+        }
+    }
+    std::fs::write(file, view.to_string()).map_err(|error| Failure::file(file, &error))?;
+    let status = Command::new("sh")
+        .args(["-c", command])
+        .env("TENSORFORGE_STATE", file)
+        .env("TENSORFORGE_RECORDS", records.to_string())
+        .env("TENSORFORGE_JOURNAL", dir)
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|error| Failure::input(format!("sh: {error}")))?;
+    match status.code() {
+        Some(0) => Ok(Judgement::Good),
+        Some(125) => Ok(Judgement::Skip),
+        Some(1..=127) => Ok(Judgement::Bad),
+        code => {
+            let what = code.map_or("it was killed by a signal".to_owned(), |code| format!("exit code {code}"));
+            Err(Failure::input(format!("--run gave no answer after {records} records: {what}"))
+                .with_help("exit with 0 for good, 1-127 for bad, 125 to skip"))
+        }
+    }
+}
+
+/// Two builds of this program over one journal, each run as a process of its own.
+struct Builds<'a> {
+    journal: &'a Journal,
+    dir: &'a Path,
+    a: &'a Path,
+    b: &'a Path,
+}
+
+impl Builds<'_> {
+    /// Where the builds part: deciding again, by bisection over blocks and then over the records of one.
+    fn part(&self) -> Result<(Option<Divergence>, u32)> {
+        let blocks = self.journal.next_seq().div_ceil(BLOCK_RECORDS);
+        let end = |block: u64| ((block + 1) * BLOCK_RECORDS).min(self.journal.next_seq());
+        let found = first_bad(blocks, |block| self.differ(end(block)))?;
+        let Some(block) = found.first else { return Ok((None, found.probes)) };
+        let start = block * BLOCK_RECORDS;
+        let (left, right) = (self.log(self.a, start, end(block))?, self.log(self.b, start, end(block))?);
+        for (seq, (x, y)) in (start..).zip(left.iter().zip(&right)) {
+            if x != y {
+                return Ok((Some(self.examine(seq, x, y)?), found.probes));
+            }
+        }
+        // The tags agree within the block, so it is the digest or the root at its end.
+        let root = |build| Ok::<_, Failure>(self.replay(build, end(block))?.get("root").cloned().unwrap_or_default());
+        let divergence = Divergence::about(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
+        Ok((Some(divergence), found.probes))
+    }
+
+    /// Whether the builds have decided, or folded, anything otherwise by then.
+    fn differ(&self, records: u64) -> Result<bool> {
+        let of = |build| {
+            let replay = self.replay(build, records)?;
+            let part = |name: &str| replay.get(name).cloned().unwrap_or_default();
+            Ok::<_, Failure>([part("root"), part("decisions")])
+        };
+        Ok(of(self.a)? != of(self.b)?)
+    }
+
+    fn examine(&self, seq: u64, left: &Value, right: &Value) -> Result<Divergence> {
+        let at = (seq + 1).to_string();
+        let state = |build| self.ask(build, &["state", "--at", &at, "--decide"]);
+        let (a, b) = (state(self.a)?, state(self.b)?);
+        let events = |record: &Value| record.get("events").cloned().unwrap_or_default();
+        Ok(Divergence::of_views(seq, &events(left), &events(right), value_differences("", &a, &b)))
+    }
+
+    fn replay(&self, build: &Path, records: u64) -> Result<Value> {
+        self.ask(build, &["replay", "--to", &records.to_string(), "--decide"])
+    }
+
+    fn log(&self, build: &Path, from: u64, to: u64) -> Result<Vec<Value>> {
+        let out = self.output(build, &["log", "--from", &from.to_string(), "--to", &to.to_string(), "--decide"])?;
+        out.lines().map(|line| self.parse(build, line)).collect()
+    }
+
+    fn ask(&self, build: &Path, words: &[&str]) -> Result<Value> {
+        self.parse(build, &self.output(build, words)?)
+    }
+
+    fn parse(&self, build: &Path, text: &str) -> Result<Value> {
+        serde_json::from_str(text).map_err(|error| {
+            Failure::input(format!("{} did not answer in JSON: {error}", build.display()))
+                .with_help("--engine takes the path of another build of tensorforge")
+        })
+    }
+
+    fn output(&self, build: &Path, words: &[&str]) -> Result<String> {
+        let out = Command::new(build).args(words).arg("--json").arg(self.dir).stdin(Stdio::null()).output();
+        let out = out.map_err(|error| {
+            Failure::file(build, &error).with_help("--engine takes the path of another build of tensorforge")
+        })?;
+        // A build that does not reproduce the recording answers 1 and says what it computed.
+        if !matches!(out.status.code(), Some(0 | 1)) || out.stdout.is_empty() {
+            let said = String::from_utf8_lossy(&out.stderr);
+            return Err(Failure::input(format!("{} {}: {}", build.display(), words.join(" "), said.trim())));
+        }
+        String::from_utf8(out.stdout).map_err(|error| Failure::input(format!("{}: {error}", build.display())))
+    }
+}

@@ -1,0 +1,289 @@
+//! `capture`: a trace, a fleet and a policy become a journal.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use serde_json::json;
+use tensorforge_engine::command::{Command, Stamp};
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{JournalId, Micros, Seq};
+use tensorforge_engine::{BUILD, Event, Exchange, Root};
+use tensorforge_fleet::{Fleet, Trace, parse_policy};
+use tensorforge_journal::{Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_record};
+
+use crate::args::CaptureArgs;
+use crate::builtin;
+use crate::drive::{Recorder, World, drive};
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, FAINT, GOOD, NAME, grouped, paint};
+use crate::tally::Tally;
+use crate::verbs::bench;
+
+pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
+    let inputs = Inputs::read(args)?;
+    let world = inputs.world(args.seed)?;
+    let id = args.journal_id.map_or_else(|| inputs.id(args.seed), JournalId);
+    let started = Instant::now();
+    let bar = output::progress("capturing", world.trace.rows.len() as u64);
+    let mut recorder = Capture::begin(args, id, bar)?;
+    let flow = drive(&world, &mut recorder)?;
+    let (tally, root, interrupted) = recorder.end(flow)?;
+    let report = Report { args, id, tally, root, seconds: started.elapsed().as_secs_f64() };
+    if interrupted {
+        output::note(&format!(
+            "interrupted: {} records are in {}; the same command with --resume goes on",
+            grouped(report.tally.records),
+            args.out.display()
+        ));
+        return Ok(Exit::Interrupted);
+    }
+    report.check_complete(&world)?;
+    report.print(json);
+    Ok(Exit::AsAsked)
+}
+
+/// The texts that a capture is made from.
+struct Inputs {
+    trace: (String, Vec<u8>),
+    fleet: (String, String),
+    policy: (String, String),
+}
+
+impl Inputs {
+    fn read(args: &CaptureArgs) -> Result<Self> {
+        let text = |path: Option<&Path>, builtin: (&str, &str)| -> Result<(String, String)> {
+            match path {
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                Ok((path.display().to_string(), text.map_err(|error| Failure::file(path, &error))?))
+            }
+            None => Ok((builtin.0.to_owned(), builtin.1.to_owned())),
+            }
+        };
+        let trace = match &args.trace {
+            Some(path) => {
+                let bytes = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
+                (path.display().to_string(), bytes)
+            }
+            None => (builtin::TRACE.0.to_owned(), builtin::TRACE.1.as_bytes().to_vec()),
+        };
+        Ok(Self {
+            trace,
+            fleet: text(args.fleet.as_deref(), builtin::FLEET)?,
+            policy: text(args.policy.as_deref(), builtin::POLICY)?,
+        })
+    }
+
+    fn world(&self, seed: u64) -> Result<World> {
+        Ok(World {
+            trace: Trace::parse(&self.trace.0, &self.trace.0, &self.trace.1, None).map_err(Failure::input)?,
+            fleet: Fleet::parse(&self.fleet.0, &self.fleet.1).map_err(Failure::input)?,
+            policy: parse_policy(&self.policy.0, &self.policy.1).map_err(Failure::input)?,
+            seed,
+        })
+    }
+
+    /// The same input has the same name everywhere; other input has another one.
+    fn id(&self, seed: u64) -> JournalId {
+        let mut hasher = blake3::Hasher::new();
+        for text in [&self.trace.1[..], self.fleet.1.as_bytes(), self.policy.1.as_bytes()] {
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
+        }
+        hasher.update(&seed.to_le_bytes());
+        let mut id = [0; 16];
+        hasher.finalize_xof().fill(&mut id);
+        JournalId(id)
+    }
+}
+
+/// A ledger that is written by a capture, and what is counted on the way.
+struct Capture {
+    ledger: Ledger,
+    tally: Tally,
+    events: Vec<Event>,
+    earlier: Option<Earlier>,
+    interrupted: Arc<AtomicBool>,
+    bar: ProgressBar,
+    check: bool,
+}
+
+/// What an interrupted capture has recorded: it is decided again and must come out the same.
+struct Earlier {
+    journal: Journal,
+    exchange: Exchange,
+    next: u64,
+}
+
+impl Capture {
+    fn begin(args: &CaptureArgs, id: JournalId, bar: ProgressBar) -> Result<Self> {
+        let options = LedgerOptions {
+            frame_records: args.frame_records,
+            snapshot_every: args.snapshot_every,
+            writer: WriterOptions { sync: !args.no_sync, ..WriterOptions::default() },
+            ..LedgerOptions::default()
+        };
+        let (ledger, earlier) = if args.resume {
+            resume(args, id, options)?
+        } else {
+            (Ledger::create(&args.out, id, options)?, None)
+        };
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(Failure::input)?;
+        Ok(Self {
+            ledger,
+            tally: Tally::default(),
+            events: Vec::new(),
+            earlier,
+            interrupted,
+            bar,
+            check: args.check,
+        })
+    }
+
+    fn end(self, flow: ControlFlow<()>) -> Result<(Tally, Root, bool)> {
+        self.bar.finish_and_clear();
+        if let Some(earlier) = self.earlier.filter(|_| flow.is_continue()) {
+            return Err(other_input(earlier.next));
+        }
+        let sums = Tally::sums_of_accounts(self.ledger.state());
+        if sums != self.tally.sums {
+            let message = format!("the accounts hold {sums:?}, the orders add up to {:?}", self.tally.sums);
+            return Err(Failure { exit: Exit::Different, message, help: None });
+        }
+        let (_, root) = self.ledger.close()?;
+        Ok((self.tally, root, flow.is_break()))
+    }
+
+    /// Decides again what is recorded already, and compares.
+    fn follow(&mut self, time: Micros, source: Source, command: &Command) -> Result<()> {
+        let Some(earlier) = &mut self.earlier else { return Ok(()) };
+        let seq = Seq(earlier.next);
+        let time = time.max(earlier.exchange.state().now());
+        let stamp = Stamp { seq, time, source };
+        let decided = earlier.exchange.decide(stamp, command, &mut self.events);
+        decided.map_err(|breach| Failure::input(breach))?;
+        let record = read_record(&earlier.journal, seq)?;
+        let same = |record: &Record| {
+            record.stamp == stamp && record.command == *command && record.events == self.events
+        };
+        if !record.as_ref().is_some_and(same) {
+            return Err(other_input(seq.0));
+        }
+        earlier.next += 1;
+        if earlier.next == earlier.journal.next_seq() {
+            self.earlier = None;
+        }
+        Ok(())
+    }
+}
+
+fn other_input(seq: u64) -> Failure {
+    Failure::input(format!("the journal is not of this capture: record {seq} differs"))
+        .with_help("resume with the arguments, and the build, of the capture that was interrupted")
+}
+
+fn resume(
+    args: &CaptureArgs,
+    id: JournalId,
+    options: LedgerOptions,
+) -> Result<(Ledger, Option<Earlier>)> {
+    let (ledger, _) = Ledger::open(&args.out, options)?;
+    let journal = Journal::open(&args.out)?;
+    let found = JournalId(journal.id());
+    if found != id {
+        return Err(Failure::input(format!("{} is journal {found}, not {id}", args.out.display()))
+            .with_help("resume with the arguments of the capture that was interrupted"));
+    }
+    let started = journal.next_seq() > 0;
+    let exchange = Exchange::genesis(id);
+    Ok((ledger, started.then_some(Earlier { journal, exchange, next: 0 })))
+}
+
+impl Recorder for Capture {
+    fn record(&mut self, time: Micros, source: Source, command: &Command) -> Result<&[Event]> {
+        self.events.clear();
+        if self.earlier.is_some() {
+            self.follow(time, source, command)?;
+        } else {
+            self.events.extend_from_slice(self.ledger.record(time, source, command)?);
+            if self.check && let Some(fault) = self.ledger.state().check().into_iter().next() {
+                let message = format!("record {}: {fault}", self.ledger.records() - 1);
+                return Err(Failure { exit: Exit::Different, message, help: None });
+            }
+        }
+        self.tally.count(&self.events);
+        Ok(&self.events)
+    }
+
+    fn next_deadline(&self) -> Option<Micros> {
+        match &self.earlier {
+            Some(earlier) => earlier.exchange.state().next_deadline(),
+            None => self.ledger.state().next_deadline(),
+        }
+    }
+
+    fn go_on(&mut self, arrived: usize) -> ControlFlow<()> {
+        if arrived.is_multiple_of(64) {
+            self.bar.set_position(arrived as u64);
+        }
+        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+struct Report<'a> {
+    args: &'a CaptureArgs,
+    id: JournalId,
+    tally: Tally,
+    root: Root,
+    seconds: f64,
+}
+
+impl Report<'_> {
+    /// Every row of the trace is an order that has ended in one state, but for those sent twice.
+    fn check_complete(&self, world: &World) -> Result<()> {
+        let (rows, ended) = (world.trace.rows.len() as u64, self.tally.orders());
+        let repeated = world.trace.rows.iter().filter(|row| row.idempotency != 0).count() as u64;
+        if ended > rows || ended + repeated < rows {
+            let message = format!("{rows} orders went in, {ended} have ended");
+            return Err(Failure { exit: Exit::Different, message, help: None });
+        }
+        Ok(())
+    }
+
+    fn print(&self, as_json: bool) {
+        let rate = self.tally.records as f64 / self.seconds.max(1e-9);
+        if as_json {
+            let mut document = json!({
+                "journal": self.id.to_string(),
+                "dir": self.args.out,
+                "records": self.tally.records,
+                "events": self.tally.events,
+                "root": hex(&self.root),
+                "build": BUILD,
+                "seconds": self.seconds,
+                "peak_bytes": bench::status_bytes("VmHWM:"),
+            });
+            if let (Some(document), Some(sums)) = (document.as_object_mut(), self.tally.json().as_object_mut()) {
+                document.append(sums);
+            }
+            return output::json(&document);
+        }
+        let (records, events) = (grouped(self.tally.records), grouped(self.tally.events));
+        output::say(&format!(
+            "{} {} into {}: {records} records, {events} events {}",
+            paint(GOOD, "captured"),
+            self.id,
+            self.args.out.display(),
+            paint(FAINT, format!("({:.2} s, {} records/s)", self.seconds, grouped(rate as u64))),
+        ));
+        output::say(&format!("{} {}", paint(NAME, "root"), hex(&self.root)));
+        let rows: Vec<Vec<String>> =
+            self.tally.lines().into_iter().map(|(name, _, text)| vec![name, text]).collect();
+        output::print(&output::table(&["", ""], &rows));
+    }
+}

@@ -1,0 +1,242 @@
+//! `diff`: where two journals first part, the first decision that flipped, and what changed in all.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tensorforge_engine::Event;
+use tensorforge_journal::{Divergence, Journal, diff, read_records};
+
+use crate::args::DiffArgs;
+use crate::failure::{Exit, Result};
+use crate::output::{self, BAD, GOOD, NAME, grouped, paint};
+use crate::tally::{Tally, refusal_kind};
+use crate::verbs;
+
+pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
+    let (left, right) = (verbs::open(&args.left)?, verbs::open(&args.right)?);
+    let parting = diff(&left, &right)?;
+    let Some(divergence) = &parting.divergence else {
+        if as_json {
+            output::json(&with_divergence(json!({ "different": false, "records": left.next_seq() }), None));
+        } else {
+            output::say(&format!("{} {} records, equal to the last bit", paint(GOOD, "same"), grouped(left.next_seq())));
+        }
+        return Ok(Exit::AsAsked);
+    };
+    let (a, b) = (Course::read(&left)?, Course::read(&right)?);
+    let flip = first_flip(&a, &b);
+    if as_json {
+        let document = json!({
+            "different": true,
+            "probes": parting.probes,
+            "flip": flip,
+            "flipped_orders": flipped_orders(&a, &b),
+            "tally": { "left": a.tally.json(), "right": b.tally.json() },
+        });
+        output::json(&with_divergence(document, Some(divergence)));
+        return Ok(Exit::Different);
+    }
+    output::print(&describe(divergence, "left", "right"));
+    match &flip {
+        Some(flip) => output::print(&flip.text(flipped_orders(&a, &b))),
+        None => output::say("no order was decided otherwise"),
+    }
+    output::print(&changes(&a.tally, &b.tally));
+    Ok(Exit::Different)
+}
+
+/// Puts the fields of a divergence into a document, each null if there is none.
+pub(crate) fn with_divergence(mut document: Value, divergence: Option<&Divergence>) -> Value {
+    const FIELDS: [&str; 10] =
+        ["seq", "phase", "event", "kind", "table", "row", "field", "left", "right", "rows"];
+    let found = serde_json::to_value(divergence).unwrap_or(Value::Null);
+    if let Some(fields) = document.as_object_mut() {
+        for field in FIELDS {
+            fields.insert(field.to_owned(), found.get(field).cloned().unwrap_or(Value::Null));
+        }
+    }
+    document
+}
+
+/// A divergence for people.
+pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> String {
+    let mut text = format!("{} at record {}: {}", paint(BAD, "part"), divergence.seq, divergence.phase.says());
+    if let Some(event) = divergence.event {
+        text.push_str(&format!(", event {event} ({})", divergence.kind.as_deref().unwrap_or("none")));
+    }
+    if let Some(field) = &divergence.field {
+        text.push_str(&format!(", field `{field}`"));
+    }
+    text.push('\n');
+    if !divergence.left.is_null() || !divergence.right.is_null() {
+        text.push_str(&format!("  {left}: {}\n  {right}: {}\n", divergence.left, divergence.right));
+    }
+    if let (Some(table), Some(row)) = (&divergence.table, divergence.row) {
+        text.push_str(&format!("  first row that differs afterwards: {table}.{row}\n"));
+    }
+    for row in divergence.rows.iter().take(8) {
+        let path = format!("{}.{}.{}", row.table, row.row, row.field);
+        text.push_str(&format!("    {}: {} | {}\n", path.trim_end_matches('.'), row.left, row.right));
+    }
+    if divergence.rows.len() > 8 {
+        text.push_str(&format!("    and {} more fields\n", divergence.rows.len() - 8));
+    }
+    text
+}
+
+/// What was decided about one order, in its order, apart from when.
+type Decisions = Vec<(u64, String, Value)>;
+
+/// The orders of a journal, by tenant and the tenant's own number, and what became of all of them.
+struct Course {
+    tally: Tally,
+    orders: BTreeMap<(u32, u64), Decisions>,
+}
+
+impl Course {
+    fn read(journal: &Journal) -> Result<Self> {
+        let mut course = Self { tally: Tally::default(), orders: BTreeMap::new() };
+        let mut names = BTreeMap::new();
+        read_records(journal, 0, journal.next_seq(), |record| {
+            course.tally.count(&record.events);
+            for event in &record.events {
+                course.take(record.stamp.seq.0, event, &mut names);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(course)
+    }
+
+    fn take(&mut self, seq: u64, event: &Event, names: &mut BTreeMap<u64, (u32, u64)>) {
+        let (key, what, value) = match event {
+            Event::OrderAdmitted { order, tenant, demand, .. } => {
+                let key = (tenant.0, demand.external);
+                names.insert(order.0, key);
+                (Some(key), "admitted", Value::Null)
+            }
+            Event::OrderRefused { tenant, external, refusal, .. } => {
+                (Some((tenant.0, *external)), "refused", refusal_kind(refusal).into())
+            }
+            Event::OrderRouted { order, route, .. } => {
+                let vessels = route.iter().map(|leg| leg.vessel.0);
+                (names.get(&order.0).copied(), "routed to", vessels.collect())
+            }
+            Event::OrderQueued { order, .. } => (names.get(&order.0).copied(), "queued", Value::Null),
+            Event::OrderBerthed { order, vessel, .. } => {
+                (names.get(&order.0).copied(), "berthed at", vessel.0.into())
+            }
+            Event::OrderEnded { tenant, external, end, .. } => {
+                (Some((tenant.0, *external)), "ended", serde_json::to_value(end).unwrap_or_default())
+            }
+            _ => return,
+        };
+        if let Some(key) = key {
+            self.orders.entry(key).or_default().push((seq, what.to_owned(), value));
+        }
+    }
+}
+
+/// The first decision about an order that came out otherwise.
+#[derive(Serialize)]
+struct Flip {
+    tenant: u32,
+    external: u64,
+    left: Option<Side>,
+    right: Option<Side>,
+}
+
+#[derive(Serialize)]
+struct Side {
+    seq: u64,
+    decision: String,
+    value: Value,
+}
+
+fn first_flip(a: &Course, b: &Course) -> Option<Flip> {
+    let nothing = Vec::new();
+    let flips = a.orders.iter().filter_map(|(key, left)| {
+        let right = b.orders.get(key).unwrap_or(&nothing);
+        let place = flipped_at(left, right)?;
+        let side = |decisions: &Decisions| {
+            let (seq, decision, value) = decisions.get(place)?.clone();
+            Some(Side { seq, decision, value })
+        };
+        Some(Flip { tenant: key.0, external: key.1, left: side(left), right: side(right) })
+    });
+    flips.min_by_key(|flip| flip.left.as_ref().or(flip.right.as_ref()).map(|side| side.seq))
+}
+
+/// The place of the first decision that differs, apart from where it is recorded.
+fn flipped_at(left: &Decisions, right: &Decisions) -> Option<usize> {
+    let same = |place: usize| match (left.get(place), right.get(place)) {
+        (Some((_, a, x)), Some((_, b, y))) => (a, x) == (b, y),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    (0..left.len().max(right.len())).find(|place| !same(*place))
+}
+
+fn flipped_orders(a: &Course, b: &Course) -> u64 {
+    let nothing = Vec::new();
+    let changed = a.orders.iter().filter(|(key, left)| {
+        flipped_at(left, b.orders.get(key).unwrap_or(&nothing)).is_some()
+    });
+    let added = b.orders.keys().filter(|key| !a.orders.contains_key(key));
+    (changed.count() + added.count()) as u64
+}
+
+impl Flip {
+    fn text(&self, orders: u64) -> String {
+        let side = |side: &Option<Side>| match side {
+            Some(Side { seq, decision, value: Value::Null }) => format!("{decision} (record {seq})"),
+            Some(Side { seq, decision, value }) => format!("{decision} {value} (record {seq})"),
+            None => "no such decision".to_owned(),
+        };
+        format!(
+            "{} of tenant {}, external number {}; {} orders were decided otherwise in all\n  left: {}\n  right: {}\n",
+            paint(NAME, "first flipped decision:"),
+            self.tenant,
+            self.external,
+            grouped(orders),
+            side(&self.left),
+            side(&self.right),
+        )
+    }
+}
+
+/// What changed, side by side. Lines that are equal are left out, but for the count of orders.
+fn changes(left: &Tally, right: &Tally) -> String {
+    let (a, b) = (left.lines(), right.lines());
+    let mut names: Vec<&String> = a.iter().map(|(name, ..)| name).collect();
+    for (place, (name, ..)) in b.iter().enumerate() {
+        if !names.contains(&name) {
+            names.insert(place.min(names.len()), name);
+        }
+    }
+    let find = |lines: &[(String, u64, String)], name: &str| {
+        let line = lines.iter().find(|(other, ..)| other == name);
+        line.map_or((0, "-".to_owned()), |(_, value, text)| (*value, text.clone()))
+    };
+    let rows: Vec<Vec<String>> = names
+        .into_iter()
+        .filter_map(|name| {
+            let ((x, left), (y, right)) = (find(&a, name), find(&b, name));
+            (x != y || name == "orders").then(|| vec![name.clone(), left, right, change(x, y)])
+        })
+        .collect();
+    output::table(&["", "left", "right", "change"], &rows)
+}
+
+/// The change in percent, to a tenth.
+fn change(from: u64, to: u64) -> String {
+    if from == to {
+        return "=".to_owned();
+    }
+    if from == 0 {
+        return "new".to_owned();
+    }
+    let (from, to) = (i128::from(from), i128::from(to));
+    let tenths = (to - from) * 1_000 / from;
+    format!("{}{}.{} %", if tenths < 0 { '-' } else { '+' }, tenths.abs() / 10, tenths.abs() % 10)
+}

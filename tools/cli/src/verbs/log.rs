@@ -1,0 +1,105 @@
+//! `log`: records, for people or as JSON lines.
+
+use std::ops::ControlFlow;
+
+use serde_json::{Value, json};
+use tensorforge_engine::Event;
+use tensorforge_engine::command::{Command, Stamp};
+use tensorforge_journal::{Mode, Replay, read_records};
+
+use crate::args::LogArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, FAINT, NAME, paint, span};
+use crate::verbs;
+
+pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
+    let journal = verbs::open(&args.dir)?;
+    let to = verbs::within(&journal, args.to.unwrap_or(journal.next_seq()))?;
+    if args.from > to {
+        return Err(Failure::input(format!("--from {} is beyond {to}, where the records end", args.from)));
+    }
+    let show = |stamp: &Stamp, command: &Command, events: &[Event], tag: u64| {
+        if as_json {
+            output::json(&record_json(stamp, command, events, tag));
+        } else {
+            output::print(&record_text(stamp, command, events, tag));
+        }
+    };
+    if !args.decide {
+        read_records(&journal, args.from, to, |record| {
+            show(&record.stamp, &record.command, &record.events, record.tag);
+            ControlFlow::Continue(())
+        })?;
+        return Ok(Exit::AsAsked);
+    }
+    let mut undecodable = None;
+    let mut replay = Replay::from_genesis(&journal, Mode::Decide);
+    replay.run(to, |step| {
+        if step.head.seq.0 >= args.from {
+            let stamp = Stamp { seq: step.head.seq, time: step.head.time, source: step.head.source };
+            match step.command() {
+                Ok(command) => show(&stamp, &command, step.events, step.state.tag()),
+                Err(error) => {
+                    undecodable = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    match undecodable {
+        Some(error) => Err(tensorforge_journal::JournalError::from(error).into()),
+        None => Ok(Exit::AsAsked),
+    }
+}
+
+fn record_json(stamp: &Stamp, command: &Command, events: &[Event], tag: u64) -> Value {
+    json!({
+        "seq": stamp.seq,
+        "time_us": stamp.time,
+        "source": stamp.source,
+        "command": command,
+        "events": events,
+        "tag": format!("{tag:016x}"),
+    })
+}
+
+fn record_text(stamp: &Stamp, command: &Command, events: &[Event], tag: u64) -> String {
+    let head = format!("{:>8}  {:>12}", stamp.seq.0, span(stamp.time.0));
+    let mut text = format!(
+        "{}  {} {}\n",
+        paint(NAME, head),
+        value_text(&serde_json::to_value(command).unwrap_or(Value::Null)),
+        paint(FAINT, format!("{tag:016x}")),
+    );
+    for event in events {
+        let event = serde_json::to_value(event).unwrap_or(Value::Null);
+        text.push_str(&format!("{:24}{}\n", "", value_text(&event)));
+    }
+    text
+}
+
+/// A command or event on one line: its name, then its fields.
+pub(crate) fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(name) => name.clone(),
+        Value::Object(fields) => match fields.iter().next() {
+            Some((name, Value::Object(inner))) if fields.len() == 1 => {
+                let inner: Vec<String> =
+                    inner.iter().map(|(field, value)| format!("{field}={}", plain(value))).collect();
+                format!("{name} {}", inner.join(" "))
+            }
+            Some((name, inner)) if fields.len() == 1 => format!("{name} {}", plain(inner)),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.as_u64() == Some(u64::from(u32::MAX)) => "-".to_owned(),
+        other => other.to_string(),
+    }
+}

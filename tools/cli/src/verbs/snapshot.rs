@@ -1,0 +1,82 @@
+//! `snapshot`: take, list and check.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tensorforge_journal::{
+    BLOCK_RECORDS, Journal, Mode, Replay, binding, hex, list_snapshots, read_snapshot, take_snapshot,
+};
+
+use crate::args::{SnapshotAction, SnapshotArgs};
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, BAD, GOOD, grouped, paint};
+use crate::verbs;
+
+pub(crate) fn run(args: &SnapshotArgs, as_json: bool) -> Result<Exit> {
+    match &args.action {
+        SnapshotAction::Take { dir, at } => take(dir, *at, as_json),
+        SnapshotAction::List { dir } => each(dir, as_json, |_, _, _| Ok(None)),
+        SnapshotAction::Check { dir } => each(dir, as_json, check),
+    }
+}
+
+fn take(dir: &Path, at: Option<u64>, as_json: bool) -> Result<Exit> {
+    let journal = verbs::open(dir)?;
+    let records = verbs::within(&journal, at.unwrap_or(journal.next_seq()))?;
+    let records = records - records % BLOCK_RECORDS;
+    let Some(path) = take_snapshot(&journal, records)? else {
+        return Err(Failure::input(format!("no block ends at or before record {}", at.unwrap_or(journal.next_seq())))
+            .with_help(format!("snapshots stand at the ends of blocks, every {BLOCK_RECORDS} records")));
+    };
+    if as_json {
+        output::json(&json!({ "records": records, "path": path }));
+    } else {
+        output::say(&format!("{} {} after {} records", paint(GOOD, "took"), path.display(), grouped(records)));
+    }
+    Ok(Exit::AsAsked)
+}
+
+/// What is wrong with a snapshot; `None` if nothing is.
+type Check = fn(&Journal, u64, &Path) -> Result<Option<String>>;
+
+fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
+    let journal = verbs::open(dir)?;
+    let mut documents = Vec::new();
+    let mut exit = Exit::AsAsked;
+    for (records, path) in list_snapshots(&journal) {
+        let usable = binding(&journal, records).map_or_else(
+            || Some("it is bound to another place".to_owned()),
+            |binding| read_snapshot(&path, &binding).err().map(|reason| reason.to_string()),
+        );
+        let fault = match usable {
+            None => check(&journal, records, &path)?,
+            fault => fault,
+        };
+        let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+        if fault.is_some() {
+            exit = Exit::Different;
+        }
+        if as_json {
+            documents.push(json!({ "records": records, "path": path, "bytes": bytes, "fault": fault }));
+        } else {
+            let verdict = match &fault {
+                None => paint(GOOD, "usable"),
+                Some(fault) => paint(BAD, format!("passed over: {fault}")),
+            };
+            output::say(&format!("{:>12} records  {:>12} bytes  {verdict}", grouped(records), grouped(bytes)));
+        }
+    }
+    if as_json {
+        output::json(&Value::Array(documents));
+    }
+    Ok(exit)
+}
+
+/// Folds from genesis up to a snapshot, and compares the roots.
+fn check(journal: &Journal, records: u64, _: &Path) -> Result<Option<String>> {
+    let mut replay = Replay::from_genesis(journal, Mode::Fold);
+    replay.run(records, |_| std::ops::ControlFlow::Continue(()))?;
+    let claimed = binding(journal, records).map(|binding| binding.root);
+    let root = replay.state().root();
+    Ok((claimed != Some(root)).then(|| format!("folding from genesis leads to root {}", hex(&root))))
+}

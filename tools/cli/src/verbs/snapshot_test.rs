@@ -1,0 +1,112 @@
+//! `snapshot-test`: the state that each scenario leads to, held against what was accepted.
+//!
+//! The files are in insta's format, so that `cargo insta` reads them too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use similar::{ChangeTag, TextDiff};
+use tensorforge_fleet::scenario::{Played, Scenario};
+use tensorforge_journal::hex;
+
+use crate::args::SnapshotTestArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, BAD, GOOD, NAME, paint};
+
+pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
+    let snapshots = args.snapshots.clone().unwrap_or_else(|| args.dir.join("snapshots"));
+    let scenarios = scenarios(&args.dir)?;
+    let mut differing = 0;
+    let mut documents = Vec::new();
+    for path in &scenarios {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let played = Scenario::open(path).and_then(|scenario| scenario.play()).map_err(Failure::input)?;
+        let text = snapshot_text(&played);
+        let file = snapshots.join(format!("{name}.snap"));
+        let accepted = accepted(&file)?;
+        let verdict = match &accepted {
+            Some(accepted) if accepted.trim_end() == text.trim_end() => "same",
+            _ if args.accept => {
+                accept(&file, path, &text)?;
+                "accepted"
+            }
+            Some(_) => "different",
+            None => "new",
+        };
+        let unaccepted = matches!(verdict, "different" | "new");
+        differing += u64::from(unaccepted);
+        if as_json {
+            documents.push(json!({ "scenario": name, "verdict": verdict, "snapshot": file, "root": hex(&played.state.root()) }));
+            continue;
+        }
+        output::say(&format!("{} {name}", paint(if unaccepted { BAD } else { GOOD }, format!("{verdict:>9}"))));
+        if unaccepted {
+            output::print(&difference(accepted.as_deref().unwrap_or_default(), &text));
+        }
+    }
+    if as_json {
+        output::json(&json!({ "scenarios": documents, "different": differing }));
+    } else if differing > 0 {
+        output::note(&format!("{differing} of {} differ; with --accept the states are accepted as they are now", scenarios.len()));
+    }
+    Ok(if differing == 0 { Exit::AsAsked } else { Exit::Different })
+}
+
+/// What is accepted: every decision, and the state and root at the end.
+pub(crate) fn snapshot_text(played: &Played) -> String {
+    let state = played.state.view("").unwrap_or_default();
+    let state = serde_json::to_string_pretty(&state).unwrap_or_default();
+    format!("{}\nroot {}\n{state}\n", played.transcript, hex(&played.state.root()))
+}
+
+fn scenarios(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).map_err(|error| Failure::file(dir, &error))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(Failure::input(format!("there is no scenario in {}", dir.display()))
+            .with_help("a scenario is a .toml file; fixtures/scenarios has examples"));
+    }
+    Ok(found)
+}
+
+/// The text that was accepted, without insta's header.
+fn accepted(file: &Path) -> Result<Option<String>> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::file(file, &error)),
+    };
+    let body = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+    Ok(Some(body.map_or(text.clone(), |(_, body)| body.to_owned())))
+}
+
+fn accept(file: &Path, scenario: &Path, text: &str) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
+    let source = scenario.file_name().unwrap_or_default().to_string_lossy();
+    let contents = format!("---\nsource: {source}\n---\n{text}");
+    fs::write(file, contents).map_err(|error| Failure::file(file, &error))
+}
+
+/// A difference by lines, with three lines around each change.
+fn difference(left: &str, right: &str) -> String {
+    let diff = TextDiff::from_lines(left, right);
+    let mut text = String::new();
+    for group in diff.grouped_ops(3) {
+        text.push_str(&format!("{}\n", paint(NAME, "  ...")));
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let line = change.value().trim_end_matches('\n');
+            text.push_str(&match change.tag() {
+                ChangeTag::Delete => format!("{}\n", paint(BAD, format!("  - {line}"))),
+                ChangeTag::Insert => format!("{}\n", paint(GOOD, format!("  + {line}"))),
+                ChangeTag::Equal => format!("    {line}\n"),
+            });
+        }
+    }
+    text
+}

@@ -1,0 +1,32 @@
+//! `state`: the state, or a part of it, after some record.
+
+use tensorforge_journal::{Replay, Mode, state_at};
+
+use crate::args::StateArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::output;
+use crate::verbs;
+
+pub(crate) fn run(args: &StateArgs, as_json: bool) -> Result<Exit> {
+    let journal = verbs::open(&args.dir)?;
+    let records = verbs::within(&journal, args.at.unwrap_or(journal.next_seq()))?;
+    let state = if args.decide {
+        let mut replay = Replay::from_genesis(&journal, Mode::Decide);
+        replay.run(records, |_| std::ops::ControlFlow::Continue(()))?;
+        replay.into_exchange().into_state()
+    } else {
+        state_at(&journal, Mode::Fold, records)?
+    };
+    let path = args.path.as_deref().unwrap_or_default();
+    let Some(view) = state.view(path) else {
+        let tables: Vec<&str> = state.tables.all().iter().map(|table| table.name()).collect();
+        return Err(Failure::input(format!("there is nothing at `{path}` after {records} records"))
+            .with_help(format!("a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are {}", tables.join(", "))));
+    };
+    if as_json {
+        output::json(&view);
+    } else {
+        output::say(&serde_json::to_string_pretty(&view).unwrap_or_default());
+    }
+    Ok(Exit::AsAsked)
+}

@@ -1,0 +1,49 @@
+//! `verify`: prove a journal.
+
+use std::thread;
+use std::time::Instant;
+
+use serde_json::json;
+use tensorforge_journal::{hex, verify};
+
+use crate::args::VerifyArgs;
+use crate::failure::{Exit, Result};
+use crate::output::{self, FAINT, GOOD, NAME, grouped, paint};
+use crate::verbs::{self, diff};
+
+pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
+    let journal = verbs::open(&args.dir)?;
+    let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+    let started = Instant::now();
+    let bar = output::progress("verifying", journal.next_seq());
+    let verified = verify(&journal, threads, &|records| bar.set_position(records))?;
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    if as_json {
+        output::json(&json!({
+            "records": verified.records,
+            "events": verified.events,
+            "root": hex(&verified.root),
+            "tree_root": hex(&journal.tree_root()),
+            "blocks": journal.blocks().len(),
+            "closed": journal.closed(),
+            "spans": verified.spans,
+            "verified": verified.divergence.is_none(),
+            "divergence": verified.divergence,
+            "seconds": seconds,
+        }));
+    } else if let Some(divergence) = &verified.divergence {
+        output::print(&diff::describe(divergence, "recorded", "this build"));
+    } else {
+        output::say(&format!(
+            "{} {} records, {} events: chain, decisions and every root {}",
+            paint(GOOD, "verified"),
+            grouped(verified.records),
+            grouped(verified.events),
+            paint(FAINT, format!("({} spans, {seconds:.3} s)", verified.spans)),
+        ));
+        output::say(&format!("{} {}", paint(NAME, "root"), hex(&verified.root)));
+        output::say(&format!("{} {} over {} blocks", paint(NAME, "tree"), hex(&journal.tree_root()), journal.blocks().len()));
+    }
+    Ok(if verified.divergence.is_none() { Exit::AsAsked } else { Exit::Different })
+}

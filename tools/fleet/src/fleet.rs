@@ -1,0 +1,148 @@
+//! The fleet: who serves, where, at what pace and price, and what will go wrong with it.
+//!
+//! Identifiers are places: the engine gives them out in the order of registration, and
+//! [`Fleet::setup_commands`] registers everything in the order of the file.
+
+mod file;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tensorforge_engine::command::Command;
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::{Manifest, Region, Tenant};
+use tensorforge_engine::policy::Policy;
+use tensorforge_engine::units::{Micros, Ppm, VesselId};
+
+use crate::document::{self, DocumentError};
+use crate::preset::Preset;
+use crate::trace::Trace;
+
+/// A validated fleet file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// What it is called.
+    pub name: String,
+    /// The bounds of the exchange.
+    pub limits: Limits,
+    /// The contract of a tenant that has none of its own; its name is empty.
+    pub contract: Tenant,
+    /// Tenants with contracts of their own.
+    pub tenants: Vec<Tenant>,
+    /// Regions; a place here is a `RegionId`.
+    pub regions: Vec<Region>,
+    /// The names of the models; a place here is a `ModelId`.
+    pub models: Vec<String>,
+    /// Vessels; a place here is a `VesselId`.
+    pub vessels: Vec<Vessel>,
+    /// What goes wrong, and when.
+    pub faults: Vec<Fault>,
+}
+
+/// A vessel of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vessel {
+    /// Its name, unique in the fleet.
+    pub name: String,
+    /// What it declares.
+    pub manifest: Manifest,
+    /// What its work really takes.
+    pub preset: Arc<Preset>,
+}
+
+/// Something that goes wrong with one vessel for a while. Two of a kind never overlap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// With which vessel.
+    pub vessel: VesselId,
+    /// From when on.
+    pub from: Micros,
+    /// Until when, this moment excluded; `Micros::MAX` is for good.
+    pub until: Micros,
+    /// What.
+    pub kind: FaultKind,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// All work takes this many percent of its time.
+    Slow {
+        /// More than a hundred.
+        percent: u64,
+    },
+    /// Some legs end in an error.
+    Failing {
+        /// The share of legs that do.
+        share: Ppm,
+        /// How long after its dispatch a leg fails.
+        after: Micros,
+    },
+    /// It goes down and comes up again, over and over. Whatever it has aboard when it goes down is
+    /// gone without a word, and so is its cache; while it is down it is silent and calls are lost.
+    Flapping {
+        /// How long it is down, from the beginning of the window on.
+        down: Micros,
+        /// How long it is up in between.
+        up: Micros,
+    },
+    /// It goes down and stays there until the end of the window.
+    Lost {
+        /// How long after it went down somebody reports it; nobody does if it is `None`.
+        reported: Option<Micros>,
+    },
+}
+
+impl FaultKind {
+    /// Whether the vessel is down during the window, at least at times.
+    pub fn sinks(self) -> bool {
+        matches!(self, Self::Flapping { .. } | Self::Lost { .. })
+    }
+}
+
+impl Fleet {
+    /// Reads a fleet.
+    pub fn open(path: &Path) -> Result<Self, DocumentError> {
+        Self::parse(&path.display().to_string(), &document::text(path)?)
+    }
+
+    /// Reads the text of a fleet; `file` is what errors call it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, DocumentError> {
+        file::read(file, text)
+    }
+
+    /// The contract under which the tenant called `name` submits.
+    pub fn contract(&self, name: &str) -> Tenant {
+        let own = self.tenants.iter().find(|tenant| tenant.name == name);
+        Tenant { name: name.to_owned(), ..own.unwrap_or(&self.contract).clone() }
+    }
+
+    /// What an exchange has to be told before it can serve `trace` with this fleet under `policy`:
+    /// bounds, regions, models, the tenants of the trace as they appear, vessels and the policy.
+    pub fn setup_commands(&self, trace: &Trace, policy: &Policy) -> Vec<Command> {
+        self.setup_commands_for(&trace.tenants(), policy)
+    }
+
+    /// The same for these tenants.
+    pub fn setup_commands_for(
+        &self,
+        tenants: &[impl AsRef<str>],
+        policy: &Policy,
+    ) -> Vec<Command> {
+        let configure = Command::Configure(self.limits.clone());
+        let regions = self.regions.iter().map(|region| Command::RegisterRegion {
+            name: region.name.clone(),
+            hop: region.hop,
+        });
+        let models = self.models.iter().cloned().map(|name| Command::RegisterModel { name });
+        let tenants =
+            tenants.iter().map(|name| Command::RegisterTenant(self.contract(name.as_ref())));
+        let vessels = self.vessels.iter().map(|vessel| Command::RegisterVessel {
+            name: vessel.name.clone(),
+            manifest: vessel.manifest.clone(),
+        });
+        let policy = Command::SetPolicy(Box::new(policy.clone()));
+        let parties = regions.chain(models).chain(tenants).chain(vessels);
+        [configure].into_iter().chain(parties).chain([policy]).collect()
+    }
+}

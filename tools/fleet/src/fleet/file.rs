@@ -1,0 +1,430 @@
+//! The fleet file: what may stand in it, and everything that can be wrong with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::{Manifest, Region, Role, Tenant};
+use tensorforge_engine::units::{Micros, ModelId, Ppm, RegionId, VesselId};
+
+use super::{Fault, FaultKind, Fleet, Vessel};
+use crate::document::{self, DocumentError, Millis, listed};
+use crate::preset::Preset;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FleetFile {
+    name: String,
+    #[serde(default)]
+    limits: BTreeMap<String, u32>,
+    #[serde(default)]
+    contract: Contract,
+    #[serde(default, rename = "tenant")]
+    tenants: Vec<NamedContract>,
+    #[serde(default, rename = "region")]
+    regions: Vec<RegionEntry>,
+    #[serde(default, rename = "model")]
+    models: Vec<ModelEntry>,
+    #[serde(default)]
+    preset: BTreeMap<String, Preset>,
+    #[serde(default, rename = "vessel")]
+    vessels: Vec<VesselEntry>,
+    #[serde(default, rename = "fault")]
+    faults: Vec<FaultEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Contract {
+    rate: u32,
+    burst: u32,
+    live_max: u32,
+}
+
+impl Default for Contract {
+    fn default() -> Self {
+        Self { rate: 0, burst: 1, live_max: 0 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedContract {
+    name: String,
+    #[serde(default)]
+    rate: u32,
+    #[serde(default = "one")]
+    burst: u32,
+    #[serde(default)]
+    live_max: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegionEntry {
+    name: String,
+    #[serde(default)]
+    hop_ms: Millis,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelEntry {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VesselEntry {
+    name: String,
+    count: Option<u32>,
+    preset: String,
+    region: String,
+    models: Vec<String>,
+    #[serde(default = "whole")]
+    role: Role,
+    slots: Option<u32>,
+    #[serde(default = "usual_heartbeat")]
+    heartbeat_ms: Millis,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
+enum FaultEntry {
+    Slow {
+        vessel: String,
+        from_ms: Millis,
+        until_ms: Millis,
+        percent: u64,
+    },
+    Failing {
+        vessel: String,
+        from_ms: Millis,
+        until_ms: Millis,
+        share_ppm: u64,
+        #[serde(default)]
+        after_ms: Millis,
+    },
+    Flapping {
+        vessel: String,
+        from_ms: Millis,
+        until_ms: Millis,
+        down_ms: Millis,
+        up_ms: Millis,
+    },
+    Lost {
+        vessel: String,
+        from_ms: Millis,
+        until_ms: Option<Millis>,
+        reported_after_ms: Option<Millis>,
+    },
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn whole() -> Role {
+    Role::Whole
+}
+
+fn usual_heartbeat() -> Millis {
+    Millis::new(5_000)
+}
+
+/// The most vessels that a fleet may have.
+const VESSELS_MAX: u32 = 1 << 20;
+
+pub(super) fn read(file: &str, text: &str) -> Result<Fleet, DocumentError> {
+    let entries: FleetFile = document::parse(file, text)?;
+    let mut faults = Vec::new();
+    let fleet = entries.build(&mut faults);
+    document::sound(file, faults)?;
+    Ok(fleet)
+}
+
+impl FleetFile {
+    /// The fleet as far as it can be had; what cannot is a fault.
+    fn build(self, faults: &mut Vec<String>) -> Fleet {
+        if self.name.is_empty() {
+            faults.push("name is empty".to_owned());
+        }
+        let regions = names("region", self.regions.iter().map(|r| r.name.as_str()), faults);
+        let models = names("model", self.models.iter().map(|m| m.name.as_str()), faults);
+        names("tenant", self.tenants.iter().map(|t| t.name.as_str()), faults);
+        for (name, preset) in &self.preset {
+            faults.extend(preset.faults().iter().map(|fault| format!("preset.{name}.{fault}")));
+        }
+        let limits = limits(&self.limits, faults);
+        let vessels = vessels(&self.vessels, self.preset, &regions, &models, faults);
+        for (key, count, max) in [
+            ("region", regions.len(), limits.regions),
+            ("model", models.len(), limits.models),
+            ("vessel", vessels.len(), limits.vessels),
+        ] {
+            match count {
+                0 => faults.push(format!("{key} is empty; at least one is needed")),
+                _ if count as u64 > u64::from(max) => {
+                    faults.push(format!("{key} has {count}, more than the {max} of limits.{key}s"));
+                }
+                _ => {}
+            }
+        }
+        let plan = plan(&self.faults, &self.vessels, faults);
+        Fleet {
+            name: self.name,
+            limits,
+            contract: contract("", self.contract),
+            tenants: self.tenants.into_iter().map(NamedContract::tenant).collect(),
+            regions: self.regions.into_iter().map(RegionEntry::region).collect(),
+            models,
+            vessels,
+            faults: plan,
+        }
+    }
+}
+
+fn contract(name: &str, terms: Contract) -> Tenant {
+    let Contract { rate, burst, live_max } = terms;
+    Tenant { name: name.to_owned(), rate, burst, live_max }
+}
+
+impl NamedContract {
+    fn tenant(self) -> Tenant {
+        let Self { name, rate, burst, live_max } = self;
+        contract(&name, Contract { rate, burst, live_max })
+    }
+}
+
+impl RegionEntry {
+    fn region(self) -> Region {
+        Region { name: self.name, hop: self.hop_ms.micros() }
+    }
+}
+
+/// The names of a list; an empty one and one that is taken are faults.
+fn names<'a>(
+    key: &str,
+    names: impl Iterator<Item = &'a str>,
+    faults: &mut Vec<String>,
+) -> Vec<String> {
+    let mut taken = Vec::new();
+    for (place, name) in names.enumerate() {
+        if name.is_empty() {
+            faults.push(format!("{key}[{place}].name is empty"));
+        } else if taken.iter().any(|other| other == name) {
+            faults.push(format!("{key}[{place}].name is {name:?}, which is taken"));
+        }
+        taken.push(name.to_owned());
+    }
+    taken
+}
+
+fn limits(given: &BTreeMap<String, u32>, faults: &mut Vec<String>) -> Limits {
+    let mut limits = Limits::default();
+    for (key, value) in given {
+        let limit = match key.as_str() {
+            "tenants" => &mut limits.tenants,
+            "regions" => &mut limits.regions,
+            "models" => &mut limits.models,
+            "vessels" => &mut limits.vessels,
+            "orders" => &mut limits.orders,
+            "queued" => &mut limits.queued,
+            "policies" => &mut limits.policies,
+            "berths" => &mut limits.berths,
+            "keys" => &mut limits.keys,
+            "prefixes" => &mut limits.prefixes,
+            _ => {
+                faults.push(format!("limits.{key} is not a limit"));
+                continue;
+            }
+        };
+        *limit = *value;
+    }
+    faults.extend(limits.faults().iter().map(|fault| format!("limits.{fault}")));
+    limits
+}
+
+fn vessels(
+    entries: &[VesselEntry],
+    presets: BTreeMap<String, Preset>,
+    regions: &[String],
+    models: &[String],
+    faults: &mut Vec<String>,
+) -> Vec<Vessel> {
+    let presets: BTreeMap<_, _> = presets.into_iter().map(|(n, p)| (n, Arc::new(p))).collect();
+    let mut vessels: Vec<Vessel> = Vec::new();
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let total = entries.iter().fold(0u32, |sum, e| sum.saturating_add(e.count.unwrap_or(1)));
+    if total > VESSELS_MAX {
+        faults.push(format!("vessel.count adds up to {total}, more than {VESSELS_MAX}"));
+        return vessels;
+    }
+    for (place, entry) in entries.iter().enumerate() {
+        let key = format!("vessel[{place}]");
+        let built = entry.build(&key, &presets, regions, models, faults);
+        for name in entry.names() {
+            if let Some(other) = taken.insert(name.clone(), place) {
+                faults.push(format!("{key}.name is {name:?}, which vessel[{other}] has"));
+            }
+            if let Some((manifest, preset)) = &built {
+                let (manifest, preset) = (manifest.clone(), preset.clone());
+                vessels.push(Vessel { name, manifest, preset });
+            }
+        }
+    }
+    vessels
+}
+
+impl VesselEntry {
+    /// The name alone, or `name-0`, `name-1`... where there is a count.
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.count.unwrap_or(1)).map(|number| match self.count {
+            None => self.name.clone(),
+            Some(_) => format!("{}-{number}", self.name),
+        })
+    }
+
+    fn build(
+        &self,
+        key: &str,
+        presets: &BTreeMap<String, Arc<Preset>>,
+        regions: &[String],
+        models: &[String],
+        faults: &mut Vec<String>,
+    ) -> Option<(Manifest, Arc<Preset>)> {
+        for (field, wrong) in [
+            ("name is empty", self.name.is_empty()),
+            ("count is 0", self.count == Some(0)),
+            ("slots is 0", self.slots == Some(0)),
+            ("models is empty; at least one is needed", self.models.is_empty()),
+        ] {
+            if wrong {
+                faults.push(format!("{key}.{field}"));
+            }
+        }
+        let region = place(regions, &self.region);
+        if region.is_none() {
+            let known = listed(regions.iter().map(String::as_str));
+            faults.push(format!("{key}.region is {:?}, not one of {known}", self.region));
+        }
+        let carried = self.models.iter().filter_map(|model| {
+            let id = place(models, model);
+            if id.is_none() {
+                let known = listed(models.iter().map(String::as_str));
+                faults.push(format!("{key}.models has {model:?}, not one of {known}"));
+            }
+            id.map(ModelId)
+        });
+        let mut carried: Vec<ModelId> = carried.collect();
+        carried.sort();
+        carried.dedup();
+        let preset = presets.get(&self.preset);
+        if preset.is_none() {
+            let known = listed(presets.keys().map(String::as_str));
+            faults.push(format!("{key}.preset is {:?}, not one of {known}", self.preset));
+        }
+        let (preset, region) = (preset?, RegionId(region?));
+        let mut manifest = preset.manifest(region, self.role, carried);
+        manifest.slots = self.slots.unwrap_or(manifest.slots);
+        manifest.heartbeat = self.heartbeat_ms.micros();
+        Some((manifest, preset.clone()))
+    }
+}
+
+fn place(names: &[String], name: &str) -> Option<u32> {
+    names.iter().position(|other| other == name).and_then(|place| u32::try_from(place).ok())
+}
+
+fn plan(entries: &[FaultEntry], vessels: &[VesselEntry], faults: &mut Vec<String>) -> Vec<Fault> {
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let names: BTreeMap<String, u32> =
+        vessels.iter().flat_map(VesselEntry::names).zip(0..VESSELS_MAX).collect();
+    let mut plan: Vec<(usize, Fault)> = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let key = format!("fault[{place}]");
+        let (vessel, from, until) = entry.window();
+        let Some(id) = names.get(vessel) else {
+            faults.push(format!("{key}.vessel is {vessel:?}, not a vessel of this fleet"));
+            continue;
+        };
+        faults.extend(entry.faults(from, until).iter().map(|fault| format!("{key}.{fault}")));
+        let fault = Fault { vessel: VesselId(*id), from, until, kind: entry.kind() };
+        let clash = plan.iter().find(|(_, other)| {
+            other.vessel == fault.vessel
+                && alike(other.kind, fault.kind)
+                && other.from < fault.until
+                && fault.from < other.until
+        });
+        if let Some((other, _)) = clash {
+            faults.push(format!("{key} overlaps fault[{other}] of the same vessel"));
+        }
+        plan.push((place, fault));
+    }
+    plan.into_iter().map(|(_, fault)| fault).collect()
+}
+
+/// Whether two faults cannot befall a vessel at once.
+fn alike(one: FaultKind, other: FaultKind) -> bool {
+    (one.sinks() && other.sinks()) || std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+impl FaultEntry {
+    fn window(&self) -> (&str, Micros, Micros) {
+        match self {
+            Self::Slow { vessel, from_ms, until_ms, .. }
+            | Self::Failing { vessel, from_ms, until_ms, .. }
+            | Self::Flapping { vessel, from_ms, until_ms, .. } => {
+                (vessel, from_ms.micros(), until_ms.micros())
+            }
+            Self::Lost { vessel, from_ms, until_ms, .. } => {
+                (vessel, from_ms.micros(), until_ms.map_or(Micros::MAX, Millis::micros))
+            }
+        }
+    }
+
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Slow { percent, .. } => FaultKind::Slow { percent: *percent },
+            Self::Failing { share_ppm, after_ms, .. } => {
+                FaultKind::Failing { share: Ppm(*share_ppm), after: after_ms.micros() }
+            }
+            Self::Flapping { down_ms, up_ms, .. } => {
+                FaultKind::Flapping { down: down_ms.micros(), up: up_ms.micros() }
+            }
+            Self::Lost { reported_after_ms, .. } => {
+                FaultKind::Lost { reported: reported_after_ms.map(Millis::micros) }
+            }
+        }
+    }
+
+    fn faults(&self, from: Micros, until: Micros) -> Vec<String> {
+        let mut faults = Vec::new();
+        if from >= until {
+            faults.push("until_ms is not after from_ms".to_owned());
+        }
+        match self.kind() {
+            FaultKind::Slow { percent } if !(101..=10_000).contains(&percent) => {
+                faults.push(format!("percent is {percent}, not in 101..=10000"));
+            }
+            FaultKind::Failing { share, .. } if !(1..=1_000_000).contains(&share.0) => {
+                faults.push(format!("share_ppm is {share}, not in 1..=1000000"));
+            }
+            FaultKind::Flapping { down, up } => {
+                for (key, span) in [("down_ms", down), ("up_ms", up)] {
+                    if span == Micros::ZERO {
+                        faults.push(format!("{key} is 0"));
+                    }
+                }
+            }
+            FaultKind::Lost { reported: Some(after) } if from + after >= until => {
+                faults.push("reported_after_ms is not before until_ms".to_owned());
+            }
+            _ => {}
+        }
+        faults
+    }
+}

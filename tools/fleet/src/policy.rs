@@ -1,0 +1,140 @@
+//! Policy files, and what makes a policy contradict itself.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use tensorforge_engine::policy::{BreakerRule, Escalation, Policy, RetryRule, Weights};
+use tensorforge_engine::units::Ppm;
+
+use crate::document::{self, DocumentError, Millis};
+
+/// Reads a policy. Whatever the file leaves out is as in `fixtures/policies/balanced.toml`.
+pub fn read_policy(path: &Path) -> Result<Policy, DocumentError> {
+    parse_policy(&path.display().to_string(), &document::text(path)?)
+}
+
+/// Reads the text of a policy; `file` is what errors call it.
+pub fn parse_policy(file: &str, text: &str) -> Result<Policy, DocumentError> {
+    let policy = document::parse::<PolicyFile>(file, text)?.policy();
+    document::sound(file, policy.faults())?;
+    Ok(policy)
+}
+
+/// A policy as its file spells it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PolicyFile {
+    candidates: Candidates,
+    weights: WeightsEntry,
+    patience_ms: Patience,
+    lifetime_ms: Lifetime,
+    timeout: TimeoutEntry,
+    retry: RetryEntry,
+    breaker: BreakerEntry,
+    escalation: EscalationEntry,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Candidates(u8);
+
+impl Default for Candidates {
+    fn default() -> Self {
+        Self(4)
+    }
+}
+
+/// Declares a table of a policy file: its keys, their types and what they are when left out.
+macro_rules! table {
+    ($name:ident { $($field:ident: $type:ty = $value:expr,)* }) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct $name {
+            $($field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $value,)* }
+            }
+        }
+    };
+}
+
+table! { WeightsEntry {
+    time: u32 = 10,
+    cost: u32 = 2,
+    energy: u32 = 5,
+    avoid: u32 = 100_000,
+} }
+
+table! { Patience {
+    interactive: Millis = Millis::new(5_000),
+    standard: Millis = Millis::new(20_000),
+    batch: Millis = Millis::new(120_000),
+} }
+
+table! { Lifetime {
+    interactive: Millis = Millis::new(120_000),
+    standard: Millis = Millis::new(600_000),
+    batch: Millis = Millis::new(3_600_000),
+} }
+
+table! { TimeoutEntry {
+    percent: u32 = 400,
+    min_ms: Millis = Millis::new(30_000),
+} }
+
+table! { RetryEntry {
+    attempts: u16 = 3,
+    backoff_ms: Millis = Millis::new(250),
+    backoff_max_ms: Millis = Millis::new(8_000),
+} }
+
+table! { BreakerEntry {
+    failures: u32 = 5,
+    open_ms: Millis = Millis::new(15_000),
+} }
+
+table! { EscalationEntry {
+    elevated_ppm: u64 = 300_000,
+    restricted_ppm: u64 = 550_000,
+    halted_ppm: u64 = 850_000,
+    hysteresis_ppm: u64 = 100_000,
+    dwell_ms: Millis = Millis::new(30_000),
+    review_ms: Millis = Millis::new(5_000),
+} }
+
+impl PolicyFile {
+    fn policy(self) -> Policy {
+        let WeightsEntry { time, cost, energy, avoid } = self.weights;
+        let Patience { interactive, standard, batch } = self.patience_ms;
+        let patience = [interactive, standard, batch].map(Millis::micros);
+        let Lifetime { interactive, standard, batch } = self.lifetime_ms;
+        Policy {
+            weights: Weights { time, cost, energy, avoid },
+            candidates: self.candidates.0,
+            patience,
+            lifetime: [interactive, standard, batch].map(Millis::micros),
+            timeout_percent: self.timeout.percent,
+            timeout_min: self.timeout.min_ms.micros(),
+            retry: RetryRule {
+                attempts: self.retry.attempts,
+                backoff: self.retry.backoff_ms.micros(),
+                backoff_max: self.retry.backoff_max_ms.micros(),
+            },
+            breaker: BreakerRule {
+                failures: self.breaker.failures,
+                open: self.breaker.open_ms.micros(),
+            },
+            escalation: Escalation {
+                elevated: Ppm(self.escalation.elevated_ppm),
+                restricted: Ppm(self.escalation.restricted_ppm),
+                halted: Ppm(self.escalation.halted_ppm),
+                hysteresis: Ppm(self.escalation.hysteresis_ppm),
+                dwell: self.escalation.dwell_ms.micros(),
+                review: self.escalation.review_ms.micros(),
+            },
+        }
+    }
+}

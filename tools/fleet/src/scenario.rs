@@ -1,0 +1,323 @@
+//! Scenarios: a story told step by step to an exchange, and what it makes of it.
+//!
+//! A scenario is a TOML file: the fleet and policy it plays with, the tenants, and steps at moments.
+//! Between two steps the exchange's own timers are decided as they fall due. Nothing is simulated:
+//! what becomes of a leg is a step like any other.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Deserialize;
+use tensorforge_engine::command::{ANYWHERE, Command, Fault, Outcome, Stamp};
+use tensorforge_engine::models::{Class, Demand, Kind, Mark, Window};
+use tensorforge_engine::policy::Policy;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{
+    JournalId, Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, Seq, TenantId, Tokens,
+    VesselId,
+};
+use tensorforge_engine::{Event, Exchange, State};
+
+use crate::document::{self, DocumentError, Millis, listed};
+use crate::fleet::Fleet;
+use crate::policy::{parse_policy, read_policy};
+
+/// A scenario, ready to be played.
+#[derive(Debug)]
+pub struct Scenario {
+    file: String,
+    fleet: Fleet,
+    policy: Policy,
+    tenants: Vec<String>,
+    steps: Vec<Step>,
+    folder: std::path::PathBuf,
+}
+
+/// What a scenario led to.
+#[derive(Debug)]
+pub struct Played {
+    /// Every record: its command and what was decided.
+    pub transcript: String,
+    /// The state at the end.
+    pub state: State,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    /// Told to people, and to them alone.
+    #[expect(dead_code, reason = "a scenario without a story is refused")]
+    story: String,
+    fleet: String,
+    policy: Option<String>,
+    tenants: Vec<String>,
+    #[serde(rename = "step")]
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Step {
+    at_ms: Millis,
+    #[serde(flatten)]
+    action: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submit {
+    tenant: String,
+    #[serde(default)]
+    external: u64,
+    model: Option<String>,
+    origin: Option<String>,
+    class: Option<Class>,
+    kind: Option<Kind>,
+    tokens_in: u64,
+    tokens_out_max: u64,
+    #[serde(default)]
+    lives_ms: Millis,
+    #[serde(default)]
+    key: u64,
+    #[serde(default)]
+    prefix: Vec<(u64, u64)>,
+    window_ms: Option<(Millis, Millis)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    order: u64,
+    tokens_out: u64,
+    #[serde(default)]
+    cached: u64,
+    #[serde(default)]
+    first_token_ms: Millis,
+    #[serde(default)]
+    energy: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Failed {
+    order: u64,
+    fault: Fault,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfTenant {
+    tenant: String,
+    order: u64,
+}
+
+impl Scenario {
+    /// Reads a scenario and the fleet and policy that it names, from paths relative to it.
+    pub fn open(path: &Path) -> Result<Self, DocumentError> {
+        let file = path.display().to_string();
+        let read: ScenarioFile = document::parse(&file, &document::text(path)?)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let fleet = Fleet::open(&folder.join(&read.fleet))?;
+        let policy = match &read.policy {
+            Some(policy) => read_policy(&folder.join(policy))?,
+            None => parse_policy("the default policy", "")?,
+        };
+        let ascending = read.steps.is_sorted_by_key(|step| step.at_ms);
+        let faults = if ascending { Vec::new() } else { vec!["step.at_ms goes back".to_owned()] };
+        document::sound(&file, faults)?;
+        let (tenants, steps) = (read.tenants, read.steps);
+        Ok(Self { file, fleet, policy, tenants, steps, folder })
+    }
+
+    /// Plays it from the beginning. A step that names what is not there, and one whose `expect` is not
+    /// what was decided, is an error that names the step.
+    pub fn play(&self) -> Result<Played, DocumentError> {
+        let mut stage = Stage {
+            exchange: Exchange::genesis(JournalId::default()),
+            transcript: String::new(),
+            seq: 0,
+        };
+        for command in self.fleet.setup_commands_for(&self.tenants, &self.policy) {
+            stage.decide(Micros::ZERO, Source::OPERATOR, &command);
+        }
+        for (number, step) in self.steps.iter().enumerate() {
+            let at = step.at_ms.micros();
+            while let Some(due) = stage.exchange.state().next_deadline().filter(|due| *due <= at) {
+                stage.decide(due, Source::OPERATOR, &Command::Advance);
+            }
+            let wrong = |fault: String| DocumentError::Invalid {
+                file: self.file.clone(),
+                faults: vec![format!("step {} at {} ms: {fault}", number + 1, at.0 / 1_000)],
+            };
+            let Some((source, command)) = self.command(step, stage.exchange.state()).map_err(wrong)?
+            else {
+                continue;
+            };
+            let decided = stage.decide(at, source, &command);
+            if let Some(expected) = step.action.get("expect") {
+                let expected: Vec<String> = read("expect", expected).map_err(wrong)?;
+                if expected != decided {
+                    return Err(wrong(format!("expected {expected:?}, decided {decided:?}")));
+                }
+            }
+        }
+        Ok(Played { transcript: stage.transcript, state: stage.exchange.into_state() })
+    }
+
+    /// What a step asks for; `None` for one that only lets time pass.
+    fn command(&self, step: &Step, state: &State) -> Result<Option<(Source, Command)>, String> {
+        let mut actions = step.action.iter().filter(|(name, _)| *name != "expect");
+        let Some((name, value)) = actions.next() else { return Ok(None) };
+        if let Some((other, _)) = actions.next() {
+            return Err(format!("one thing a step, not both `{name}` and `{other}`"));
+        }
+        let operator = |command| Ok(Some((Source::OPERATOR, command)));
+        match name.as_str() {
+            "submit" => self.submit(read(name, value)?, state.now().max(step.at_ms.micros())).map(Some),
+            "done" => {
+                let done: Done = read(name, value)?;
+                let outcome = Outcome::Done {
+                    tokens_out: Tokens(done.tokens_out),
+                    cached: Tokens(done.cached),
+                    first_token: done.first_token_ms.micros(),
+                    energy: Millijoules(done.energy),
+                };
+                operator(report(state, done.order, outcome)?)
+            }
+            "failed" => {
+                let failed: Failed = read(name, value)?;
+                operator(report(state, failed.order, Outcome::Failed(failed.fault))?)
+            }
+            "cancel" => {
+                let asked: OfTenant = read(name, value)?;
+                let command = Command::Cancel { order: order(state, asked.order)? };
+                Ok(Some((self.tenant(&asked.tenant)?, command)))
+            }
+            "retry" => {
+                let asked: OfTenant = read(name, value)?;
+                let command = Command::Retry { order: order(state, asked.order)? };
+                Ok(Some((self.tenant(&asked.tenant)?, command)))
+            }
+            "heartbeat" => operator(Command::Heartbeat { vessel: self.vessel(name, value)? }),
+            "drain" => operator(Command::Drain { vessel: self.vessel(name, value)? }),
+            "lose" => operator(Command::Lose { vessel: self.vessel(name, value)? }),
+            "policy" => {
+                let path: String = read(name, value)?;
+                let policy = read_policy(&self.folder.join(path)).map_err(|error| error.to_string())?;
+                operator(Command::SetPolicy(Box::new(policy)))
+            }
+            "roll_back" => operator(Command::RollBackPolicy { to: PolicyVersion(read(name, value)?) }),
+            "wait" => Ok(None),
+            other => Err(format!(
+                "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, policy, \
+                 roll_back and wait, found `{other}`"
+            )),
+        }
+    }
+
+    fn submit(&self, asked: Submit, now: Micros) -> Result<(Source, Command), String> {
+        let place = |kind: &str, names: Vec<&str>, name: &str| {
+            let place = names.iter().position(|known| *known == name);
+            place
+                .and_then(|place| u32::try_from(place).ok())
+                .ok_or_else(|| format!("{kind} {name:?} is not one of {}", listed(names)))
+        };
+        let models = || self.fleet.models.iter().map(String::as_str).collect();
+        let regions = || self.fleet.regions.iter().map(|region| region.name.as_str()).collect();
+        let model = asked.model.as_deref().map_or(Ok(0), |name| place("model", models(), name))?;
+        let origin = asked.origin.as_deref().map(|name| place("region", regions(), name));
+        let deadline = asked.lives_ms.micros();
+        let demand = Demand {
+            external: asked.external,
+            model: ModelId(model),
+            origin: origin.transpose()?.map_or(ANYWHERE, RegionId),
+            kind: asked.kind.unwrap_or(Kind::Inference),
+            class: asked.class.unwrap_or(Class::Standard),
+            tokens_in: Tokens(asked.tokens_in),
+            tokens_out_max: Tokens(asked.tokens_out_max),
+            deadline: if deadline == Micros::ZERO { deadline } else { now + deadline },
+            idempotency: asked.key,
+            prefix: asked
+                .prefix
+                .into_iter()
+                .map(|(hash, tokens)| Mark { hash, tokens: Tokens(tokens) })
+                .collect(),
+            window: asked.window_ms.map(|(from, until)| Window {
+                from: now + from.micros(),
+                until: now + until.micros(),
+            }),
+        };
+        Ok((self.tenant(&asked.tenant)?, Command::Submit(demand)))
+    }
+
+    fn tenant(&self, name: &str) -> Result<Source, String> {
+        let place = self.tenants.iter().position(|known| known == name);
+        let id = place.and_then(|place| u32::try_from(place).ok());
+        id.map(|id| Source::tenant(TenantId(id)))
+            .ok_or_else(|| format!("tenant {name:?} is not one of {:?}", self.tenants))
+    }
+
+    fn vessel(&self, key: &str, value: &toml::Value) -> Result<VesselId, String> {
+        let name: String = read(key, value)?;
+        let place = self.fleet.vessels.iter().position(|vessel| vessel.name == name);
+        let id = place.and_then(|place| u32::try_from(place).ok());
+        id.map(VesselId).ok_or_else(|| {
+            let known = listed(self.fleet.vessels.iter().map(|vessel| vessel.name.as_str()));
+            format!("vessel {name:?} is not one of {known}")
+        })
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(key: &str, value: &toml::Value) -> Result<T, String> {
+    value.clone().try_into().map_err(|error| format!("{key}: {}", error.to_string().trim_end()))
+}
+
+/// A live order by its number.
+fn order(state: &State, number: u64) -> Result<OrderId, String> {
+    let mut live = state.tables.orders.iter().map(|(_, order)| order.id);
+    live.find(|id| id.number() == number).ok_or_else(|| format!("order {number} is not live"))
+}
+
+/// The report about the leg that an order is on.
+fn report(state: &State, number: u64, outcome: Outcome) -> Result<Command, String> {
+    let id = order(state, number)?;
+    let order = state.order(id).ok_or_else(|| format!("order {number} is not live"))?;
+    Ok(Command::ReportLeg { order: id, attempt: order.attempt, leg: order.leg, outcome })
+}
+
+struct Stage {
+    exchange: Exchange,
+    transcript: String,
+    seq: u64,
+}
+
+impl Stage {
+    /// Decides a command and writes it down; answers with the kinds of what was decided.
+    fn decide(&mut self, time: Micros, source: Source, command: &Command) -> Vec<String> {
+        let mut events = Vec::new();
+        let stamp = Stamp { seq: Seq(self.seq), time, source };
+        let decided = self.exchange.decide(stamp, command, &mut events);
+        self.seq += 1;
+        let name = named(&serde_json::to_value(command).unwrap_or_default());
+        let _ = writeln!(self.transcript, "{:>10} us  {name}", time.0);
+        for event in &events {
+            let _ = writeln!(self.transcript, "{:15}{}", "", serde_json::to_string(event).unwrap_or_default());
+        }
+        if let Err(breach) = decided {
+            let _ = writeln!(self.transcript, "{:15}BREACH {breach}", "");
+        }
+        for fault in self.exchange.state().check() {
+            let _ = writeln!(self.transcript, "{:15}UNSOUND {fault}", "");
+        }
+        let kind = |event: &Event| named(&serde_json::to_value(event).unwrap_or_default());
+        events.iter().map(kind).collect()
+    }
+}
+
+/// The name of a command or an event, as JSON spells it.
+fn named(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(name) => name.clone(),
+        value => value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default(),
+    }
+}
