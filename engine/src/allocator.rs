@@ -11,7 +11,9 @@ use crate::models::{
 use crate::refusal::{Bound, Refusal};
 use crate::state::State;
 use crate::table::Breach;
-use crate::units::{BerthId, MicroUsd, Micros, Millijoules, ModelId, OrderId, Tokens, VesselId, clamp};
+use crate::units::{
+    BerthId, MicroUsd, Micros, Millijoules, ModelId, OrderId, Tokens, VesselId, clamp,
+};
 
 /// Vessels asked for a berth, at most.
 const BERTH_CANDIDATES: u32 = 16;
@@ -139,9 +141,10 @@ pub(crate) fn find_berth(
 /// How many berths of a vessel overlap a window.
 fn overlapping(state: &State, vessel: VesselId, window: &Window) -> u32 {
     let berths = state.index.berths.get(&vessel).map_or(&[][..], Vec::as_slice);
-    let overlaps = berths.iter().filter_map(|id| state.tables.berths.get(*id)).filter(|berth| {
-        berth.window.from < window.until && window.from < berth.window.until
-    });
+    let overlaps = berths
+        .iter()
+        .filter_map(|id| state.tables.berths.get(*id))
+        .filter(|berth| berth.window.from < window.until && window.from < berth.window.until);
     u32::try_from(overlaps.count()).unwrap_or(u32::MAX)
 }
 

@@ -34,7 +34,8 @@ impl Bits {
             self.groups.resize(groups, 0);
             self.words.resize(groups * GROUP, 0);
         }
-        if let (Some(entry), Some(group)) = (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
+        if let (Some(entry), Some(group)) =
+            (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
             && *entry & bit == 0
         {
             *entry |= bit;
@@ -46,7 +47,8 @@ impl Bits {
     /// Takes `index` out.
     pub fn remove(&mut self, index: u32) {
         let (word, bit) = split(index);
-        if let (Some(entry), Some(group)) = (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
+        if let (Some(entry), Some(group)) =
+            (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
             && *entry & bit != 0
         {
             *entry &= !bit;
@@ -147,7 +149,9 @@ mod tests {
         let mut model = BTreeSet::new();
         let mut word = 1u64;
         for step in 0..20_000 {
-            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            word = word
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let index = (word >> 40) as u32 % 10_000;
             if word >> 39 & 1 == 1 {
                 bits.insert(index);

@@ -56,7 +56,8 @@ impl State {
         let mut live: BTreeMap<_, u64> = BTreeMap::new();
         let mut queued = 0u64;
         for (slot, order) in self.tables.orders.iter() {
-            *live.entry(order.tenant).or_default() = live.get(&order.tenant).map_or(1, |n| n.saturating_add(1));
+            *live.entry(order.tenant).or_default() =
+                live.get(&order.tenant).map_or(1, |n| n.saturating_add(1));
             if order.stage == Stage::Queued {
                 queued = queued.saturating_add(1);
             }
@@ -78,7 +79,8 @@ impl State {
         for (id, account) in self.tables.accounts.iter() {
             let found = live.get(&id).copied().unwrap_or(0);
             if account.live != found {
-                faults.push(alloc::format!("accounts.{id}: {} live, but {found} are", account.live));
+                faults
+                    .push(alloc::format!("accounts.{id}: {} live, but {found} are", account.live));
             }
         }
     }
@@ -92,7 +94,9 @@ impl State {
                 let Some(serving) = self.index.serving.get(model.0 as usize) else { continue };
                 for (role, set) in Role::ALL.iter().zip(&serving.open) {
                     if set.contains(id.0) != (open && *role == vessel.manifest.role) {
-                        faults.push(alloc::format!("vessels.{id}: its place among the open is wrong"));
+                        faults.push(alloc::format!(
+                            "vessels.{id}: its place among the open is wrong"
+                        ));
                     }
                 }
             }

@@ -10,9 +10,7 @@ use crate::image::code;
 use crate::models::{Demand, Manifest, Tenant};
 use crate::policy::Policy;
 use crate::security::Source;
-use crate::units::{
-    Micros, Millijoules, OrderId, PolicyVersion, RegionId, Seq, Tokens, VesselId,
-};
+use crate::units::{Micros, Millijoules, OrderId, PolicyVersion, RegionId, Seq, Tokens, VesselId};
 
 /// What the exchange is told besides the command: where it stands, when it came and who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -73,7 +73,12 @@ mod tests {
     use alloc::vec::Vec;
 
     fn draw(seq: u64, purpose: Purpose) -> Draw {
-        Draw::new(JournalId([7; 16]), Seq(seq), OrderId::new(1, crate::units::OrderSlot(0)), purpose)
+        Draw::new(
+            JournalId([7; 16]),
+            Seq(seq),
+            OrderId::new(1, crate::units::OrderSlot(0)),
+            purpose,
+        )
     }
 
     #[test]

@@ -35,7 +35,11 @@ pub(crate) fn register_tenant(tx: &mut Transaction, contract: &Tenant) -> Result
     Ok(())
 }
 
-pub(crate) fn register_region(tx: &mut Transaction, name: &str, hop: Micros) -> Result<(), Refusal> {
+pub(crate) fn register_region(
+    tx: &mut Transaction,
+    name: &str,
+    hop: Micros,
+) -> Result<(), Refusal> {
     check_name(name)?;
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.regions);
@@ -93,7 +97,8 @@ pub(crate) fn drain(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusa
 /// A draining vessel whose last leg has left it is drained.
 pub(crate) fn drained_if_empty(tx: &mut Transaction, vessel: VesselId) {
     let tables = &tx.state().tables;
-    let draining = tables.vessels.get(vessel).is_some_and(|row| row.status == VesselStatus::Draining);
+    let draining =
+        tables.vessels.get(vessel).is_some_and(|row| row.status == VesselStatus::Draining);
     if draining && tables.loads.get(vessel).is_some_and(|load| load.used == 0) {
         tx.emit(Event::VesselDrained { vessel });
     }
@@ -113,7 +118,9 @@ pub(crate) fn lost(tx: &mut Transaction, vessel: VesselId, cause: LossCause) {
     let orders = tx.state().tables.orders.iter().map(|(_, order)| order);
     let aboard: Vec<OrderId> = orders
         .filter(|order| order.stage == Stage::Running)
-        .filter(|order| order.route.iter().skip(usize::from(order.leg)).any(|leg| leg.vessel == vessel))
+        .filter(|order| {
+            order.route.iter().skip(usize::from(order.leg)).any(|leg| leg.vessel == vessel)
+        })
         .map(|order| order.id)
         .collect();
     for order in aboard {
@@ -235,11 +242,8 @@ fn fold_vessel(
 ) -> Result<(), Breach> {
     let before = state.tables.vessels.get(vessel).map(|row| row.manifest.models.clone());
     state.index.vessels.insert(name.to_owned(), vessel);
-    let row = Vessel {
-        name: name.to_owned(),
-        status: VesselStatus::Up,
-        manifest: manifest.clone(),
-    };
+    let row =
+        Vessel { name: name.to_owned(), status: VesselStatus::Up, manifest: manifest.clone() };
     state.tables.vessels.put(vessel, row, state.seq);
     if state.tables.loads.get(vessel).is_none() {
         let load = Load {

@@ -131,7 +131,8 @@ impl Policy {
         fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
         let BreakerRule { failures, open } = self.breaker;
         fault(failures > 0 && open.0 == 0, "breaker.open is 0, but breaker.failures is not");
-        let Escalation { elevated, restricted, halted, hysteresis, dwell, review } = self.escalation;
+        let Escalation { elevated, restricted, halted, hysteresis, dwell, review } =
+            self.escalation;
         fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
         fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
         fault(halted > Ppm::ONE, "escalation.halted is above 1000000, which no risk exceeds");
@@ -197,7 +198,9 @@ fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
 /// Reviews the risk and moves the level: up at once to where the risk is, down by one step and only
 /// once the level has held for its dwell time and the risk is clear of the threshold.
 pub(crate) fn review(tx: &mut Transaction) {
-    let (Some((_, policy)), Some(control)) = (tx.state().policy(), tx.state().control()) else { return };
+    let (Some((_, policy)), Some(control)) = (tx.state().policy(), tx.state().control()) else {
+        return;
+    };
     let levels = policy.escalation.clone();
     let (from, since) = (control.level, control.level_since);
     let failing = Ppm::ratio(control.failed, control.completed.saturating_add(control.failed));

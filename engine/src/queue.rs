@@ -108,7 +108,9 @@ pub(crate) fn leave(state: &mut State, order: OrderId) -> Result<(), Breach> {
     row.stage = Stage::Backoff;
     let control = state.edit_control()?;
     control.queued = control.queued.saturating_sub(1);
-    while let Some((ticket, order)) = state.index.lanes.get(&lane).and_then(|lane| lane.front().copied()) {
+    while let Some((ticket, order)) =
+        state.index.lanes.get(&lane).and_then(|lane| lane.front().copied())
+    {
         if waits(state, ticket, order) {
             break;
         }

@@ -28,9 +28,12 @@ pub(crate) fn trip_if_due(tx: &mut Transaction, vessel: VesselId) {
 
 /// Lets a probe pass when an open breaker's time is up.
 pub(crate) fn probe_if_due(tx: &mut Transaction, vessel: VesselId) {
-    let due = tx.state().tables.loads.get(vessel).is_some_and(|load| {
-        load.breaker == Breaker::Open && load.retry_at <= tx.now()
-    });
+    let due = tx
+        .state()
+        .tables
+        .loads
+        .get(vessel)
+        .is_some_and(|load| load.breaker == Breaker::Open && load.retry_at <= tx.now());
     if due {
         tx.emit(Event::BreakerProbing { vessel });
         queue::pump(tx, vessel);

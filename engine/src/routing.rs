@@ -11,16 +11,12 @@ use crate::bits::Bits;
 use crate::draw::{Draw, Purpose};
 use crate::event::{Candidate, Event, Verdict};
 use crate::exchange::Transaction;
-use crate::models::{
-    Leg, LegKind, Manifest, Mark, Order, Prefix, Role, Route, Stage,
-};
+use crate::models::{Leg, LegKind, Manifest, Mark, Order, Prefix, Role, Route, Stage};
 use crate::policy::{Policy, Weights};
 use crate::queue;
 use crate::state::{Serving, State};
 use crate::table::Breach;
-use crate::units::{
-    MicroUsd, Micros, Millijoules, OrderId, PrefixSlot, Tokens, VesselId, clamp,
-};
+use crate::units::{MicroUsd, Micros, Millijoules, OrderId, PrefixSlot, Tokens, VesselId, clamp};
 use crate::workflow;
 
 /// Vessels looked at, at most, when none of those drawn can hold the order.
@@ -105,9 +101,7 @@ fn pairs(
 ) {
     let best_first = |role| {
         let mut parts = parts(tx, order, policy, serving, role, VesselId::NONE);
-        parts.sort_by_key(|part| {
-            rank(&candidate(tx, order, &policy.weights, part, None))
-        });
+        parts.sort_by_key(|part| rank(&candidate(tx, order, &policy.weights, part, None)));
         parts
     };
     let [_, prefill, decode] = &serving.open;
@@ -141,7 +135,8 @@ fn parts(
         Role::Prefill => (prefill, Purpose::Candidates),
         Role::Decode => (decode, Purpose::DecodeCandidates),
     };
-    let holders = if role == Role::Decode { Vec::new() } else { holders(state, &order.demand.prefix) };
+    let holders =
+        if role == Role::Decode { Vec::new() } else { holders(state, &order.demand.prefix) };
     let mut vessels = Vec::new();
     if only == VesselId::NONE {
         let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
@@ -243,7 +238,9 @@ fn fits(manifest: &Manifest, size: Tokens) -> Verdict {
 }
 
 fn hop(state: &State, order: &Order, manifest: &Manifest) -> Micros {
-    if order.demand.origin == manifest.region || state.tables.regions.get(order.demand.origin).is_none() {
+    if order.demand.origin == manifest.region
+        || state.tables.regions.get(order.demand.origin).is_none()
+    {
         return Micros::ZERO;
     }
     state.tables.regions.get(manifest.region).map_or(Micros::ZERO, |region| region.hop)
@@ -260,7 +257,8 @@ fn candidate(
     let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
-    let avoided = order.avoid != VesselId::NONE && (order.avoid == first.vessel || order.avoid == decode);
+    let avoided =
+        order.avoid != VesselId::NONE && (order.avoid == first.vessel || order.avoid == decode);
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
     let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
     Candidate {
@@ -277,7 +275,13 @@ fn candidate(
 }
 
 /// The points of a candidate, rounded down: fewer are better.
-fn score(weights: &Weights, eta: Micros, cost: MicroUsd, energy: Millijoules, avoided: bool) -> u64 {
+fn score(
+    weights: &Weights,
+    eta: Micros,
+    cost: MicroUsd,
+    energy: Millijoules,
+    avoided: bool,
+) -> u64 {
     let weigh = |amount: u64, weight: u32| u128::from(amount).saturating_mul(u128::from(weight));
     let thousandths = weigh(eta.0, weights.time)
         .saturating_add(weigh(cost.0, weights.cost).saturating_mul(1_000))

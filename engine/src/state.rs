@@ -228,7 +228,9 @@ impl State {
         let mut parts = path.split('.').filter(|part| !part.is_empty());
         let Some(name) = parts.next() else {
             let tables = self.tables.all().into_iter();
-            return Some(tables.map(|table| (String::from(table.name()), view_table(table))).collect());
+            return Some(
+                tables.map(|table| (String::from(table.name()), view_table(table))).collect(),
+            );
         };
         let table = self.tables.all().into_iter().find(|table| table.name() == name)?;
         let Some(row) = parts.next() else { return Some(view_table(table)) };
@@ -280,7 +282,9 @@ impl State {
             | Event::RiskReviewed { .. }
             | Event::LevelChanged { .. } => policy::fold(self, event),
             Event::OrderQueued { .. } => queue::fold(self, event),
-            Event::OrderBerthed { .. } | Event::BerthReleased { .. } => allocator::fold(self, event),
+            Event::OrderBerthed { .. } | Event::BerthReleased { .. } => {
+                allocator::fold(self, event)
+            }
             Event::OrderRouted { .. } => routing::fold(self, event),
             Event::OrderSettled { .. } => telemetry::fold(self, event),
             Event::CommandRefused { .. } => Ok(()),
@@ -320,7 +324,11 @@ impl State {
     /// Sets when a vessel is to be looked at again: silent for three heartbeats, or its breaker due.
     pub(crate) fn wake_vessel(&mut self, id: VesselId) -> Result<(), Breach> {
         let heartbeat = self.tables.vessels.get(id).map_or(Micros::ZERO, |vessel| {
-            if vessel.status == VesselStatus::Lost { Micros::ZERO } else { vessel.manifest.heartbeat }
+            if vessel.status == VesselStatus::Lost {
+                Micros::ZERO
+            } else {
+                vessel.manifest.heartbeat
+            }
         });
         let load = self.tables.loads.edit(id, self.seq)?;
         let silent = if heartbeat == Micros::ZERO {
@@ -341,7 +349,8 @@ impl State {
 
     /// Brings the sets of open vessels up to date with one vessel's rows.
     pub(crate) fn refresh_open(&mut self, id: VesselId) {
-        let (Some(vessel), Some(load)) = (self.tables.vessels.get(id), self.tables.loads.get(id)) else {
+        let (Some(vessel), Some(load)) = (self.tables.vessels.get(id), self.tables.loads.get(id))
+        else {
             return;
         };
         let open = allocator::is_open(vessel, load);
@@ -388,11 +397,21 @@ impl State {
         seq: Seq,
         rows: impl IntoIterator<Item = (u8, u32, Seq, impl AsRef<[u8]>)>,
     ) -> Result<Self, Breach> {
-        let mut state =
-            Self { journal, tables: Tables::new(), index: Index::default(), seq, now: Micros::ZERO };
+        let mut state = Self {
+            journal,
+            tables: Tables::new(),
+            index: Index::default(),
+            seq,
+            now: Micros::ZERO,
+        };
         let mut tables = state.tables.all_mut();
         for (number, key, writer, image) in rows {
-            let outside = Breach { seq, table: "state", row: u64::from(number), problem: Problem::OutOfBounds };
+            let outside = Breach {
+                seq,
+                table: "state",
+                row: u64::from(number),
+                problem: Problem::OutOfBounds,
+            };
             let table = tables.get_mut(usize::from(number)).ok_or(outside)?;
             table.import(key, writer, image.as_ref())?;
         }
@@ -413,13 +432,20 @@ impl State {
         for (id, berth) in self.tables.berths.iter() {
             index.berths.entry(berth.vessel).or_default().push(id);
         }
-        let mut waiting: Vec<_> = self.tables.orders.iter().map(|(_, order)| order).filter(|order| order.stage == Stage::Queued).collect();
+        let mut waiting: Vec<_> = self
+            .tables
+            .orders
+            .iter()
+            .map(|(_, order)| order)
+            .filter(|order| order.stage == Stage::Queued)
+            .collect();
         waiting.sort_unstable_by_key(|order| order.ticket);
         for order in waiting {
             let lane = index.lanes.entry((order.demand.model, order.demand.class)).or_default();
             lane.push_back((order.ticket, order.id));
         }
-        let review = self.tables.control.iter().map(|(_, control)| (control.review_at, Due::Review));
+        let review =
+            self.tables.control.iter().map(|(_, control)| (control.review_at, Due::Review));
         let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
         let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
         for (at, due) in review.chain(loads).chain(orders) {

@@ -237,7 +237,12 @@ impl<K: Key, R: Row> Table<K, R> {
         let (page, _) = split(index);
         while self.pages.len() <= page {
             let mut rows = Vec::with_capacity(PAGE_ROWS);
-            rows.resize_with(PAGE_ROWS, || Slot { row: None, writer: NEVER, digest: 0, unsettled: false });
+            rows.resize_with(PAGE_ROWS, || Slot {
+                row: None,
+                writer: NEVER,
+                digest: 0,
+                unsettled: false,
+            });
             self.pages.push(rows);
         }
     }
@@ -290,7 +295,11 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
     }
 
     fn digest(&self) -> u128 {
-        debug_assert!(self.unsettled.is_empty(), "digest of {} read before it was settled", self.name);
+        debug_assert!(
+            self.unsettled.is_empty(),
+            "digest of {} read before it was settled",
+            self.name
+        );
         self.digest
     }
 

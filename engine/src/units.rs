@@ -1,9 +1,12 @@
 //! Units and identifiers: every quantity has a type, every type saturates.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub, SubAssign};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::table::Key;
 
@@ -110,15 +113,31 @@ pub(crate) fn clamp(wide: u128) -> u64 {
 macro_rules! dense_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-        )]
-        #[serde(transparent)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub u32);
 
         impl $name {
             /// Stands for "no such thing" where a row has nothing to name.
             pub const NONE: Self = Self(u32::MAX);
+        }
+
+        // People read null where there is nothing; bytes hold the number.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() && *self == Self::NONE {
+                    return serializer.serialize_none();
+                }
+                serializer.serialize_u32(self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    return Ok(Option::deserialize(deserializer)?.map_or(Self::NONE, Self));
+                }
+                u32::deserialize(deserializer).map(Self)
+            }
         }
 
         impl Key for $name {
@@ -204,12 +223,31 @@ impl fmt::Display for JournalId {
 /// An order's name for life: its number (40 bits, from one, never reused) over its slot (24 bits).
 ///
 /// The number is the generation: a slot that is reused holds another number, so a stale name is refused.
-/// People see and say the number alone.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(transparent)]
+/// People say the number alone, and read `number@slot` where the slot matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u64);
+
+impl Serialize for OrderId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(&format_args!("{}@{}", self.number(), self.slot()));
+        }
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for OrderId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u64::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        let parts = text.split_once('@').and_then(|(number, slot)| {
+            Some(Self::new(number.parse().ok()?, OrderSlot(slot.parse().ok()?)))
+        });
+        parts.ok_or_else(|| D::Error::custom(format!("expected number@slot, found {text:?}")))
+    }
+}
 
 impl OrderId {
     /// The slot of an order that was refused and so never held one.

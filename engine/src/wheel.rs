@@ -72,7 +72,10 @@ impl Wheel {
                 }
                 _ => {
                     let far = self.far.keys().next().copied().unwrap_or(u64::MAX);
-                    self.front = target.min(far.saturating_sub(NEAR.saturating_sub(1)).max(self.front.saturating_add(1)));
+                    self.front = target.min(
+                        far.saturating_sub(NEAR.saturating_sub(1))
+                            .max(self.front.saturating_add(1)),
+                    );
                 }
             }
             self.pull_in();
@@ -140,7 +143,10 @@ impl Wheel {
             let ahead = u64::from(place.wrapping_sub(start)) % NEAR;
             self.front.saturating_add(ahead)
         };
-        let places = self.occupied.iter_from(start).chain(self.occupied.iter().take_while(move |place| *place < start));
+        let places = self
+            .occupied
+            .iter_from(start)
+            .chain(self.occupied.iter().take_while(move |place| *place < start));
         places.filter_map(move |place| Some((bucket_of(place), self.near.get(place as usize)?)))
     }
 }
@@ -164,7 +170,9 @@ mod tests {
     fn agrees_with_an_ordered_set() {
         let mut random = 11u64;
         let mut next = |bound: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (random >> 20) % bound
         };
         for spread in [10_000, 1_000_000, 100_000_000, 10_000_000_000] {

@@ -8,9 +8,7 @@ use alloc::borrow::ToOwned;
 use crate::command::{Command, Fault, LossCause, Outcome};
 use crate::event::Event;
 use crate::exchange::Transaction;
-use crate::models::{
-    Breaker, Demand, End, MARKS_MAX, Order, RememberedKey, Route, Stage,
-};
+use crate::models::{Breaker, Demand, End, MARKS_MAX, Order, RememberedKey, Route, Stage};
 use crate::refusal::{Bound, Refusal, Thing};
 use crate::state::State;
 use crate::table::Breach;
@@ -78,7 +76,12 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
 }
 
 /// Gives an admitted order a berth, a route or a place in the queue; refuses it if there is none.
-fn place(tx: &mut Transaction, order: OrderId, admitted: Event, demand: &Demand) -> Result<(), Refusal> {
+fn place(
+    tx: &mut Transaction,
+    order: OrderId,
+    admitted: Event,
+    demand: &Demand,
+) -> Result<(), Refusal> {
     let size = demand.tokens_in + demand.tokens_out_max;
     if let Some(window) = &demand.window {
         let (berth, vessel, overlapping) =
@@ -174,9 +177,8 @@ pub(crate) fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     let Some(hop) = order.route.get(usize::from(leg)) else { return };
     let load = tx.state().tables.loads.get(hop.vessel);
     let waiting = load.map_or(Micros::ZERO, |load| load.backlog);
-    let patience = u128::from((hop.work + waiting).0)
-        .saturating_mul(u128::from(policy.timeout_percent))
-        / 100;
+    let patience =
+        u128::from((hop.work + waiting).0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
     let span = Micros(crate::units::clamp(patience)).max(policy.timeout_min);
     let event = Event::LegDispatched {
         order: id,
@@ -260,7 +262,9 @@ fn complete_leg(tx: &mut Transaction, id: OrderId, completed: Event) {
 /// Fails the leg that an order is on, and with it the attempt: another one is planned, or none is left.
 pub(crate) fn fail_leg(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let Some(order) = tx.state().order(id) else { return };
-    let Some(vessel) = order.route.get(usize::from(order.leg)).map(|leg| leg.vessel) else { return };
+    let Some(vessel) = order.route.get(usize::from(order.leg)).map(|leg| leg.vessel) else {
+        return;
+    };
     let (attempt, leg) = (order.attempt, order.leg);
     let held = allocator::held(order);
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
@@ -467,7 +471,8 @@ fn fold_admitted(
 }
 
 fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
-    let Event::LegCompleted { order, leg, tokens_out, cached, first_token, cost, energy, .. } = event
+    let Event::LegCompleted { order, leg, tokens_out, cached, first_token, cost, energy, .. } =
+        event
     else {
         return Ok(());
     };

@@ -28,7 +28,7 @@ fn codec() -> impl Config {
     config::standard()
         .with_little_endian()
         .with_fixed_int_encoding()
-        .with_no_limit()
+        .with_limit::<RECORD_BYTES_MAX>()
 }
 
 /// Why a record cannot be written.

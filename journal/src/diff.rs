@@ -33,7 +33,8 @@ pub fn diff(left: &Journal, right: &Journal) -> Result<Parting, ReplayError> {
     let block = first.unwrap_or(common);
     let start = block * BLOCK_RECORDS;
     let end = (start + BLOCK_RECORDS).min(left.next_seq().max(right.next_seq()));
-    let mut sides = (records(left, start, end)?.into_iter(), records(right, start, end)?.into_iter());
+    let mut sides =
+        (records(left, start, end)?.into_iter(), records(right, start, end)?.into_iter());
     for seq in (start..end).map(Seq) {
         let pair = (sides.0.next(), sides.1.next());
         if let Some(divergence) = compare(left, right, seq, pair)? {

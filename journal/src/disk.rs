@@ -39,7 +39,7 @@ pub trait Disk: Send + Sync {
     /// somebody else has it.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
 
-    /// Whether somebody has that lock. Takes nothing and writes nothing.
+    /// Whether somebody has that lock. Writes nothing, but may hold the lock for the moment of asking.
     fn is_locked(&self, path: &Path) -> bool;
 }
 

@@ -85,14 +85,19 @@ impl Divergence {
         right: &Value,
         fields: Vec<(String, Value, Value)>,
     ) -> Self {
-        let rows: Vec<Difference> = fields.into_iter().take(ROWS_MAX).map(view_difference).collect();
+        let rows: Vec<Difference> =
+            fields.into_iter().take(ROWS_MAX).map(view_difference).collect();
         if left == right {
-            let (a, b) = rows.first().map_or((Value::Null, Value::Null), |row| (row.left.clone(), row.right.clone()));
+            let (a, b) = rows
+                .first()
+                .map_or((Value::Null, Value::Null), |row| (row.left.clone(), row.right.clone()));
             let field = rows.first().map(|row| row.field.clone());
             return Self { field, ..Self::new(seq, Phase::Folded, a, b).with_rows(rows) };
         }
         let (a, b) = (left.as_array(), right.as_array());
-        let at = |side: Option<&Vec<Value>>, place: usize| side.and_then(|side| side.get(place)).cloned().unwrap_or(Value::Null);
+        let at = |side: Option<&Vec<Value>>, place: usize| {
+            side.and_then(|side| side.get(place)).cloned().unwrap_or(Value::Null)
+        };
         let count = a.map_or(0, Vec::len).max(b.map_or(0, Vec::len));
         let place = (0..count).find(|place| at(a, *place) != at(b, *place)).unwrap_or(0);
         Self::of_event_values(seq, place, at(a, place), at(b, place)).with_rows(rows)
@@ -121,7 +126,8 @@ impl Divergence {
 
     /// Two sides that decided something else.
     pub(crate) fn of_events(seq: u64, left: &[Event], right: &[Event]) -> Option<Self> {
-        let place = (0..left.len().max(right.len())).find(|place| left.get(*place) != right.get(*place))?;
+        let place =
+            (0..left.len().max(right.len())).find(|place| left.get(*place) != right.get(*place))?;
         let (a, b) = (event_value(left.get(place)), event_value(right.get(place)));
         Some(Self::of_event_values(seq, place, a, b))
     }

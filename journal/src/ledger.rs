@@ -57,7 +57,9 @@ pub enum LedgerError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// Folding what the journal holds does not lead to the state that it claims.
-    #[error("this build does not reproduce the journal: after {records} records it has root {found}, the journal {claimed}")]
+    #[error(
+        "this build does not reproduce the journal: after {records} records it has root {found}, the journal {claimed}"
+    )]
     Diverged {
         /// How many records were folded.
         records: u64,
@@ -84,9 +86,9 @@ impl LedgerError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Replay(ReplayError::Journal(error)) => error.help(),
-            Self::Diverged { .. } => {
-                Some("`tensorforge bisect` finds the first record where this build parts from it".into())
-            }
+            Self::Diverged { .. } => Some(
+                "`tensorforge bisect` finds the first record where this build parts from it".into(),
+            ),
             _ => None,
         }
     }
@@ -119,6 +121,8 @@ pub struct Ledger {
     events: Vec<Event>,
     /// The last block that was sealed.
     last_block: BlockEntry,
+    /// Bytes of records since a frame last ended with a block.
+    since_block: u64,
     snapshots: PathBuf,
     options: Options,
 }
@@ -163,6 +167,7 @@ impl Ledger {
             committer: Committer::start(writer, FRAMES_AHEAD)?,
             events: Vec::new(),
             last_block: BlockEntry::GENESIS,
+            since_block: 0,
             snapshots: dir.join(snapshot::SNAPSHOTS),
             options,
         })
@@ -215,10 +220,18 @@ impl Ledger {
             self.snapshot()?;
         } else if self.frame.record_count() >= self.options.frame_records
             || self.frame.body_length() >= self.options.frame_bytes
+            || self.segment_may_end()
         {
             self.commit()?;
         }
         Ok(&self.events)
+    }
+
+    /// Whether a frame should end here so that a segment may: segments end where a frame and a block
+    /// do, and frames of other sizes seldom meet the end of a block by themselves.
+    fn segment_may_end(&self) -> bool {
+        let since = self.since_block.saturating_add(self.frame.body_length() as u64);
+        self.frame.block_is_full() && since >= self.options.writer.segment_bytes / 16
     }
 
     /// Hands what has been recorded to the disk as one frame, and does not wait for it.
@@ -226,6 +239,8 @@ impl Ledger {
         if self.frame.is_empty() {
             return Ok(());
         }
+        let bytes = self.frame.body_length() as u64;
+        self.since_block = if self.frame.block_is_full() { 0 } else { self.since_block + bytes };
         let buffer = self.committer.buffer();
         let next = FrameBuilder::new(self.frame.next_seq(), buffer);
         let frame = mem::replace(&mut self.frame, next);

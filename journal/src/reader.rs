@@ -66,18 +66,16 @@ impl Journal {
     /// Opens a journal that stands on `disk`.
     pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
-        for _ in 1..ATTEMPTS {
-            let Scan { journal, fault } = scan(&disk, dir)?;
-            match fault {
-                None => return Ok(journal),
-                // Headers that are written while they are walked can look as if one were missing.
-                Some(_) if disk.is_locked(&dir.join(LOCK)) => {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Some(fault) => return Err(fault),
+        let mut attempt = 1;
+        loop {
+            let found = scan(&disk, dir).and_then(Scan::whole);
+            // What is written while it is walked can look as if something were missing.
+            if found.is_ok() || attempt == ATTEMPTS || !disk.is_locked(&dir.join(LOCK)) {
+                return found;
             }
+            attempt += 1;
+            std::thread::sleep(Duration::from_millis(1));
         }
-        scan(&disk, dir)?.whole()
     }
 
     /// The directory.

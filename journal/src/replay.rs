@@ -128,7 +128,10 @@ impl<'j> Replay<'j> {
             if held > records {
                 continue;
             }
-            match binding(journal, held).ok_or(Unusable::Binding("place")).and_then(|binding| snapshot::read(&path, &binding)) {
+            match binding(journal, held)
+                .ok_or(Unusable::Binding("place"))
+                .and_then(|binding| snapshot::read(&path, &binding))
+            {
                 Ok(state) => return (Self::from_state(journal, mode, state, held), passed_over),
                 Err(unusable) => passed_over.push((held, unusable)),
             }

@@ -7,7 +7,8 @@ use tensorforge_engine::units::Micros;
 
 use crate::chain::{BLOCK_RECORDS, Chain, Hash};
 use crate::codec::{self, EncodeError, RecordHead};
-use crate::frame::{self, BODY_MAX, Header, Place};
+use crate::frame::{self, BLOCK_ENTRY, BODY_MAX, DIGEST, HEADER_MAX, Header, Place};
+use crate::segment::PAGE;
 
 /// Bytes kept free before the body, so that the header of an ordinary frame needs no second copy.
 const ROOM: usize = 1024;
@@ -18,8 +19,8 @@ pub enum SealError {
     /// There are no records.
     #[error("a frame needs at least one record")]
     Empty,
-    /// The records are too many bytes.
-    #[error("a frame holds at most {BODY_MAX} bytes of records")]
+    /// The records are too many bytes, or end too many blocks for one header.
+    #[error("a frame holds at most {BODY_MAX} bytes of records under {HEADER_MAX} of header")]
     TooLong,
     /// The frame was begun where the chain does not stand.
     #[error("the frame begins at record {found}, the chain stands at {expected}")]
@@ -153,7 +154,7 @@ impl FrameBuilder {
         state_root: Hash,
         digests: &[u128],
     ) -> Result<Sealed, SealError> {
-        self.check(chain, &state_root)?;
+        self.check(chain, &state_root, digests.len())?;
         let (mut at, mut seq) = (ROOM, self.first_seq);
         let mut blocks = Vec::with_capacity(self.ends.len());
         for (end_seq, end, root) in &self.ends {
@@ -180,11 +181,12 @@ impl FrameBuilder {
         Ok(Sealed::around(header, std::mem::take(&mut self.bytes), ROOM))
     }
 
-    fn check(&self, chain: &Chain, state_root: &Hash) -> Result<(), SealError> {
+    fn check(&self, chain: &Chain, state_root: &Hash, digests: usize) -> Result<(), SealError> {
         if self.is_empty() {
             return Err(SealError::Empty);
         }
-        if self.body_length() as u64 > BODY_MAX {
+        let lists = digests.saturating_mul(DIGEST) + self.ends.len().saturating_mul(BLOCK_ENTRY);
+        if self.body_length() as u64 > BODY_MAX || lists > HEADER_MAX - PAGE {
             return Err(SealError::TooLong);
         }
         if chain.next_seq() != self.first_seq {
@@ -319,6 +321,9 @@ mod tests {
             assert_eq!(chain.head(), Chain::genesis().head());
         };
         check(filled(0, &[]), [0; 32], SealError::Empty);
+        let many = vec![0; HEADER_MAX / DIGEST];
+        let long = filled(1, &[]).seal(&mut Chain::genesis(), [0; 32], &many);
+        assert_eq!(long.map(|_| ()), Err(SealError::TooLong));
         check(filled(1024, &[]), [0; 32], SealError::BlockRoot { block: 0 });
         check(filled(1024, &[1023]), [0; 32], SealError::BlockRoot { block: 0 });
         check(filled(10, &[5]), [0; 32], SealError::BlockRoot { block: 0 });

@@ -46,7 +46,9 @@ mod tests {
                 let found = found.unwrap();
                 assert_eq!(found.first, (place < count).then_some(place));
                 assert_eq!(found.probes, tried);
-                assert!(u64::from(tried) <= 1 + u64::from(count.max(1).next_power_of_two().ilog2()));
+                assert!(
+                    u64::from(tried) <= 1 + u64::from(count.max(1).next_power_of_two().ilog2())
+                );
             }
         }
     }

@@ -89,7 +89,10 @@ impl Sequencer {
         let thread = thread::Builder::new()
             .name("sequencer".into())
             .spawn(move || run(ledger, &incoming))
-            .map_err(crate::error::failed(crate::error::Operation::Start, Path::new("sequencer")))?;
+            .map_err(crate::error::failed(
+                crate::error::Operation::Start,
+                Path::new("sequencer"),
+            ))?;
         Ok((Self { thread }, Client { requests }))
     }
 

@@ -6,8 +6,8 @@
 //! the snapshot that the next one begins with, because it ends at the same root.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::Value;
@@ -44,11 +44,8 @@ pub fn verify(
     let starts = starts(journal);
     let ends: Vec<u64> =
         starts.iter().skip(1).map(|(records, _)| *records).chain([journal.next_seq()]).collect();
-    let spans: Vec<(u64, State, u64)> = starts
-        .into_iter()
-        .zip(ends)
-        .map(|((start, state), end)| (start, state, end))
-        .collect();
+    let spans: Vec<(u64, State, u64)> =
+        starts.into_iter().zip(ends).map(|((start, state), end)| (start, state, end)).collect();
     let count = spans.len();
     let done = AtomicU64::new(0);
     let work = Mutex::new(spans.into_iter());

@@ -248,13 +248,13 @@ impl<'a> Window<'a> {
     /// The bytes at `offset`: at least a header's, unless the file ends before.
     fn header(&mut self, offset: u64) -> Result<&[u8]> {
         self.fill(offset, PAGE)?;
-        if let Some(length) = frame::claimed_length(self.from(offset)) {
+        if let Some(length) = frame::claimed_length(self.bytes_at(offset)) {
             self.fill(offset, length)?;
         }
-        Ok(self.from(offset))
+        Ok(self.bytes_at(offset))
     }
 
-    fn from(&self, offset: u64) -> &[u8] {
+    fn bytes_at(&self, offset: u64) -> &[u8] {
         let skip = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
         skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
     }
@@ -262,7 +262,7 @@ impl<'a> Window<'a> {
     fn fill(&mut self, offset: u64, least: usize) -> Result<()> {
         let left = self.size.saturating_sub(offset);
         let least = left.min(least as u64);
-        if self.from(offset).len() as u64 >= least {
+        if self.bytes_at(offset).len() as u64 >= least {
             return Ok(());
         }
         let length = least.max(left.min(2 * PAGE as u64));

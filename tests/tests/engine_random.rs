@@ -15,7 +15,8 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 24) % bound
     }
 
@@ -98,7 +99,10 @@ fn command(random: &mut Random, state: &State) -> (Source, Command) {
     let command = match random.below(100) {
         0 => Command::SetPolicy(Box::new(policy())),
         1 => Command::RollBackPolicy { to: PolicyVersion(random.below(3) as u32) },
-        2..4 => Command::RegisterVessel { name: format!("v{}", random.below(9)), manifest: manifest(random) },
+        2..4 => Command::RegisterVessel {
+            name: format!("v{}", random.below(9)),
+            manifest: manifest(random),
+        },
         4 => Command::Drain { vessel },
         5 => Command::Lose { vessel },
         6..9 => Command::Heartbeat { vessel },
@@ -133,7 +137,8 @@ fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }
         _ => Command::Advance,
     };
-    let operator = Source { scopes: Scopes(random.below(300) as u16 | 0b1_0110), ..Source::OPERATOR };
+    let operator =
+        Source { scopes: Scopes(random.below(300) as u16 | 0b1_0110), ..Source::OPERATOR };
     (operator, command)
 }
 
@@ -157,7 +162,12 @@ fn setup() -> Vec<Command> {
         setup.push(Command::RegisterModel { name: name.into() });
     }
     for name in ["t0", "t1"] {
-        setup.push(Command::RegisterTenant(Tenant { name: name.into(), rate: 0, burst: 0, live_max: 0 }));
+        setup.push(Command::RegisterTenant(Tenant {
+            name: name.into(),
+            rate: 0,
+            burst: 0,
+            live_max: 0,
+        }));
     }
     setup.push(Command::SetPolicy(Box::new(policy())));
     for vessel in 0..5 {
@@ -191,13 +201,21 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
         let sent = if random.below(200) == 0 { time - Micros(90_000) } else { time };
         let mut events = Vec::new();
         live.decide(Stamp { seq, time: sent, source }, &command, &mut events).unwrap();
-        assert_eq!(live.state().check(), Vec::<String>::new(), "record {seq}: {command:?} {events:?}");
+        assert_eq!(
+            live.state().check(),
+            Vec::<String>::new(),
+            "record {seq}: {command:?} {events:?}"
+        );
         replica.fold(seq, sent, &events).unwrap();
         assert_eq!(live.state().tag(), replica.state().tag(), "record {seq}: {events:?}");
         if seq.0 % 97 == 0 {
             replica = Exchange::resume(restored(replica.state()));
             assert_eq!(live.state().root(), replica.state().root());
-            assert_eq!(live.state().next_deadline(), replica.state().next_deadline(), "record {seq}");
+            assert_eq!(
+                live.state().next_deadline(),
+                replica.state().next_deadline(),
+                "record {seq}"
+            );
         }
         history.push((sent, events));
     }

@@ -1,6 +1,7 @@
 //! Bytes that are not what was written, and what is said about them.
 
-use tensorforge_engine::command::Command;
+use std::ops::Range;
+
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::Micros;
 use tensorforge_journal::chain::Chain;
@@ -8,19 +9,21 @@ use tensorforge_journal::codec::Batch;
 use tensorforge_journal::error::{Absence, DamageKind, JournalError};
 use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::seal::FrameBuilder;
+use tensorforge_journal::walk::FrameEntry;
 use tensorforge_journal::writer::{Options, Writer};
 
 use crate::support::*;
 
 const PAGE: u64 = 4096;
 
-/// Three frames of one size and some bytes for each, in one segment, closed or not.
-fn frames(closed: bool) -> (MemoryDisk, Vec<std::ops::Range<usize>>) {
+/// What is done to the bytes of a segment, given the places of its frames.
+type Change = dyn Fn(&mut Vec<u8>, &[Range<usize>]);
+
+/// Five frames of one size in one segment, closed or not.
+fn frames(closed: bool) -> (MemoryDisk, Vec<Range<usize>>) {
     let disk = journal(1500, 300, closed);
     let journal = open(&disk).unwrap();
-    let range = |frame: &tensorforge_journal::walk::FrameEntry| {
-        frame.offset as usize..(frame.offset + frame.length) as usize
-    };
+    let range = |frame: &FrameEntry| frame.offset as usize..(frame.offset + frame.length) as usize;
     let ranges = journal.frames().iter().map(range).collect();
     (disk, ranges)
 }
@@ -29,9 +32,7 @@ fn frames(closed: bool) -> (MemoryDisk, Vec<std::ops::Range<usize>>) {
 fn a_frame_that_is_zeroed_swapped_doubled_or_dropped_is_damage() {
     use DamageKind::{Header, RecordLengths, Trailer};
     for closed in [false, true] {
-        let check = |index: usize,
-                     kind: DamageKind,
-                     change: &dyn Fn(&mut Vec<u8>, &[std::ops::Range<usize>])| {
+        let check = |index: usize, kind: DamageKind, change: &Change| {
             let (disk, ranges) = frames(closed);
             disk.edit(segment(0), |bytes| change(bytes, &ranges));
             assert_eq!(damage(&disk), (0, ranges[index].start as u64, kind));
@@ -267,5 +268,4 @@ fn options_that_contradict_the_format_are_refused() {
     origin.build = "b".repeat(65);
     let refused = Writer::create_on(disk, DIR, ID, origin, OPTIONS).unwrap_err();
     assert!(matches!(refused, JournalError::Options(_)), "{refused}");
-    let _ = Command::Advance;
 }

@@ -153,6 +153,28 @@ fn a_journal_lives_on_a_real_disk() {
 }
 
 #[test]
+fn a_journal_can_be_opened_at_any_moment_while_it_is_written() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("live.tfj");
+    let mut writer = Writer::create(&dir, ID, origin(), OPTIONS).unwrap();
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(move || {
+            append(&mut writer, &mut Chain::genesis(), 40_960, 64).unwrap();
+            writer
+        });
+        let mut seen = 0;
+        while !writing.is_finished() {
+            let journal = Journal::open(&dir).unwrap();
+            journal.verify().unwrap();
+            assert!(journal.next_seq() >= seen);
+            seen = journal.next_seq();
+        }
+        drop(writing.join().unwrap());
+    });
+    assert!(read(&Journal::open(&dir).unwrap()).unwrap() == records(0..40_960));
+}
+
+#[test]
 fn what_is_no_journal_is_told_and_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     let check = |reason: Absence| {

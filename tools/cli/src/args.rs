@@ -245,7 +245,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
     /// The order's number, as `log` and `state` show it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = order_number)]
     pub(crate) order: Option<u64>,
     /// The submitter's own number, such as the row of the trace
     #[arg(long, value_name = "N")]
@@ -364,4 +364,10 @@ fn journal_id(text: &str) -> Result<[u8; 16], String> {
     }
     let number = u128::from_str_radix(text, 16).map_err(|error| error.to_string())?;
     Ok(number.to_be_bytes())
+}
+
+/// An order's number, with or without its slot.
+fn order_number(text: &str) -> Result<u64, String> {
+    let number = text.split_once('@').map_or(text, |(number, _)| number);
+    number.parse().map_err(|_| "expected a number such as 17, or 17@4 as `log` shows it".into())
 }

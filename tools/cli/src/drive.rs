@@ -24,7 +24,8 @@ pub(crate) trait Recorder {
 }
 
 /// The exchange's own timer, which may let time pass and nothing else.
-const CLOCK: Source = Source { tenant: TenantId::NONE, key: 0, scopes: Scopes(1 << Scope::Clock as u16) };
+const CLOCK: Source =
+    Source { tenant: TenantId::NONE, key: 0, scopes: Scopes(1 << Scope::Clock as u16) };
 
 /// Everything that a capture is made of.
 pub(crate) struct World {
@@ -53,7 +54,9 @@ pub(crate) fn drive(world: &World, recorder: &mut impl Recorder) -> Result<Contr
                 (at, Some((CLOCK, Command::Advance)))
             }
             (Some(due), _) => (due, sim.pop(due)),
-            (None, None) => return Err(Failure::input("orders are left that nothing will ever end")),
+            (None, None) => {
+                return Err(Failure::input("orders are left that nothing will ever end"));
+            }
             (None, Some(at)) => (at, Some((CLOCK, Command::Advance))),
         };
         // The world may have done something that it does not speak of.

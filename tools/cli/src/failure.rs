@@ -66,7 +66,10 @@ impl From<ReplayError> for Failure {
             breach @ ReplayError::Breach(_) => Self {
                 exit: Exit::Different,
                 message: breach.to_string(),
-                help: Some("`tensorforge bisect` finds the first record where this build parts from it".into()),
+                help: Some(
+                    "`tensorforge bisect` finds the first record where this build parts from it"
+                        .into(),
+                ),
             },
         }
     }

@@ -77,7 +77,8 @@ pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg:>9} {wide_bar} {human_pos}/{human_len} {eta:>4}");
+    let style =
+        ProgressStyle::with_template("{msg:>9} {wide_bar} {human_pos}/{human_len} {eta:>4}");
     let bar = ProgressBar::new(total).with_message(what);
     match style {
         Ok(style) => bar.with_style(style),

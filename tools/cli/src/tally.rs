@@ -120,7 +120,8 @@ impl Tally {
             ends.map(|(end, count)| (end_name(*end).to_owned(), count.into())).collect();
         let latency = |values: &[u64]| {
             let parts = percentiles(values);
-            let named = parts.into_iter().map(|(percent, value)| (format!("p{percent}"), value.into()));
+            let named =
+                parts.into_iter().map(|(percent, value)| (format!("p{percent}"), value.into()));
             Value::Object(named.collect())
         };
         json!({

@@ -124,16 +124,12 @@ impl Fleet {
     }
 
     /// The same for these tenants.
-    pub fn setup_commands_for(
-        &self,
-        tenants: &[impl AsRef<str>],
-        policy: &Policy,
-    ) -> Vec<Command> {
+    pub fn setup_commands_for(&self, tenants: &[impl AsRef<str>], policy: &Policy) -> Vec<Command> {
         let configure = Command::Configure(self.limits.clone());
-        let regions = self.regions.iter().map(|region| Command::RegisterRegion {
-            name: region.name.clone(),
-            hop: region.hop,
-        });
+        let regions = self
+            .regions
+            .iter()
+            .map(|region| Command::RegisterRegion { name: region.name.clone(), hop: region.hop });
         let models = self.models.iter().cloned().map(|name| Command::RegisterModel { name });
         let tenants =
             tenants.iter().map(|name| Command::RegisterTenant(self.contract(name.as_ref())));

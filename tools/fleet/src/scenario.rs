@@ -14,8 +14,8 @@ use tensorforge_engine::models::{Class, Demand, Kind, Mark, Window};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
-    JournalId, Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, Seq, TenantId, Tokens,
-    VesselId,
+    JournalId, Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, Seq, TenantId,
+    Tokens, VesselId,
 };
 use tensorforge_engine::{Event, Exchange, State};
 
@@ -149,7 +149,8 @@ impl Scenario {
                 file: self.file.clone(),
                 faults: vec![format!("step {} at {} ms: {fault}", number + 1, at.0 / 1_000)],
             };
-            let Some((source, command)) = self.command(step, stage.exchange.state()).map_err(wrong)?
+            let Some((source, command)) =
+                self.command(step, stage.exchange.state()).map_err(wrong)?
             else {
                 continue;
             };
@@ -173,7 +174,9 @@ impl Scenario {
         }
         let operator = |command| Ok(Some((Source::OPERATOR, command)));
         match name.as_str() {
-            "submit" => self.submit(read(name, value)?, state.now().max(step.at_ms.micros())).map(Some),
+            "submit" => {
+                self.submit(read(name, value)?, state.now().max(step.at_ms.micros())).map(Some)
+            }
             "done" => {
                 let done: Done = read(name, value)?;
                 let outcome = Outcome::Done {
@@ -203,10 +206,13 @@ impl Scenario {
             "lose" => operator(Command::Lose { vessel: self.vessel(name, value)? }),
             "policy" => {
                 let path: String = read(name, value)?;
-                let policy = read_policy(&self.folder.join(path)).map_err(|error| error.to_string())?;
+                let policy =
+                    read_policy(&self.folder.join(path)).map_err(|error| error.to_string())?;
                 operator(Command::SetPolicy(Box::new(policy)))
             }
-            "roll_back" => operator(Command::RollBackPolicy { to: PolicyVersion(read(name, value)?) }),
+            "roll_back" => {
+                operator(Command::RollBackPolicy { to: PolicyVersion(read(name, value)?) })
+            }
             "wait" => Ok(None),
             other => Err(format!(
                 "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, policy, \
@@ -301,7 +307,12 @@ impl Stage {
         let name = named(&serde_json::to_value(command).unwrap_or_default());
         let _ = writeln!(self.transcript, "{:>10} us  {name}", time.0);
         for event in &events {
-            let _ = writeln!(self.transcript, "{:15}{}", "", serde_json::to_string(event).unwrap_or_default());
+            let _ = writeln!(
+                self.transcript,
+                "{:15}{}",
+                "",
+                serde_json::to_string(event).unwrap_or_default()
+            );
         }
         if let Err(breach) = decided {
             let _ = writeln!(self.transcript, "{:15}BREACH {breach}", "");
@@ -318,6 +329,8 @@ impl Stage {
 fn named(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(name) => name.clone(),
-        value => value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default(),
+        value => {
+            value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default()
+        }
     }
 }

@@ -343,7 +343,6 @@ fn policies_that_contradict_themselves() {
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.
     assert!(
-        parse_policy("p", "breaker = { failures = 0, open_ms = 0 }").unwrap().faults()
-            .is_empty()
+        parse_policy("p", "breaker = { failures = 0, open_ms = 0 }").unwrap().faults().is_empty()
     );
 }

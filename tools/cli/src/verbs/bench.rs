@@ -13,8 +13,8 @@ use std::{fs, hint, thread};
 use serde_json::json;
 use tensorforge_engine::Exchange;
 use tensorforge_engine::command::Command;
-use tensorforge_engine::units::{JournalId, Micros, Seq, VesselId};
 use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{JournalId, Micros, Seq, VesselId};
 use tensorforge_fleet::{Fleet, Recipe, parse_policy};
 use tensorforge_journal::{
     Batch, Journal, Ledger, LedgerOptions, Mode, Replay, Sequencer, WriterOptions, check_bytes,
@@ -93,7 +93,13 @@ impl Line {
             Some((Bound::AtMost, promised)) => format!("<= {promised}"),
             None => String::new(),
         };
-        format!("{:<52} {:>9.2} {:<11} {budget:<8} {verdict}\n    {}", self.what, self.value, self.unit, paint(FAINT, &self.method))
+        format!(
+            "{:<52} {:>9.2} {:<11} {budget:<8} {verdict}\n    {}",
+            self.what,
+            self.value,
+            self.unit,
+            paint(FAINT, &self.method)
+        )
     }
 }
 
@@ -110,7 +116,13 @@ impl Bench {
         }
     }
 
-    fn line(&mut self, what: &str, (value, unit): (f64, &'static str), budget: Option<(Bound, f64)>, method: String) {
+    fn line(
+        &mut self,
+        what: &str,
+        (value, unit): (f64, &'static str),
+        budget: Option<(Bound, f64)>,
+        method: String,
+    ) {
         let line = Line { what: what.to_owned(), value, unit, budget, method };
         self.say(&line.text());
         self.lines.push(line);
@@ -127,16 +139,26 @@ impl Bench {
         let mut ledger = Ledger::create(dir, JournalId([1; 16]), unsynced())?;
         let mut load = Load::new(2_000);
         load.begin(|time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
-        load.fill(live, |time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
+        load.fill(live, |time, source, command| {
+            Ok(ledger.record(time, source, command)?.to_vec())
+        })?;
         let warm = ledger.records();
-        load.turn(turns, |time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
+        load.turn(turns, |time, source, command| {
+            Ok(ledger.record(time, source, command)?.to_vec())
+        })?;
         ledger.close()?;
         let journal = Journal::open(dir)?;
         let (records, events) = check_bytes(&journal)?;
         let bytes = folder_bytes(dir);
         let mut best = Best::default();
         for _ in 0..if self.quick { 3 } else { 7 } {
-            best.take(0, || check_bytes(&journal).map(|counts| { hint::black_box(counts); }).map_err(Failure::from))?;
+            best.take(0, || {
+                check_bytes(&journal)
+                    .map(|counts| {
+                        hint::black_box(counts);
+                    })
+                    .map_err(Failure::from)
+            })?;
             best.take(1, || fold_only(&journal, false))?;
             best.take(2, || fold_only(&journal, true))?;
             best.take(3, || verified_replay(&journal))?;
@@ -145,20 +167,50 @@ impl Bench {
         let [bare, fold, tagged, verified] = [0, 1, 2, 3].map(per_second);
         let setting = format!(
             "{} records, {} events, {} bytes an event; {} live orders after record {}; best of rounds in turns",
-            grouped(records), grouped(events), bytes / events, grouped(live), grouped(warm),
+            grouped(records),
+            grouped(events),
+            bytes / events,
+            grouped(live),
+            grouped(warm),
         );
-        self.line("hash + decode, no fold", (bare, "M events/s"), Some((Bound::AtLeast, 12.0)), setting.clone());
-        self.line("verified replay: hash, decode, fold, digest, tags", (verified, "M events/s"), Some((Bound::AtLeast, 4.0)),
-            format!("{:.2} of the bare ceiling above", verified / bare));
-        self.line("fold alone, no digest", (fold, "M events/s"), None, "frames decoded beforehand, in memory".into());
-        self.line("state tag at every record, share of the fold", ((fold / tagged - 1.0) * 100.0, "%"), Some((Bound::AtMost, 50.0)),
-            format!("fold with digests and a tag after every record: {tagged:.2} M events/s"));
+        self.line(
+            "hash + decode, no fold",
+            (bare, "M events/s"),
+            Some((Bound::AtLeast, 12.0)),
+            setting.clone(),
+        );
+        self.line(
+            "verified replay: hash, decode, fold, digest, tags",
+            (verified, "M events/s"),
+            Some((Bound::AtLeast, 4.0)),
+            format!("{:.2} of the bare ceiling above", verified / bare),
+        );
+        self.line(
+            "fold alone, no digest",
+            (fold, "M events/s"),
+            None,
+            "frames decoded beforehand, in memory".into(),
+        );
+        self.line(
+            "state tag at every record, share of the fold",
+            ((fold / tagged - 1.0) * 100.0, "%"),
+            Some((Bound::AtMost, 50.0)),
+            format!("fold with digests and a tag after every record: {tagged:.2} M events/s"),
+        );
         let decided = self.decided_again(&journal, events)?;
-        self.line("decided again: what `verify` does, one thread", (decided, "M events/s"), None,
-            format!("{:.2} of the bare ceiling", decided / bare));
+        self.line(
+            "decided again: what `verify` does, one thread",
+            (decided, "M events/s"),
+            None,
+            format!("{:.2} of the bare ceiling", decided / bare),
+        );
         let flat = self.flatness(&journal)?;
-        self.line("growth: last quarter of the journal against the second", (flat, "x time"), None,
-            "verified replay of a quarter of the records each, from a state at rest".into());
+        self.line(
+            "growth: last quarter of the journal against the second",
+            (flat, "x time"),
+            None,
+            "verified replay of a quarter of the records each, from a state at rest".into(),
+        );
         Ok(())
     }
 
@@ -189,19 +241,22 @@ impl Bench {
             let mut exchange = Exchange::genesis(JournalId([2; 16]));
             let mut load = Load::new(vessels);
             let mut seq = 0;
-            let mut decide = |time: Micros, source: Source, command: &Command, spent: &mut Option<Duration>| {
-                let mut events = Vec::with_capacity(8);
-                let stamp = tensorforge_engine::Stamp { seq: Seq(seq), time, source };
-                seq += 1;
-                let started = Instant::now();
-                let decided = exchange.decide(stamp, command, &mut events);
-                *spent = Some(started.elapsed());
-                decided.map_err(Failure::input)?;
-                Ok(events)
-            };
+            let mut decide =
+                |time: Micros, source: Source, command: &Command, spent: &mut Option<Duration>| {
+                    let mut events = Vec::with_capacity(8);
+                    let stamp = tensorforge_engine::Stamp { seq: Seq(seq), time, source };
+                    seq += 1;
+                    let started = Instant::now();
+                    let decided = exchange.decide(stamp, command, &mut events);
+                    *spent = Some(started.elapsed());
+                    decided.map_err(Failure::input)?;
+                    Ok(events)
+                };
             let mut spent = None;
             load.begin(|time, source, command| decide(time, source, command, &mut spent))?;
-            load.fill(u64::from(vessels) * 32, |time, source, command| decide(time, source, command, &mut spent))?;
+            load.fill(u64::from(vessels) * 32, |time, source, command| {
+                decide(time, source, command, &mut spent)
+            })?;
             let mut spans = Vec::with_capacity(orders as usize);
             load.turn(orders, |time, source, command| {
                 let events = decide(time, source, command, &mut spent)?;
@@ -213,19 +268,33 @@ impl Bench {
             spans.sort_unstable();
             let total: Duration = spans.iter().sum();
             let rate = spans.len() as f64 / total.as_secs_f64() / 1e6;
-            let p99 = spans.get(spans.len() * 99 / 100).map_or(0.0, |span| span.as_secs_f64() * 1e6);
-            let method = format!("{} submissions, half of all slots in use; p50 {:.2} us", grouped(orders),
-                spans.get(spans.len() / 2).map_or(0.0, |span| span.as_secs_f64() * 1e6));
-            let what = format!("decide + fold a dispatch among {} vessels", grouped(u64::from(vessels)));
+            let p99 =
+                spans.get(spans.len() * 99 / 100).map_or(0.0, |span| span.as_secs_f64() * 1e6);
+            let method = format!(
+                "{} submissions, half of all slots in use; p50 {:.2} us",
+                grouped(orders),
+                spans.get(spans.len() / 2).map_or(0.0, |span| span.as_secs_f64() * 1e6)
+            );
+            let what =
+                format!("decide + fold a dispatch among {} vessels", grouped(u64::from(vessels)));
             let budget = (vessels == 1_000).then_some((Bound::AtLeast, 0.5));
             self.line(&what, (rate, "M orders/s"), budget, method);
             if vessels == 1_000 {
                 of_thousand = rate;
-                self.line("  its 99th percentile", (p99, "us"), Some((Bound::AtMost, 10.0)), "each submission timed by itself".into());
+                self.line(
+                    "  its 99th percentile",
+                    (p99, "us"),
+                    Some((Bound::AtMost, 10.0)),
+                    "each submission timed by itself".into(),
+                );
             }
             if vessels == 10_000 {
-                self.line("growth: 10 000 vessels against 1 000", (of_thousand / rate, "x time"), None,
-                    "logarithmic growth would be 1.33".into());
+                self.line(
+                    "growth: 10 000 vessels against 1 000",
+                    (of_thousand / rate, "x time"),
+                    None,
+                    "logarithmic growth would be 1.33".into(),
+                );
             }
         }
         Ok(())
@@ -234,7 +303,11 @@ impl Bench {
     /// Writing: group commit, and one record alone.
     fn append(&mut self, scratch: &Path) -> Result<()> {
         let records = self.scaled(2_000_000);
-        let mut ledger = Ledger::create(&scratch.join("append.tfj"), JournalId([3; 16]), LedgerOptions::default())?;
+        let mut ledger = Ledger::create(
+            &scratch.join("append.tfj"),
+            JournalId([3; 16]),
+            LedgerOptions::default(),
+        )?;
         let mut load = Load::new(64);
         load.begin(|time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
         let started = Instant::now();
@@ -245,14 +318,28 @@ impl Bench {
         ledger.flush()?;
         let rate = records as f64 / started.elapsed().as_secs_f64() / 1e6;
         ledger.close()?;
-        self.line("durable append, group commit", (rate, "M records/s"), Some((Bound::AtLeast, 1.0)),
-            format!("{} heartbeats decided, folded, hashed, written and synced in frames of up to 1024", grouped(records)));
+        self.line(
+            "durable append, group commit",
+            (rate, "M records/s"),
+            Some((Bound::AtLeast, 1.0)),
+            format!(
+                "{} heartbeats decided, folded, hashed, written and synced in frames of up to 1024",
+                grouped(records)
+            ),
+        );
 
-        let ledger = Ledger::create(&scratch.join("shared.tfj"), JournalId([4; 16]), LedgerOptions::default())?;
+        let ledger = Ledger::create(
+            &scratch.join("shared.tfj"),
+            JournalId([4; 16]),
+            LedgerOptions::default(),
+        )?;
         let (sequencer, client) = Sequencer::start(ledger, 8_192)?;
         let mut load = Load::new(64);
         load.begin(|time, source, command| {
-            client.call(time, source, command.clone()).map(|answer| answer.events).map_err(Failure::input)
+            client
+                .call(time, source, command.clone())
+                .map(|answer| answer.events)
+                .map_err(Failure::input)
         })?;
         let (each, clients) = (self.scaled(300_000) / 4, 4);
         let started = Instant::now();
@@ -263,7 +350,9 @@ impl Bench {
                     let pending: Vec<_> = (0..each)
                         .filter_map(|number| {
                             let vessel = VesselId((number % 64) as u32);
-                            client.send(Micros(1), Source::OPERATOR, Command::Heartbeat { vessel }).ok()
+                            client
+                                .send(Micros(1), Source::OPERATOR, Command::Heartbeat { vessel })
+                                .ok()
                         })
                         .collect();
                     pending.into_iter().filter_map(|pending| pending.wait().ok()).count()
@@ -271,19 +360,35 @@ impl Bench {
             }
         });
         let rate = (each * clients) as f64 / started.elapsed().as_secs_f64() / 1e6;
-        self.line("  through the sequencer, 4 clients", (rate, "M records/s"), None,
-            "each record answered by itself, once durable".into());
+        self.line(
+            "  through the sequencer, 4 clients",
+            (rate, "M records/s"),
+            None,
+            "each record answered by itself, once durable".into(),
+        );
         let lone = median((0..self.scaled(2_000)).map(|number| {
             let started = Instant::now();
             let vessel = VesselId((number % 64) as u32);
-            let _ = hint::black_box(client.call(Micros(2), Source::OPERATOR, Command::Heartbeat { vessel }));
+            let _ = hint::black_box(client.call(
+                Micros(2),
+                Source::OPERATOR,
+                Command::Heartbeat { vessel },
+            ));
             started.elapsed()
         }));
         drop(client);
         sequencer.finish()?;
         let sync = sync_time(&scratch.join("sync"), self.scaled(1_000))?;
-        self.line("  one record alone, against an fdatasync of 4 KiB", (lone.as_secs_f64() / sync.as_secs_f64(), "x"), Some((Bound::AtMost, 3.0)),
-            format!("medians: {:.0} us a call through the sequencer, {:.0} us a sync", lone.as_secs_f64() * 1e6, sync.as_secs_f64() * 1e6));
+        self.line(
+            "  one record alone, against an fdatasync of 4 KiB",
+            (lone.as_secs_f64() / sync.as_secs_f64(), "x"),
+            Some((Bound::AtMost, 3.0)),
+            format!(
+                "medians: {:.0} us a call through the sequencer, {:.0} us a sync",
+                lone.as_secs_f64() * 1e6,
+                sync.as_secs_f64() * 1e6
+            ),
+        );
         Ok(())
     }
 
@@ -294,21 +399,36 @@ impl Bench {
         let mut ledger = Ledger::create(dir, JournalId([5; 16]), options.clone())?;
         let mut load = Load::new(1);
         load.begin(|time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
-        load.fill(rows + 100, |time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
-        let held: u64 = ledger.state().tables.all().iter().map(|table| u64::from(table.rows())).sum();
+        load.fill(rows + 100, |time, source, command| {
+            Ok(ledger.record(time, source, command)?.to_vec())
+        })?;
+        let held: u64 =
+            ledger.state().tables.all().iter().map(|table| u64::from(table.rows())).sum();
         ledger.close()?;
-        let snapshot = fs::read_dir(dir.join("snapshots")).map_err(|error| Failure::file(dir, &error))?
-            .filter_map(|entry| entry.ok()?.metadata().ok()).map(|metadata| metadata.len()).max().unwrap_or(1);
+        let snapshot = fs::read_dir(dir.join("snapshots"))
+            .map_err(|error| Failure::file(dir, &error))?
+            .filter_map(|entry| entry.ok()?.metadata().ok())
+            .map(|metadata| metadata.len())
+            .max()
+            .unwrap_or(1);
         let before = resident();
         let started = Instant::now();
         let (ledger, _) = Ledger::open(dir, options)?;
         let seconds = started.elapsed().as_secs_f64();
         let used = resident().saturating_sub(before);
         hint::black_box(ledger.state().tag());
-        self.line(&format!("open a journal with a snapshot of {} rows", grouped(held)), (seconds, "s"), Some((Bound::AtMost, 1.0)),
-            "lock, classify, map and validate the snapshot, fold the rest, compare the root".into());
-        self.line("  memory that it takes, against the snapshot's bytes", (used as f64 / snapshot as f64, "x"), Some((Bound::AtMost, 2.0)),
-            format!("{} MB resident more than before, snapshot {} MB", used >> 20, snapshot >> 20));
+        self.line(
+            &format!("open a journal with a snapshot of {} rows", grouped(held)),
+            (seconds, "s"),
+            Some((Bound::AtMost, 1.0)),
+            "lock, classify, map and validate the snapshot, fold the rest, compare the root".into(),
+        );
+        self.line(
+            "  memory that it takes, against the snapshot's bytes",
+            (used as f64 / snapshot as f64, "x"),
+            Some((Bound::AtMost, 2.0)),
+            format!("{} MB resident more than before, snapshot {} MB", used >> 20, snapshot >> 20),
+        );
         Ok(ledger.close().map(drop)?)
     }
 
@@ -328,18 +448,34 @@ impl Bench {
         for round in 0..5 {
             let out = scratch.join(format!("capture-{round}.tfj"));
             let answer = std::process::Command::new(&program)
-                .args(["capture", "--json", "--trace"]).arg(&path).arg("--out").arg(&out).output();
+                .args(["capture", "--json", "--trace"])
+                .arg(&path)
+                .arg("--out")
+                .arg(&out)
+                .output();
             let answer = answer.map_err(|error| Failure::file(&program, &error))?;
-            let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).map_err(Failure::input)?;
-            let seconds = answer.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(f64::MAX);
+            let answer: serde_json::Value =
+                serde_json::from_slice(&answer.stdout).map_err(Failure::input)?;
+            let seconds =
+                answer.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(f64::MAX);
             let peak = answer.get("peak_bytes").and_then(serde_json::Value::as_u64).unwrap_or(0);
             if seconds < best.0 {
                 best = (seconds, peak);
             }
         }
-        self.line(&format!("capture a trace of {} orders over 4 vessels", grouped(orders as u64)), (best.0, "s"), Some((Bound::AtMost, 0.2)),
-            "a process of its own: read, simulated, decided, written, synced and closed; best of 5".into());
-        self.line("  its peak memory", (best.1 as f64 / f64::from(1 << 20), "MiB"), Some((Bound::AtMost, 95.4)), "VmHWM of that process".into());
+        self.line(
+            &format!("capture a trace of {} orders over 4 vessels", grouped(orders as u64)),
+            (best.0, "s"),
+            Some((Bound::AtMost, 0.2)),
+            "a process of its own: read, simulated, decided, written, synced and closed; best of 5"
+                .into(),
+        );
+        self.line(
+            "  its peak memory",
+            (best.1 as f64 / f64::from(1 << 20), "MiB"),
+            Some((Bound::AtMost, 95.4)),
+            "VmHWM of that process".into(),
+        );
         Ok(())
     }
 }
@@ -395,7 +531,9 @@ fn fold_only(journal: &Journal, tags: bool) -> Result<()> {
     let mut batch = Batch::default();
     for frame in journal.frames_from(0)? {
         let frame = frame?;
-        batch.fill(frame.header.first_seq, &frame.body).map_err(tensorforge_journal::JournalError::from)?;
+        batch
+            .fill(frame.header.first_seq, &frame.body)
+            .map_err(tensorforge_journal::JournalError::from)?;
         for (place, head) in batch.heads().iter().enumerate() {
             let events = batch.events_of(place);
             if tags {
@@ -447,7 +585,8 @@ fn resident() -> u64 {
 pub(crate) fn status_bytes(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .map_or(0, |kib| kib << 10)
 }
 
 fn machine() -> String {

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use cel::{Context, Program};
 use serde_json::{Value, json};
 use tensorforge_engine::State;
-use tensorforge_journal::{
-    BLOCK_RECORDS, Divergence, Journal, Judgement, Phase, StateVerdict, bisect_build,
-    bisect_state, diff, first_bad, hex, read_record,
-};
 use tensorforge_engine::table::value_differences;
 use tensorforge_engine::units::Seq;
+use tensorforge_journal::{
+    BLOCK_RECORDS, Divergence, Journal, Judgement, Phase, StateVerdict, bisect_build, bisect_state,
+    diff, first_bad, hex, read_record,
+};
 
 use crate::args::BisectArgs;
 use crate::failure::{Exit, Failure, Result};
@@ -51,7 +51,12 @@ pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
     }
 }
 
-fn tell(found: Option<&Divergence>, probes: u32, (left, right): (&str, &str), as_json: bool) -> Result<Exit> {
+fn tell(
+    found: Option<&Divergence>,
+    probes: u32,
+    (left, right): (&str, &str),
+    as_json: bool,
+) -> Result<Exit> {
     if as_json {
         let document = json!({ "found": found.is_some(), "probes": probes });
         output::json(&with_divergence(document, found));
@@ -68,17 +73,26 @@ fn tell(found: Option<&Divergence>, probes: u32, (left, right): (&str, &str), as
 fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) -> Result<Exit> {
     let Some(records) = verdict.records else {
         if as_json {
-            output::json(&with_divergence(json!({ "found": false, "probes": verdict.probes }), None));
+            output::json(&with_divergence(
+                json!({ "found": false, "probes": verdict.probes }),
+                None,
+            ));
         } else {
-            output::say(&format!("{} not by the last record ({} probes)", paint(GOOD, what), verdict.probes));
+            output::say(&format!(
+                "{} not by the last record ({} probes)",
+                paint(GOOD, what),
+                verdict.probes
+            ));
         }
         return Ok(Exit::AsAsked);
     };
     let seq = records.saturating_sub(1);
     let record = read_record(journal, Seq(seq))?;
-    let command = record.as_ref().map(|record| serde_json::to_value(&record.command).unwrap_or_default());
+    let command =
+        record.as_ref().map(|record| serde_json::to_value(&record.command).unwrap_or_default());
     if as_json {
-        let mut document = with_divergence(json!({ "found": true, "probes": verdict.probes }), None);
+        let mut document =
+            with_divergence(json!({ "found": true, "probes": verdict.probes }), None);
         let fields = json!({
             "seq": seq,
             "skipped": verdict.skipped,
@@ -93,7 +107,10 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
     } else {
         output::say(&format!("{} at record {seq} ({} probes)", paint(NAME, what), verdict.probes));
         if verdict.skipped > 0 {
-            output::say(&format!("  or at one of the {} after it, which could not be judged", verdict.skipped));
+            output::say(&format!(
+                "  or at one of the {} after it, which could not be judged",
+                verdict.skipped
+            ));
         }
         if let Some(command) = command {
             output::say(&format!("  {}", log::value_text(&command)));
@@ -110,8 +127,9 @@ struct Predicate {
 
 impl Predicate {
     fn parse(text: &str) -> Result<Self> {
-        let program = Program::compile(text)
-            .map_err(|error| Failure::input(format!("--when {text}: {error}")).with_help(Self::HELP))?;
+        let program = Program::compile(text).map_err(|error| {
+            Failure::input(format!("--when {text}: {error}")).with_help(Self::HELP)
+        })?;
         Ok(Self { program, text: text.to_owned() })
     }
 
@@ -129,22 +147,35 @@ impl Predicate {
                 }
                 _ => table,
             };
-            context.add_variable(name, &value).map_err(|error| Failure::input(format!("the state as CEL: {error}")))?;
+            context
+                .add_variable(name, &value)
+                .map_err(|error| Failure::input(format!("the state as CEL: {error}")))?;
         }
         let value = self.program.execute(&context);
         match value {
             Ok(cel::Value::Bool(true)) => Ok(Judgement::Bad),
             Ok(cel::Value::Bool(false)) => Ok(Judgement::Good),
-            Ok(other) => Err(Failure::input(format!("--when {}: expected true or false, found {other:?}", self.text))
-                .with_help(Self::HELP)),
+            Ok(other) => Err(Failure::input(format!(
+                "--when {}: expected true or false, found {other:?}",
+                self.text
+            ))
+            .with_help(Self::HELP)),
             // A row that is not there yet.
             Err(cel::ExecutionError::NoSuchKey(_)) => Ok(Judgement::Good),
-            Err(error) => Err(Failure::input(format!("--when {}: {error}", self.text)).with_help(Self::HELP)),
+            Err(error) => {
+                Err(Failure::input(format!("--when {}: {error}", self.text)).with_help(Self::HELP))
+            }
         }
     }
 }
 
-fn judge_by_command(command: &str, dir: &Path, file: &Path, records: u64, state: &State) -> Result<Judgement> {
+fn judge_by_command(
+    command: &str,
+    dir: &Path,
+    file: &Path,
+    records: u64,
+    state: &State,
+) -> Result<Judgement> {
     let mut view = state.view("").unwrap_or_default();
     for name in ["control", "limits"] {
         let row = view.get(name).and_then(|rows| rows.get("0")).cloned().unwrap_or(Value::Null);
@@ -166,7 +197,8 @@ fn judge_by_command(command: &str, dir: &Path, file: &Path, records: u64, state:
         Some(125) => Ok(Judgement::Skip),
         Some(1..=127) => Ok(Judgement::Bad),
         code => {
-            let what = code.map_or("it was killed by a signal".to_owned(), |code| format!("exit code {code}"));
+            let what = code
+                .map_or("it was killed by a signal".to_owned(), |code| format!("exit code {code}"));
             Err(Failure::input(format!("--run gave no answer after {records} records: {what}"))
                 .with_help("exit with 0 for good, 1-127 for bad, 125 to skip"))
         }
@@ -189,15 +221,21 @@ impl Builds<'_> {
         let found = first_bad(blocks, |block| self.differ(end(block)))?;
         let Some(block) = found.first else { return Ok((None, found.probes)) };
         let start = block * BLOCK_RECORDS;
-        let (left, right) = (self.log(self.a, start, end(block))?, self.log(self.b, start, end(block))?);
+        let (left, right) =
+            (self.log(self.a, start, end(block))?, self.log(self.b, start, end(block))?);
         for (seq, (x, y)) in (start..).zip(left.iter().zip(&right)) {
             if x != y {
                 return Ok((Some(self.examine(seq, x, y)?), found.probes));
             }
         }
         // The tags agree within the block, so it is the digest or the root at its end.
-        let root = |build| Ok::<_, Failure>(self.replay(build, end(block))?.get("root").cloned().unwrap_or_default());
-        let divergence = Divergence::about(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
+        let root = |build| {
+            Ok::<_, Failure>(
+                self.replay(build, end(block))?.get("root").cloned().unwrap_or_default(),
+            )
+        };
+        let divergence =
+            Divergence::about(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
         Ok((Some(divergence), found.probes))
     }
 
@@ -224,7 +262,10 @@ impl Builds<'_> {
     }
 
     fn log(&self, build: &Path, from: u64, to: u64) -> Result<Vec<Value>> {
-        let out = self.output(build, &["log", "--from", &from.to_string(), "--to", &to.to_string(), "--decide"])?;
+        let out = self.output(
+            build,
+            &["log", "--from", &from.to_string(), "--to", &to.to_string(), "--decide"],
+        )?;
         out.lines().map(|line| self.parse(build, line)).collect()
     }
 
@@ -240,15 +281,27 @@ impl Builds<'_> {
     }
 
     fn output(&self, build: &Path, words: &[&str]) -> Result<String> {
-        let out = Command::new(build).args(words).arg("--json").arg(self.dir).stdin(Stdio::null()).output();
+        let out = Command::new(build)
+            .args(words)
+            .arg("--json")
+            .arg(self.dir)
+            .stdin(Stdio::null())
+            .output();
         let out = out.map_err(|error| {
-            Failure::file(build, &error).with_help("--engine takes the path of another build of tensorforge")
+            Failure::file(build, &error)
+                .with_help("--engine takes the path of another build of tensorforge")
         })?;
         // A build that does not reproduce the recording answers 1 and says what it computed.
         if !matches!(out.status.code(), Some(0 | 1)) || out.stdout.is_empty() {
             let said = String::from_utf8_lossy(&out.stderr);
-            return Err(Failure::input(format!("{} {}: {}", build.display(), words.join(" "), said.trim())));
+            return Err(Failure::input(format!(
+                "{} {}: {}",
+                build.display(),
+                words.join(" "),
+                said.trim()
+            )));
         }
-        String::from_utf8(out.stdout).map_err(|error| Failure::input(format!("{}: {error}", build.display())))
+        String::from_utf8(out.stdout)
+            .map_err(|error| Failure::input(format!("{}: {error}", build.display())))
     }
 }

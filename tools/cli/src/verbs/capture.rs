@@ -13,7 +13,9 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
-use tensorforge_journal::{Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_record};
+use tensorforge_journal::{
+    Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_record,
+};
 
 use crate::args::CaptureArgs;
 use crate::builtin;
@@ -57,11 +59,14 @@ impl Inputs {
     fn read(args: &CaptureArgs) -> Result<Self> {
         let text = |path: Option<&Path>, builtin: (&str, &str)| -> Result<(String, String)> {
             match path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                Ok((path.display().to_string(), text.map_err(|error| Failure::file(path, &error))?))
-            }
-            None => Ok((builtin.0.to_owned(), builtin.1.to_owned())),
+                Some(path) => {
+                    let text = std::fs::read_to_string(path);
+                    Ok((
+                        path.display().to_string(),
+                        text.map_err(|error| Failure::file(path, &error))?,
+                    ))
+                }
+                None => Ok((builtin.0.to_owned(), builtin.1.to_owned())),
             }
         };
         let trace = match &args.trace {
@@ -80,7 +85,8 @@ impl Inputs {
 
     fn world(&self, seed: u64) -> Result<World> {
         Ok(World {
-            trace: Trace::parse(&self.trace.0, &self.trace.0, &self.trace.1, None).map_err(Failure::input)?,
+            trace: Trace::parse(&self.trace.0, &self.trace.0, &self.trace.1, None)
+                .map_err(Failure::input)?,
             fleet: Fleet::parse(&self.fleet.0, &self.fleet.1).map_err(Failure::input)?,
             policy: parse_policy(&self.policy.0, &self.policy.1).map_err(Failure::input)?,
             seed,
@@ -152,7 +158,8 @@ impl Capture {
         }
         let sums = Tally::sums_of_accounts(self.ledger.state());
         if sums != self.tally.sums {
-            let message = format!("the accounts hold {sums:?}, the orders add up to {:?}", self.tally.sums);
+            let message =
+                format!("the accounts hold {sums:?}, the orders add up to {:?}", self.tally.sums);
             return Err(Failure { exit: Exit::Different, message, help: None });
         }
         let (_, root) = self.ledger.close()?;
@@ -211,7 +218,9 @@ impl Recorder for Capture {
             self.follow(time, source, command)?;
         } else {
             self.events.extend_from_slice(self.ledger.record(time, source, command)?);
-            if self.check && let Some(fault) = self.ledger.state().check().into_iter().next() {
+            if self.check
+                && let Some(fault) = self.ledger.state().check().into_iter().next()
+            {
                 let message = format!("record {}: {fault}", self.ledger.records() - 1);
                 return Err(Failure { exit: Exit::Different, message, help: None });
             }
@@ -231,7 +240,11 @@ impl Recorder for Capture {
         if arrived.is_multiple_of(64) {
             self.bar.set_position(arrived as u64);
         }
-        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -268,7 +281,9 @@ impl Report<'_> {
                 "seconds": self.seconds,
                 "peak_bytes": bench::status_bytes("VmHWM:"),
             });
-            if let (Some(document), Some(sums)) = (document.as_object_mut(), self.tally.json().as_object_mut()) {
+            if let (Some(document), Some(sums)) =
+                (document.as_object_mut(), self.tally.json().as_object_mut())
+            {
                 document.append(sums);
             }
             return output::json(&document);

@@ -19,9 +19,16 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
     let parting = diff(&left, &right)?;
     let Some(divergence) = &parting.divergence else {
         if as_json {
-            output::json(&with_divergence(json!({ "different": false, "records": left.next_seq() }), None));
+            output::json(&with_divergence(
+                json!({ "different": false, "records": left.next_seq() }),
+                None,
+            ));
         } else {
-            output::say(&format!("{} {} records, equal to the last bit", paint(GOOD, "same"), grouped(left.next_seq())));
+            output::say(&format!(
+                "{} {} records, equal to the last bit",
+                paint(GOOD, "same"),
+                grouped(left.next_seq())
+            ));
         }
         return Ok(Exit::AsAsked);
     };
@@ -62,9 +69,13 @@ pub(crate) fn with_divergence(mut document: Value, divergence: Option<&Divergenc
 
 /// A divergence for people.
 pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> String {
-    let mut text = format!("{} at record {}: {}", paint(BAD, "part"), divergence.seq, divergence.phase.says());
+    let mut text =
+        format!("{} at record {}: {}", paint(BAD, "part"), divergence.seq, divergence.phase.says());
     if let Some(event) = divergence.event {
-        text.push_str(&format!(", event {event} ({})", divergence.kind.as_deref().unwrap_or("none")));
+        text.push_str(&format!(
+            ", event {event} ({})",
+            divergence.kind.as_deref().unwrap_or("none")
+        ));
     }
     if let Some(field) = &divergence.field {
         text.push_str(&format!(", field `{field}`"));
@@ -78,7 +89,12 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Stri
     }
     for row in divergence.rows.iter().take(8) {
         let path = format!("{}.{}.{}", row.table, row.row, row.field);
-        text.push_str(&format!("    {}: {} | {}\n", path.trim_end_matches('.'), row.left, row.right));
+        text.push_str(&format!(
+            "    {}: {} | {}\n",
+            path.trim_end_matches('.'),
+            row.left,
+            row.right
+        ));
     }
     if divergence.rows.len() > 8 {
         text.push_str(&format!("    and {} more fields\n", divergence.rows.len() - 8));
@@ -123,13 +139,17 @@ impl Course {
                 let vessels = route.iter().map(|leg| leg.vessel.0);
                 (names.get(&order.0).copied(), "routed to", vessels.collect())
             }
-            Event::OrderQueued { order, .. } => (names.get(&order.0).copied(), "queued", Value::Null),
+            Event::OrderQueued { order, .. } => {
+                (names.get(&order.0).copied(), "queued", Value::Null)
+            }
             Event::OrderBerthed { order, vessel, .. } => {
                 (names.get(&order.0).copied(), "berthed at", vessel.0.into())
             }
-            Event::OrderEnded { tenant, external, end, .. } => {
-                (Some((tenant.0, *external)), "ended", serde_json::to_value(end).unwrap_or_default())
-            }
+            Event::OrderEnded { tenant, external, end, .. } => (
+                Some((tenant.0, *external)),
+                "ended",
+                serde_json::to_value(end).unwrap_or_default(),
+            ),
             _ => return,
         };
         if let Some(key) = key {
@@ -179,9 +199,10 @@ fn flipped_at(left: &Decisions, right: &Decisions) -> Option<usize> {
 
 fn flipped_orders(a: &Course, b: &Course) -> u64 {
     let nothing = Vec::new();
-    let changed = a.orders.iter().filter(|(key, left)| {
-        flipped_at(left, b.orders.get(key).unwrap_or(&nothing)).is_some()
-    });
+    let changed = a
+        .orders
+        .iter()
+        .filter(|(key, left)| flipped_at(left, b.orders.get(key).unwrap_or(&nothing)).is_some());
     let added = b.orders.keys().filter(|key| !a.orders.contains_key(key));
     (changed.count() + added.count()) as u64
 }
@@ -189,7 +210,9 @@ fn flipped_orders(a: &Course, b: &Course) -> u64 {
 impl Flip {
     fn text(&self, orders: u64) -> String {
         let side = |side: &Option<Side>| match side {
-            Some(Side { seq, decision, value: Value::Null }) => format!("{decision} (record {seq})"),
+            Some(Side { seq, decision, value: Value::Null }) => {
+                format!("{decision} (record {seq})")
+            }
             Some(Side { seq, decision, value }) => format!("{decision} {value} (record {seq})"),
             None => "no such decision".to_owned(),
         };

@@ -43,7 +43,11 @@ pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
     for (stamp, _, event) in &story.told {
         let since = stamp.time.0 - *first.get_or_insert(stamp.time.0);
         let (head, rest) = story.names.tell(event, &story.told, stamp);
-        output::say(&format!("{:>12}  {:>8}  {head}", format!("+{}", span(since)), paint(FAINT, stamp.seq.0)));
+        output::say(&format!(
+            "{:>12}  {:>8}  {head}",
+            format!("+{}", span(since)),
+            paint(FAINT, stamp.seq.0)
+        ));
         for line in rest {
             output::say(&format!("{:>24}{line}", ""));
         }
@@ -78,7 +82,10 @@ impl Story {
             self.last = self.last.max(id.number());
             let meant = match self.order {
                 Some(order) => id == order,
-                None => args.order == Some(id.number()) || (external.is_some() && external == args.external),
+                None => {
+                    args.order == Some(id.number())
+                        || (external.is_some() && external == args.external)
+                }
             };
             if meant {
                 self.order = Some(id);
@@ -149,7 +156,12 @@ impl Names {
     }
 
     /// An event in a sentence, and lines of detail.
-    fn tell(&self, event: &Event, told: &[(Stamp, String, Event)], stamp: &Stamp) -> (String, Vec<String>) {
+    fn tell(
+        &self,
+        event: &Event,
+        told: &[(Stamp, String, Event)],
+        stamp: &Stamp,
+    ) -> (String, Vec<String>) {
         let plain = |text: String| (text, Vec::new());
         match event {
             Event::OrderAdmitted { tenant, level, deadline, demand, .. } => {
@@ -160,26 +172,35 @@ impl Names {
                 (
                     format!(
                         "{} from {} as external number {}, class {:?}, under level {level:?}",
-                        paint(GOOD, "admitted"), self.tenant(tenant.0), demand.external, demand.class,
+                        paint(GOOD, "admitted"),
+                        self.tenant(tenant.0),
+                        demand.external,
+                        demand.class,
                     ),
                     vec![format!(
                         "{model}: {} prompt tokens{prefix}, at most {} generated; expires after {}",
-                        grouped(demand.tokens_in.0), grouped(demand.tokens_out_max.0), span(deadline.0 - stamp.time.0),
+                        grouped(demand.tokens_in.0),
+                        grouped(demand.tokens_out_max.0),
+                        span(deadline.0 - stamp.time.0),
                     )],
                 )
             }
             Event::OrderRefused { tenant, external, refusal, .. } => plain(format!(
-                "{} from {} as external number {external}: {refusal}", paint(BAD, "refused"), self.tenant(tenant.0),
+                "{} from {} as external number {external}: {refusal}",
+                paint(BAD, "refused"),
+                self.tenant(tenant.0),
             )),
-            Event::OrderDeduplicated { external, .. } => {
-                plain(format!("sent again as external number {external}: the same key, the same order"))
-            }
-            Event::OrderQueued { ticket, ahead, .. } => {
-                plain(format!("queued with ticket {ticket}: no vessel has room, {ahead} orders wait already"))
-            }
+            Event::OrderDeduplicated { external, .. } => plain(format!(
+                "sent again as external number {external}: the same key, the same order"
+            )),
+            Event::OrderQueued { ticket, ahead, .. } => plain(format!(
+                "queued with ticket {ticket}: no vessel has room, {ahead} orders wait already"
+            )),
             Event::OrderBerthed { vessel, window, overlapping, .. } => plain(format!(
                 "given a berth on {} from {} to {}; {overlapping} others overlap it",
-                self.vessel(*vessel), span(window.from.0), span(window.until.0),
+                self.vessel(*vessel),
+                span(window.from.0),
+                span(window.until.0),
             )),
             Event::BerthReleased { .. } => plain("berth given back".to_owned()),
             Event::OrderRouted { attempt, policy, open, candidates, .. } => {
@@ -189,30 +210,53 @@ impl Names {
                         "{} to {chosen}: attempt {attempt}, policy version {policy}, {open} vessels had room",
                         paint(GOOD, "routed"),
                     ),
-                    candidates.iter().enumerate().map(|(rank, candidate)| self.candidate(rank, candidate)).collect(),
+                    candidates
+                        .iter()
+                        .enumerate()
+                        .map(|(rank, candidate)| self.candidate(rank, candidate))
+                        .collect(),
                 )
             }
             Event::LegDispatched { leg, kind, vessel, timeout, .. } => plain(format!(
                 "leg {leg} ({kind:?}) handed to {}; times out after {}",
-                self.vessel(*vessel), span(timeout.0 - stamp.time.0),
+                self.vessel(*vessel),
+                span(timeout.0 - stamp.time.0),
             )),
-            Event::LegCompleted { leg, vessel, tokens_out, cached, cost, energy, .. } => plain(format!(
-                "leg {leg} done by {}: {} tokens generated, {} prompt tokens from its cache, {}, {} mJ",
-                self.vessel(*vessel), grouped(tokens_out.0), grouped(cached.0), dollars(cost.0), grouped(energy.0),
-            )),
-            Event::LegFailed { leg, vessel, fault, attempt, .. } => plain(format!(
-                "{}: leg {leg} of attempt {attempt} on {}: {fault:?}", paint(BAD, "failed"), self.vessel(*vessel),
-            )),
-            Event::RetryScheduled { attempts, at, .. } => {
-                plain(format!("tried again in {}, after {attempts} attempts", span(at.0 - stamp.time.0)))
+            Event::LegCompleted { leg, vessel, tokens_out, cached, cost, energy, .. } => {
+                plain(format!(
+                    "leg {leg} done by {}: {} tokens generated, {} prompt tokens from its cache, {}, {} mJ",
+                    self.vessel(*vessel),
+                    grouped(tokens_out.0),
+                    grouped(cached.0),
+                    dollars(cost.0),
+                    grouped(energy.0),
+                ))
             }
-            Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => plain(format!(
-                "settled: {} in ({} cached), {} out, {}, {} mJ",
-                grouped(tokens_in.0), grouped(cached.0), grouped(tokens_out.0), dollars(cost.0), grouped(energy.0),
+            Event::LegFailed { leg, vessel, fault, attempt, .. } => plain(format!(
+                "{}: leg {leg} of attempt {attempt} on {}: {fault:?}",
+                paint(BAD, "failed"),
+                self.vessel(*vessel),
             )),
+            Event::RetryScheduled { attempts, at, .. } => plain(format!(
+                "tried again in {}, after {attempts} attempts",
+                span(at.0 - stamp.time.0)
+            )),
+            Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => {
+                plain(format!(
+                    "settled: {} in ({} cached), {} out, {}, {} mJ",
+                    grouped(tokens_in.0),
+                    grouped(cached.0),
+                    grouped(tokens_out.0),
+                    dollars(cost.0),
+                    grouped(energy.0),
+                ))
+            }
             Event::OrderEnded { end, attempts, first_token, latency, .. } => plain(format!(
                 "{} after {}, first token after {}, {attempts} attempts, {} events",
-                paint(NAME, end_name(*end)), span(latency.0), span(first_token.0), told.len(),
+                paint(NAME, end_name(*end)),
+                span(latency.0),
+                span(first_token.0),
+                told.len(),
             )),
             _ => plain(String::new()),
         }
@@ -233,8 +277,13 @@ impl Names {
         };
         format!(
             "{verdict} {:<24} score {:>10}  done in {:>11}  {}  {} mJ  cached {}  draw {:08x}",
-            self.place(candidate), grouped(candidate.score), span(candidate.eta.0), dollars(candidate.cost.0),
-            grouped(candidate.energy.0), grouped(candidate.cached.0), candidate.tie,
+            self.place(candidate),
+            grouped(candidate.score),
+            span(candidate.eta.0),
+            dollars(candidate.cost.0),
+            grouped(candidate.energy.0),
+            grouped(candidate.cached.0),
+            candidate.tie,
         )
     }
 }

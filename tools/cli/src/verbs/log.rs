@@ -16,7 +16,10 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
     let to = verbs::within(&journal, args.to.unwrap_or(journal.next_seq()))?;
     if args.from > to {
-        return Err(Failure::input(format!("--from {} is beyond {to}, where the records end", args.from)));
+        return Err(Failure::input(format!(
+            "--from {} is beyond {to}, where the records end",
+            args.from
+        )));
     }
     let show = |stamp: &Stamp, command: &Command, events: &[Event], tag: u64| {
         if as_json {
@@ -36,7 +39,8 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     let mut replay = Replay::from_genesis(&journal, Mode::Decide);
     replay.run(to, |step| {
         if step.head.seq.0 >= args.from {
-            let stamp = Stamp { seq: step.head.seq, time: step.head.time, source: step.head.source };
+            let stamp =
+                Stamp { seq: step.head.seq, time: step.head.time, source: step.head.source };
             match step.command() {
                 Ok(command) => show(&stamp, &command, step.events, step.state.tag()),
                 Err(error) => {
@@ -85,8 +89,10 @@ pub(crate) fn value_text(value: &Value) -> String {
         Value::String(name) => name.clone(),
         Value::Object(fields) => match fields.iter().next() {
             Some((name, Value::Object(inner))) if fields.len() == 1 => {
-                let inner: Vec<String> =
-                    inner.iter().map(|(field, value)| format!("{field}={}", plain(value))).collect();
+                let inner: Vec<String> = inner
+                    .iter()
+                    .map(|(field, value)| format!("{field}={}", plain(value)))
+                    .collect();
                 format!("{name} {}", inner.join(" "))
             }
             Some((name, inner)) if fields.len() == 1 => format!("{name} {}", plain(inner)),
@@ -99,7 +105,7 @@ pub(crate) fn value_text(value: &Value) -> String {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Number(number) if number.as_u64() == Some(u64::from(u32::MAX)) => "-".to_owned(),
+        Value::Null => "-".to_owned(),
         other => other.to_string(),
     }
 }

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::json;
-use tensorforge_journal::{BLOCK_RECORDS, Journal, Replay, binding, hex, list_snapshots, read_snapshot, records_until};
+use tensorforge_journal::{
+    BLOCK_RECORDS, Journal, Replay, binding, hex, list_snapshots, read_snapshot, records_until,
+};
 
 use crate::args::ReplayArgs;
 use crate::failure::{Exit, Failure, Result};
@@ -24,7 +26,10 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
     let (mut events, mut claimed, mut decisions) = (0, None, blake3::Hasher::new());
     replay.run(to, |step| {
         events += step.events.len() as u64;
-        claimed = step.block_root(&journal).map(|entry| entry.root).or(step.frame_end.map(|header| header.state_root));
+        claimed = step
+            .block_root(&journal)
+            .map(|entry| entry.root)
+            .or(step.frame_end.map(|header| header.state_root));
         if args.decide {
             decisions.update(&serde_json::to_vec(step.events).unwrap_or_default());
         }
@@ -56,13 +61,26 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
             "{} {} records from {}, {} events {}",
             paint(GOOD, verb),
             grouped(replay.records() - from),
-            if from == 0 { "genesis".to_owned() } else { format!("the snapshot at {}", grouped(from)) },
+            if from == 0 {
+                "genesis".to_owned()
+            } else {
+                format!("the snapshot at {}", grouped(from))
+            },
             grouped(events),
             paint(FAINT, format!("({seconds:.3} s)")),
         ));
-        output::say(&format!("{} {} after {} records", paint(NAME, "root"), hex(&root), grouped(replay.records())));
+        output::say(&format!(
+            "{} {} after {} records",
+            paint(NAME, "root"),
+            hex(&root),
+            grouped(replay.records())
+        ));
         if let Some(claimed) = claimed.filter(|_| !holds) {
-            output::say(&format!("{} the journal claims {}", paint(BAD, "differs:"), hex(&claimed)));
+            output::say(&format!(
+                "{} the journal claims {}",
+                paint(BAD, "differs:"),
+                hex(&claimed)
+            ));
         }
     }
     Ok(if holds { Exit::AsAsked } else { Exit::Different })
@@ -83,18 +101,30 @@ fn start<'j>(journal: &'j Journal, args: &ReplayArgs, to: u64) -> Result<Replay<
         }
         Some(text) => {
             let bad = || {
-                let at: Vec<String> = list_snapshots(journal).iter().map(|(records, _)| records.to_string()).collect();
-                Failure::input(format!("--from {text}: expected `genesis` or the records of a snapshot"))
-                    .with_help(format!("snapshots of this journal: {}", if at.is_empty() { "none".to_owned() } else { at.join(", ") }))
+                let at: Vec<String> = list_snapshots(journal)
+                    .iter()
+                    .map(|(records, _)| records.to_string())
+                    .collect();
+                Failure::input(format!(
+                    "--from {text}: expected `genesis` or the records of a snapshot"
+                ))
+                .with_help(format!(
+                    "snapshots of this journal: {}",
+                    if at.is_empty() { "none".to_owned() } else { at.join(", ") }
+                ))
             };
             let records: u64 = text.parse().map_err(|_| bad())?;
             if records > to {
                 return Err(Failure::input(format!("--from {records} is beyond --to {to}")));
             }
-            let (_, path) = list_snapshots(journal).into_iter().find(|(held, _)| *held == records).ok_or_else(bad)?;
+            let (_, path) = list_snapshots(journal)
+                .into_iter()
+                .find(|(held, _)| *held == records)
+                .ok_or_else(bad)?;
             let binding = binding(journal, records).ok_or_else(bad)?;
-            let state = read_snapshot(&path, &binding)
-                .map_err(|reason| Failure::input(format!("the snapshot at {records} cannot be used: {reason}")))?;
+            let state = read_snapshot(&path, &binding).map_err(|reason| {
+                Failure::input(format!("the snapshot at {records} cannot be used: {reason}"))
+            })?;
             Ok(Replay::from_state(journal, mode, state, records))
         }
     }
@@ -105,13 +135,16 @@ fn stop(journal: &Journal, text: &str) -> Result<u64> {
     if let Ok(records) = text.parse() {
         return verbs::within(journal, records);
     }
-    let units = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+    let units =
+        [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
     let micros = units.iter().find_map(|(unit, micros)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(*micros)
     });
     let micros = micros.ok_or_else(|| {
-        Failure::input(format!("--to {text}: expected a number of records, or a moment such as 90s, 2m or 1500ms"))
+        Failure::input(format!(
+            "--to {text}: expected a number of records, or a moment such as 90s, 2m or 1500ms"
+        ))
     })?;
     Ok(records_until(journal, micros)?)
 }

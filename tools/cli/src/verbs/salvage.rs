@@ -17,7 +17,12 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
         }));
         return Ok(Exit::AsAsked);
     }
-    output::say(&format!("{} {} records into {}", paint(GOOD, "salvaged"), grouped(salvaged.kept), args.out.display()));
+    output::say(&format!(
+        "{} {} records into {}",
+        paint(GOOD, "salvaged"),
+        grouped(salvaged.kept),
+        args.out.display()
+    ));
     if let Some(fault) = &salvaged.fault {
         output::say(&format!("stopped at: {fault}"));
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Journal, Mode, Replay, binding, hex, list_snapshots, read_snapshot, take_snapshot,
+    BLOCK_RECORDS, Journal, Mode, Replay, binding, hex, list_snapshots, read_snapshot,
+    take_snapshot,
 };
 
 use crate::args::{SnapshotAction, SnapshotArgs};
@@ -25,13 +26,23 @@ fn take(dir: &Path, at: Option<u64>, as_json: bool) -> Result<Exit> {
     let records = verbs::within(&journal, at.unwrap_or(journal.next_seq()))?;
     let records = records - records % BLOCK_RECORDS;
     let Some(path) = take_snapshot(&journal, records)? else {
-        return Err(Failure::input(format!("no block ends at or before record {}", at.unwrap_or(journal.next_seq())))
-            .with_help(format!("snapshots stand at the ends of blocks, every {BLOCK_RECORDS} records")));
+        return Err(Failure::input(format!(
+            "no block ends at or before record {}",
+            at.unwrap_or(journal.next_seq())
+        ))
+        .with_help(format!(
+            "snapshots stand at the ends of blocks, every {BLOCK_RECORDS} records"
+        )));
     };
     if as_json {
         output::json(&json!({ "records": records, "path": path }));
     } else {
-        output::say(&format!("{} {} after {} records", paint(GOOD, "took"), path.display(), grouped(records)));
+        output::say(&format!(
+            "{} {} after {} records",
+            paint(GOOD, "took"),
+            path.display(),
+            grouped(records)
+        ));
     }
     Ok(Exit::AsAsked)
 }
@@ -57,13 +68,18 @@ fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
             exit = Exit::Different;
         }
         if as_json {
-            documents.push(json!({ "records": records, "path": path, "bytes": bytes, "fault": fault }));
+            documents
+                .push(json!({ "records": records, "path": path, "bytes": bytes, "fault": fault }));
         } else {
             let verdict = match &fault {
                 None => paint(GOOD, "usable"),
                 Some(fault) => paint(BAD, format!("passed over: {fault}")),
             };
-            output::say(&format!("{:>12} records  {:>12} bytes  {verdict}", grouped(records), grouped(bytes)));
+            output::say(&format!(
+                "{:>12} records  {:>12} bytes  {verdict}",
+                grouped(records),
+                grouped(bytes)
+            ));
         }
     }
     if as_json {
@@ -78,5 +94,6 @@ fn check(journal: &Journal, records: u64, _: &Path) -> Result<Option<String>> {
     replay.run(records, |_| std::ops::ControlFlow::Continue(()))?;
     let claimed = binding(journal, records).map(|binding| binding.root);
     let root = replay.state().root();
-    Ok((claimed != Some(root)).then(|| format!("folding from genesis leads to root {}", hex(&root))))
+    Ok((claimed != Some(root))
+        .then(|| format!("folding from genesis leads to root {}", hex(&root))))
 }

@@ -21,7 +21,8 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
     let mut documents = Vec::new();
     for path in &scenarios {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let played = Scenario::open(path).and_then(|scenario| scenario.play()).map_err(Failure::input)?;
+        let played =
+            Scenario::open(path).and_then(|scenario| scenario.play()).map_err(Failure::input)?;
         let text = snapshot_text(&played);
         let file = snapshots.join(format!("{name}.snap"));
         let accepted = accepted(&file)?;
@@ -40,7 +41,10 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
             documents.push(json!({ "scenario": name, "verdict": verdict, "snapshot": file, "root": hex(&played.state.root()) }));
             continue;
         }
-        output::say(&format!("{} {name}", paint(if unaccepted { BAD } else { GOOD }, format!("{verdict:>9}"))));
+        output::say(&format!(
+            "{} {name}",
+            paint(if unaccepted { BAD } else { GOOD }, format!("{verdict:>9}"))
+        ));
         if unaccepted {
             output::print(&difference(accepted.as_deref().unwrap_or_default(), &text));
         }
@@ -48,7 +52,10 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
     if as_json {
         output::json(&json!({ "scenarios": documents, "different": differing }));
     } else if differing > 0 {
-        output::note(&format!("{differing} of {} differ; with --accept the states are accepted as they are now", scenarios.len()));
+        output::note(&format!(
+            "{differing} of {} differ; with --accept the states are accepted as they are now",
+            scenarios.len()
+        ));
     }
     Ok(if differing == 0 { Exit::AsAsked } else { Exit::Different })
 }

@@ -1,6 +1,6 @@
 //! `state`: the state, or a part of it, after some record.
 
-use tensorforge_journal::{Replay, Mode, state_at};
+use tensorforge_journal::{Mode, Replay, state_at};
 
 use crate::args::StateArgs;
 use crate::failure::{Exit, Failure, Result};

@@ -15,7 +15,8 @@ pub(crate) fn run(args: &TourArgs) -> Result<Exit> {
     let morning = folder.join("morning.tfj");
     let thrifty = folder.join("thrifty.tfj");
     let policy = scratch.path().join(builtin::OTHER_POLICY.0);
-    std::fs::write(&policy, builtin::OTHER_POLICY.1).map_err(|error| Failure::file(&policy, &error))?;
+    std::fs::write(&policy, builtin::OTHER_POLICY.1)
+        .map_err(|error| Failure::file(&policy, &error))?;
 
     let text = |path: &PathBuf| path.display().to_string();
     let (morning, thrifty, policy) = (text(&morning), text(&thrifty), text(&policy));
@@ -23,7 +24,10 @@ pub(crate) fn run(args: &TourArgs) -> Result<Exit> {
         ("A morning at the exchange becomes a journal.", vec!["capture", "--out", &morning]),
         ("Every decision is made again, every root computed again.", vec!["verify", &morning]),
         ("The state after any record can be had back.", vec!["replay", &morning, "--to", "500"]),
-        ("One order's whole story, with the alternatives.", vec!["explain", &morning, "--order", "17"]),
+        (
+            "One order's whole story, with the alternatives.",
+            vec!["explain", &morning, "--order", "17"],
+        ),
         (
             "The same demand under another policy.",
             vec!["capture", "--policy", &policy, "--out", &thrifty],
@@ -31,9 +35,14 @@ pub(crate) fn run(args: &TourArgs) -> Result<Exit> {
         ("Where the two part, and what changed.", vec!["diff", &morning, &thrifty]),
     ];
     for (what, words) in stops {
-        let shown: Vec<String> = words.iter().map(|word| shorten(word, &folder, scratch.path())).collect();
-        output::say(&format!("\n{what}\n{}", paint(NAME, format!("$ tensorforge {}", shown.join(" ")))));
-        let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words)).map_err(Failure::input)?;
+        let shown: Vec<String> =
+            words.iter().map(|word| shorten(word, &folder, scratch.path())).collect();
+        output::say(&format!(
+            "\n{what}\n{}",
+            paint(NAME, format!("$ tensorforge {}", shown.join(" ")))
+        ));
+        let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words))
+            .map_err(Failure::input)?;
         crate::run(&cli)?;
     }
     if let Some(keep) = &args.keep {

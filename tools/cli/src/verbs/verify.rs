@@ -13,7 +13,8 @@ use crate::verbs::{self, diff};
 
 pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
-    let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+    let threads =
+        args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
     let started = Instant::now();
     let bar = output::progress("verifying", journal.next_seq());
     let verified = verify(&journal, threads, &|records| bar.set_position(records))?;
@@ -43,7 +44,12 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
             paint(FAINT, format!("({} spans, {seconds:.3} s)", verified.spans)),
         ));
         output::say(&format!("{} {}", paint(NAME, "root"), hex(&verified.root)));
-        output::say(&format!("{} {} over {} blocks", paint(NAME, "tree"), hex(&journal.tree_root()), journal.blocks().len()));
+        output::say(&format!(
+            "{} {} over {} blocks",
+            paint(NAME, "tree"),
+            hex(&journal.tree_root()),
+            journal.blocks().len()
+        ));
     }
     Ok(if verified.divergence.is_none() { Exit::AsAsked } else { Exit::Different })
 }

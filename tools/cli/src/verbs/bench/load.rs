@@ -27,16 +27,28 @@ impl Load {
     }
 
     /// Registers everything.
-    pub(super) fn begin(&mut self, mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>) -> Result<()> {
+    pub(super) fn begin(
+        &mut self,
+        mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
+    ) -> Result<()> {
         let limits = Limits { orders: 4_000_000, queued: 4_000_000, ..Limits::default() };
         // Nothing may fall due on its own: what is measured is the work that is asked for.
-        let policy = parse_policy("bench", "[lifetime_ms]\ninteractive = 900000000\nstandard = 900000000\nbatch = 900000000\n\
-            [timeout]\npercent = 1000\nmin_ms = 900000000\n").map_err(Failure::input)?;
+        let policy = parse_policy(
+            "bench",
+            "[lifetime_ms]\ninteractive = 900000000\nstandard = 900000000\nbatch = 900000000\n\
+            [timeout]\npercent = 1000\nmin_ms = 900000000\n",
+        )
+        .map_err(Failure::input)?;
         let mut commands = vec![
             Command::Configure(limits),
             Command::RegisterRegion { name: "harbour".into(), hop: Micros::ZERO },
             Command::RegisterModel { name: "model".into() },
-            Command::RegisterTenant(Tenant { name: "tenant".into(), rate: 0, burst: 0, live_max: 0 }),
+            Command::RegisterTenant(Tenant {
+                name: "tenant".into(),
+                rate: 0,
+                burst: 0,
+                live_max: 0,
+            }),
             Command::SetPolicy(Box::new(policy)),
         ];
         let manifest = Manifest {
@@ -58,16 +70,26 @@ impl Load {
             name: format!("vessel-{number}"),
             manifest: manifest.clone(),
         }));
-        commands.iter().try_for_each(|command| record(Micros::ZERO, Source::OPERATOR, command).map(drop))
+        commands
+            .iter()
+            .try_for_each(|command| record(Micros::ZERO, Source::OPERATOR, command).map(drop))
     }
 
     /// Submits until `live` orders more are there.
-    pub(super) fn fill(&mut self, live: u64, mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>) -> Result<()> {
+    pub(super) fn fill(
+        &mut self,
+        live: u64,
+        mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
+    ) -> Result<()> {
         (0..live).try_for_each(|_| self.submit(&mut record))
     }
 
     /// Completes a random order and submits another, `turns` times.
-    pub(super) fn turn(&mut self, turns: u64, mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>) -> Result<()> {
+    pub(super) fn turn(
+        &mut self,
+        turns: u64,
+        mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
+    ) -> Result<()> {
         for _ in 0..turns {
             let place = draw::below(self.next(), self.running.len() as u64) as usize;
             let order = self.running.swap_remove(place);
@@ -84,7 +106,10 @@ impl Load {
         Ok(())
     }
 
-    fn submit(&mut self, record: &mut impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>) -> Result<()> {
+    fn submit(
+        &mut self,
+        record: &mut impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
+    ) -> Result<()> {
         let size = self.next();
         let command = Command::Submit(Demand {
             external: self.drawn,

@@ -1,0 +1,117 @@
+//! The schema text is what the types are: a variant, a field or a type that moves is seen here first.
+//!
+//! With TENSORFORGE_ACCEPT=1 the text is written anew. That makes journals of earlier builds
+//! unreadable for this one, so it is done only together with a decoder for the earlier schema.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_reflection::{ContainerFormat, Samples, Tracer, TracerConfig, VariantFormat};
+use tensorforge_engine::command::{Fault, LossCause, Outcome};
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::event::Verdict;
+use tensorforge_engine::models::{
+    Account, Berth, Control, Load, Model, Order, Prefix, Region, RememberedKey, Tenant, Vessel,
+};
+use tensorforge_engine::models::{Breaker, Class, End, Kind, LegKind, Role, Stage, VesselStatus};
+use tensorforge_engine::policy::{Policy, PolicyLevel};
+use tensorforge_engine::refusal::{Bound, Refusal, Thing};
+use tensorforge_engine::security::{Scope, Source};
+use tensorforge_engine::{Command, Event};
+
+/// The schema as text, a line for every variant and field.
+fn traced() -> String {
+    let mut tracer = Tracer::new(TracerConfig::default());
+    let samples = Samples::new();
+    macro_rules! trace {
+        ($($name:ty),* $(,)?) => {$(
+            tracer.trace_type::<$name>(&samples).map_err(|error| format!("{}: {error:?}", stringify!($name))).unwrap();
+        )*};
+    }
+    // Enums first: whatever holds one is traced with all of its variants known.
+    trace!(
+        Class,
+        Kind,
+        Role,
+        VesselStatus,
+        Breaker,
+        Stage,
+        End,
+        LegKind,
+        PolicyLevel,
+        Scope,
+        Fault,
+        LossCause,
+        Outcome,
+        Verdict,
+        Thing,
+        Bound,
+        Refusal,
+        Command,
+        Event,
+        Source,
+    );
+    trace!(
+        Control,
+        Limits,
+        Policy,
+        Tenant,
+        Account,
+        Region,
+        Model,
+        Vessel,
+        Load,
+        Order,
+        Berth,
+        RememberedKey,
+        Prefix,
+    );
+    let registry = tracer.registry().unwrap();
+    let mut text = String::new();
+    for (name, format) in registry {
+        match format {
+            ContainerFormat::Struct(fields) => {
+                writeln!(text, "struct {name}").unwrap();
+                for field in fields {
+                    writeln!(text, "  {}: {}", field.name, flat(&field.value)).unwrap();
+                }
+            }
+            ContainerFormat::Enum(variants) => {
+                writeln!(text, "enum {name}").unwrap();
+                for (number, variant) in variants {
+                    write!(text, "  {number} {}", variant.name).unwrap();
+                    match variant.value {
+                        VariantFormat::Unit => writeln!(text).unwrap(),
+                        VariantFormat::NewType(inner) => {
+                            writeln!(text, " {}", flat(&*inner)).unwrap()
+                        }
+                        VariantFormat::Struct(fields) => {
+                            writeln!(text).unwrap();
+                            for field in fields {
+                                writeln!(text, "    {}: {}", field.name, flat(&field.value))
+                                    .unwrap();
+                            }
+                        }
+                        other => panic!("no variant of the wire has this shape: {other:?}"),
+                    }
+                }
+            }
+            other => writeln!(text, "other {name} {}", flat(&other)).unwrap(),
+        }
+    }
+    text
+}
+
+fn flat(format: &impl std::fmt::Debug) -> String {
+    format!("{format:?}")
+}
+
+#[test]
+fn the_schema_is_that_of_the_types() {
+    let text = traced();
+    if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.txt");
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, tensorforge_journal::schema::TEXT, "the wire types have changed");
+}
