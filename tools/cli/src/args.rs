@@ -121,7 +121,7 @@ Example:
   tensorforge generate fixtures/traces/surge.gen.toml --out surge.jsonl")]
     Generate(GenerateArgs),
     /// Measure what the budgets promise
-    #[command(after_help = "Example:\n  tensorforge bench --quick")]
+    #[command(after_help = "Example:\n  tensorforge bench --quick --only replay,decide")]
     Bench(BenchArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  tensorforge completions bash > tensorforge.bash")]
@@ -352,9 +352,22 @@ pub(crate) struct BenchArgs {
     /// A tenth of the work: for a look, not for figures to quote
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Measure only these parts
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
+    pub(crate) only: Vec<BenchPart>,
     /// Where journals are written while measuring; by default the system's temporary directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    Replay,
+    Decide,
+    Append,
+    Open,
+    Capture,
 }
 
 fn journal_id(text: &str) -> Result<[u8; 16], String> {
