@@ -59,7 +59,7 @@ Examples:
     /// Find where two journals first part, and what changed between them
     #[command(after_help = "\
 Example:
-  tensorforge capture --policy fixtures/policies/thrifty.toml --journal-id 00 --out thrifty.tfj
+  tensorforge capture --policy fixtures/policies/thrifty.toml --out thrifty.tfj
   tensorforge diff morning.tfj thrifty.tfj
 
 Exit code 1 says that they differ.")]
@@ -70,12 +70,13 @@ Examples:
   tensorforge bisect morning.tfj                          this build against the recording
   tensorforge bisect morning.tfj thrifty.tfj              two journals
   tensorforge bisect morning.tfj --engine A --engine B    two builds of tensorforge, by their paths
-  tensorforge bisect morning.tfj --when 'control.queued > 3'
+  tensorforge bisect morning.tfj --when 'loads[\"0\"].used > 8'
   tensorforge bisect morning.tfj --run 'test $(jq .control.orders $TENSORFORGE_STATE) -lt 100'
 
 A predicate is an expression of the Common Expression Language over the state, as `tensorforge state`
-prints it; `control` and `limits` are single rows, every other table is a map by key. --when and --run
-assume that what turns stays turned. --run takes the exit codes of `git bisect run`: 0 good, 1-127
+prints it; `control` and `limits` are single rows, every other table is a map by key. The first record
+after which it holds is found, whether or not it goes on holding. --run bisects, and so takes it that
+what turns stays turned; it has the exit codes of `git bisect run`: 0 good, 1-127
 bad, 125 skip; it finds the state in the file $TENSORFORGE_STATE, its number of records in
 $TENSORFORGE_RECORDS and the journal in $TENSORFORGE_JOURNAL.
 
@@ -159,7 +160,8 @@ pub(crate) struct CaptureArgs {
     /// Seeds the simulated fleet's faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Names the journal, up to 32 hexadecimal digits; by default a hash of the input
+    /// Names the journal and keys its draws, up to 32 hexadecimal digits; by default a hash of trace,
+    /// fleet and seed, so that policies are compared under the same draws
     #[arg(long, value_name = "HEX", value_parser = journal_id)]
     pub(crate) journal_id: Option<[u8; 16]>,
     /// Where the journal is written; must not exist, or be empty

@@ -1,5 +1,6 @@
 //! `bisect`: the first record where something turns.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -7,9 +8,9 @@ use cel::{Context, Program};
 use serde_json::{Value, json};
 use tensorforge_engine::State;
 use tensorforge_engine::table::value_differences;
-use tensorforge_engine::units::Seq;
+use tensorforge_engine::units::{JournalId, Seq};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Divergence, Journal, Judgement, Phase, StateVerdict, bisect_build, bisect_state,
+    BLOCK_RECORDS, Divergence, Journal, Judgement, Mode, Phase, Replay, StateVerdict, bisect_build, bisect_state,
     diff, first_bad, hex, read_record,
 };
 
@@ -26,8 +27,7 @@ pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
         return tell(parting.divergence.as_ref(), parting.probes, ("left", "right"), as_json);
     }
     if let Some(expression) = &args.when {
-        let predicate = Predicate::parse(expression)?;
-        let verdict = bisect_state(&journal, |_, state| predicate.judge(state))?;
+        let verdict = Predicate::parse(expression)?.first_true(&journal)?;
         return turned(&journal, &verdict, &format!("`{expression}` turns true"), as_json);
     }
     if let Some(command) = &args.run {
@@ -119,53 +119,90 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
     Ok(Exit::Different)
 }
 
-/// An expression over the state.
+/// An expression over the state, and the tables that it speaks of.
 struct Predicate {
     program: Program,
     text: String,
+    tables: Vec<String>,
 }
 
 impl Predicate {
+    const HELP: &str = "an expression of the Common Expression Language over the state, such as \
+        `control.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; \
+        `tensorforge state` shows what there is";
+
     fn parse(text: &str) -> Result<Self> {
-        let program = Program::compile(text).map_err(|error| {
-            Failure::input(format!("--when {text}: {error}")).with_help(Self::HELP)
-        })?;
-        Ok(Self { program, text: text.to_owned() })
+        let wrong = |what: String| Failure::input(format!("--when {text}: {what}")).with_help(Self::HELP);
+        let program = Program::compile(text).map_err(|error| wrong(error.to_string()))?;
+        let references = program.references();
+        let named = references.variables().into_iter();
+        let known = State::genesis(JournalId::default());
+        let known = known.tables.all().map(|table| table.name());
+        let tables: Vec<String> =
+            named.filter(|name| known.contains(name)).map(str::to_owned).collect();
+        if tables.is_empty() {
+            return Err(wrong(format!("it speaks of no table; there are {}", known.join(", "))));
+        }
+        Ok(Self { program, text: text.to_owned(), tables })
     }
 
-    const HELP: &str = "an expression of the Common Expression Language, such as `control.queued > 10` or \
-        `vessels.exists(v, vessels[v].status == 'lost')`";
-
-    fn judge(&self, state: &State) -> Result<Judgement> {
-        let mut context = Context::default();
-        let Some(Value::Object(tables)) = state.view("") else { return Ok(Judgement::Skip) };
-        for (name, table) in tables {
-            // Tables of one row stand for the row.
-            let value = match &table {
-                Value::Object(rows) if matches!(name.as_str(), "control" | "limits") => {
-                    rows.get("0").cloned().unwrap_or(Value::Null)
-                }
-                _ => table,
-            };
-            context
-                .add_variable(name, &value)
-                .map_err(|error| Failure::input(format!("the state as CEL: {error}")))?;
-        }
-        let value = self.program.execute(&context);
-        match value {
-            Ok(cel::Value::Bool(true)) => Ok(Judgement::Bad),
-            Ok(cel::Value::Bool(false)) => Ok(Judgement::Good),
-            Ok(other) => Err(Failure::input(format!(
-                "--when {}: expected true or false, found {other:?}",
-                self.text
-            ))
-            .with_help(Self::HELP)),
-            // A row that is not there yet.
-            Err(cel::ExecutionError::NoSuchKey(_)) => Ok(Judgement::Good),
-            Err(error) => {
-                Err(Failure::input(format!("--when {}: {error}", self.text)).with_help(Self::HELP))
+    /// The first record after which it holds. Every record is looked at, since what turns true may turn
+    /// false again; it is evaluated anew only where a table that it speaks of has changed.
+    fn first_true(&self, journal: &Journal) -> Result<StateVerdict> {
+        let bar = output::progress("searching", journal.next_seq());
+        let mut verdict = StateVerdict { records: None, root: [0; 32], probes: 0, skipped: 0 };
+        let (mut seen, mut failure) = (None, None);
+        let mut replay = Replay::from_genesis(journal, Mode::Fold);
+        replay.run(journal.next_seq(), |step| {
+            let digests = Some(self.digests(step.state));
+            if seen == digests {
+                return ControlFlow::Continue(());
             }
+            seen = digests;
+            verdict.probes += 1;
+            bar.set_position(step.head.seq.0);
+            match self.holds(step.state) {
+                Ok(false) => return ControlFlow::Continue(()),
+                Ok(true) => verdict.records = Some(step.head.seq.0 + 1),
+                Err(error) => failure = Some(error),
+            }
+            ControlFlow::Break(())
+        })?;
+        bar.finish_and_clear();
+        verdict.root = replay.state().root();
+        failure.map_or(Ok(verdict), Err)
+    }
+
+    fn digests(&self, state: &State) -> Vec<u128> {
+        let tables = state.tables.all().into_iter().zip(state.digests());
+        let meant = tables.filter(|(table, _)| self.tables.iter().any(|name| name == table.name()));
+        meant.map(|(_, digest)| digest).collect()
+    }
+
+    fn holds(&self, state: &State) -> Result<bool> {
+        let wrong = |what: String| {
+            Failure::input(format!("--when {}: {what}", self.text)).with_help(Self::HELP)
+        };
+        let mut context = Context::default();
+        for name in &self.tables {
+            let view = shown(name, state.view(name).unwrap_or_default());
+            context.add_variable(name, &view).map_err(|error| wrong(error.to_string()))?;
         }
+        match self.program.execute(&context) {
+            Ok(cel::Value::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(wrong(format!("expected true or false, found {other:?}"))),
+            // A row or a field that is not there, or not yet.
+            Err(cel::ExecutionError::NoSuchKey(_)) => Ok(false),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+}
+
+/// A table as predicates and commands see it: those of a single row stand for the row.
+fn shown(name: &str, table: Value) -> Value {
+    match name {
+        "control" | "limits" => table.get("0").cloned().unwrap_or_default(),
+        _ => table,
     }
 }
 
@@ -176,13 +213,12 @@ fn judge_by_command(
     records: u64,
     state: &State,
 ) -> Result<Judgement> {
-    let mut view = state.view("").unwrap_or_default();
-    for name in ["control", "limits"] {
-        let row = view.get(name).and_then(|rows| rows.get("0")).cloned().unwrap_or(Value::Null);
-        if let Some(tables) = view.as_object_mut() {
-            tables.insert(name.to_owned(), row);
-        }
-    }
+    let Value::Object(tables) = state.view("").unwrap_or_default() else {
+        return Ok(Judgement::Skip);
+    };
+    let view: serde_json::Map<String, Value> =
+        tables.into_iter().map(|(name, table)| (name.clone(), shown(&name, table))).collect();
+    let view = Value::Object(view);
     std::fs::write(file, view.to_string()).map_err(|error| Failure::file(file, &error))?;
     let status = Command::new("sh")
         .args(["-c", command])

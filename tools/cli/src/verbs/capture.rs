@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -93,10 +93,11 @@ impl Inputs {
         })
     }
 
-    /// The same input has the same name everywhere; other input has another one.
+    /// The same demand on the same fleet has the same name everywhere, and so the same draws: what two
+    /// policies make of it differs by the policies alone.
     fn id(&self, seed: u64) -> JournalId {
         let mut hasher = blake3::Hasher::new();
-        for text in [&self.trace.1[..], self.fleet.1.as_bytes(), self.policy.1.as_bytes()] {
+        for text in [&self.trace.1[..], self.fleet.1.as_bytes()] {
             hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
         }
         hasher.update(&seed.to_le_bytes());
@@ -112,9 +113,22 @@ struct Capture {
     tally: Tally,
     events: Vec<Event>,
     earlier: Option<Earlier>,
-    interrupted: Arc<AtomicBool>,
     bar: ProgressBar,
     check: bool,
+}
+
+/// Whether the process has been asked to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Has an interrupt end the capture between two records, with the journal closed. Asking twice, as
+/// the tour does, is asking once.
+fn listen() -> Result<()> {
+    static LISTENING: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    let listening = LISTENING.get_or_init(|| {
+        let handler = || INTERRUPTED.store(true, Ordering::Relaxed);
+        ctrlc::set_handler(handler).map_err(|error| error.to_string())
+    });
+    listening.clone().map_err(Failure::input)
 }
 
 /// What an interrupted capture has recorded: it is decided again and must come out the same.
@@ -137,15 +151,12 @@ impl Capture {
         } else {
             (Ledger::create(&args.out, id, options)?, None)
         };
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(Failure::input)?;
+        listen()?;
         Ok(Self {
             ledger,
             tally: Tally::default(),
             events: Vec::new(),
             earlier,
-            interrupted,
             bar,
             check: args.check,
         })
@@ -240,7 +251,7 @@ impl Recorder for Capture {
         if arrived.is_multiple_of(64) {
             self.bar.set_position(arrived as u64);
         }
-        if self.interrupted.load(Ordering::Relaxed) {
+        if INTERRUPTED.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -38,7 +38,7 @@ fn check(fleet: &Fleet, trace: &Trace, pinned: u64) {
 #[test]
 fn the_traces_that_ship_over_the_fleets_that_ship() {
     let pinned = [
-        ("harbour-morning", [0xf31b481ca78aea86, 0x0d9584f02f6e96d3, 0x1f473af3e278ee2e]),
+        ("harbour-morning", [0x0766276c6227a546, 0xc7b8696e55e3edac, 0x8ef7ff77f6c92e9d]),
         ("surge", [0x90f428b1f2c62e30, 0x762ced3fbcedc924, 0x2df8ccc823a1dd2b]),
         ("long-tail", [0x4f9940a03421620f, 0x40a5c8db4cc95585, 0x73b200c09c1d2614]),
     ];
