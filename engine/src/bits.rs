@@ -1,5 +1,10 @@
 //! A set of small integers with rank selection: canonical, so it can be rebuilt from rows.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places are below 2^32 over 64, and sums of them below 2^32"
+)]
+
 use alloc::vec::Vec;
 
 /// Words under one entry of the summary.

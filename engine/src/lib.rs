@@ -1,7 +1,7 @@
 //! The pure reducer of TensorForge.
 //!
-//! A [`Command`](command::Command) is decided into [`Event`](event::Event)s against the
-//! [`State`](state::State); events are folded into it; the state knows its digest after every
+//! A [`Command`] is decided into [`Event`]s against the
+//! [`State`]; events are folded into it; the state knows its digest after every
 //! record. Nothing here can read a clock, a file, the environment or a randomly seeded map: the crate
 //! is `no_std` and holds no unsafe code.
 

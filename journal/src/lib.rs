@@ -3,7 +3,7 @@
 //!
 //! The byte layout is drawn in `FORMAT.md` beside this crate. A [`Ledger`] decides and records, a
 //! [`Sequencer`] does so for many callers at once; a [`Journal`] reads, a [`Replay`] leads through its
-//! records, and [`verify`], [`diff`] and the bisections say whether, where and how histories part.
+//! records, and [`verify()`], [`diff()`] and the bisections say whether, where and how histories part.
 
 #![deny(unsafe_code)]
 

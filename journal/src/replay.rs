@@ -77,7 +77,7 @@ pub struct Step<'a> {
 impl Step<'_> {
     /// The command, decoded.
     pub fn command(&self) -> Result<Command, DecodeError> {
-        command_of(&self.batch, self.place, self.head.seq.0)
+        command_of(self.batch, self.place, self.head.seq.0)
     }
 
     /// The bytes of the record.
@@ -242,7 +242,7 @@ pub fn id(journal: &Journal) -> JournalId {
 /// What a snapshot of the first `records` records of `journal` must be bound to; `None` unless they
 /// end a complete block.
 pub fn binding(journal: &Journal, records: u64) -> Option<Binding> {
-    if records == 0 || records % BLOCK_RECORDS != 0 {
+    if records == 0 || !records.is_multiple_of(BLOCK_RECORDS) {
         return None;
     }
     let block = journal.blocks().get(usize::try_from(records / BLOCK_RECORDS).ok()? - 1)?;

@@ -89,9 +89,7 @@ pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
 /// A plain table: a header, and rows of which all but the first column are numbers.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if header.iter().any(|name| !name.is_empty()) {
         table.set_header(header.iter().copied());
     }

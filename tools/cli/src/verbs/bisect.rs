@@ -10,8 +10,8 @@ use tensorforge_engine::State;
 use tensorforge_engine::table::value_differences;
 use tensorforge_engine::units::{JournalId, Seq};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Divergence, Journal, Judgement, Mode, Phase, Replay, StateVerdict, bisect_build, bisect_state,
-    diff, first_bad, hex, read_record,
+    BLOCK_RECORDS, Divergence, Journal, Judgement, Mode, Phase, Replay, StateVerdict, bisect_build,
+    bisect_state, diff, first_bad, hex, read_record,
 };
 
 use crate::args::BisectArgs;
@@ -132,7 +132,8 @@ impl Predicate {
         `tensorforge state` shows what there is";
 
     fn parse(text: &str) -> Result<Self> {
-        let wrong = |what: String| Failure::input(format!("--when {text}: {what}")).with_help(Self::HELP);
+        let wrong =
+            |what: String| Failure::input(format!("--when {text}: {what}")).with_help(Self::HELP);
         let program = Program::compile(text).map_err(|error| wrong(error.to_string()))?;
         let references = program.references();
         let named = references.variables().into_iter();

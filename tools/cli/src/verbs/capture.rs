@@ -184,7 +184,7 @@ impl Capture {
         let time = time.max(earlier.exchange.state().now());
         let stamp = Stamp { seq, time, source };
         let decided = earlier.exchange.decide(stamp, command, &mut self.events);
-        decided.map_err(|breach| Failure::input(breach))?;
+        decided.map_err(Failure::input)?;
         let record = read_record(&earlier.journal, seq)?;
         let same = |record: &Record| {
             record.stamp == stamp && record.command == *command && record.events == self.events

@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
+use tensorforge_engine::units::{OrderId, VesselId};
 use tensorforge_journal::{Divergence, Journal, diff, read_records};
 
 use crate::args::DiffArgs;
 use crate::failure::{Exit, Result};
 use crate::output::{self, BAD, GOOD, NAME, grouped, paint};
-use crate::tally::{Tally, refusal_kind};
+use crate::tally::{Tally, end_name, refusal_kind};
 use crate::verbs;
 
 pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
@@ -109,47 +110,63 @@ type Decisions = Vec<(u64, String, Value)>;
 struct Course {
     tally: Tally,
     orders: BTreeMap<(u32, u64), Decisions>,
+    names: Names,
+}
+
+/// What the journal calls things, from its own events.
+#[derive(Default)]
+struct Names {
+    tenants: BTreeMap<u32, String>,
+    vessels: BTreeMap<u32, String>,
+    /// The tenant and the tenant's own number of every admitted order.
+    orders: BTreeMap<u64, (u32, u64)>,
 }
 
 impl Course {
     fn read(journal: &Journal) -> Result<Self> {
-        let mut course = Self { tally: Tally::default(), orders: BTreeMap::new() };
-        let mut names = BTreeMap::new();
+        let mut course =
+            Self { tally: Tally::default(), orders: BTreeMap::new(), names: Names::default() };
         read_records(journal, 0, journal.next_seq(), |record| {
             course.tally.count(&record.events);
             for event in &record.events {
-                course.take(record.stamp.seq.0, event, &mut names);
+                course.take(record.stamp.seq.0, event);
             }
             ControlFlow::Continue(())
         })?;
         Ok(course)
     }
 
-    fn take(&mut self, seq: u64, event: &Event, names: &mut BTreeMap<u64, (u32, u64)>) {
+    fn take(&mut self, seq: u64, event: &Event) {
+        let names = &mut self.names;
+        let known = |names: &Names, order: &OrderId| names.orders.get(&order.0).copied();
         let (key, what, value) = match event {
+            Event::TenantRegistered { tenant, contract } => {
+                names.tenants.insert(tenant.0, contract.name.clone());
+                return;
+            }
+            Event::VesselRegistered { vessel, name, .. } => {
+                names.vessels.insert(vessel.0, name.clone());
+                return;
+            }
             Event::OrderAdmitted { order, tenant, demand, .. } => {
-                let key = (tenant.0, demand.external);
-                names.insert(order.0, key);
-                (Some(key), "admitted", Value::Null)
+                names.orders.insert(order.0, (tenant.0, demand.external));
+                (Some((tenant.0, demand.external)), "admitted", Value::Null)
             }
             Event::OrderRefused { tenant, external, refusal, .. } => {
                 (Some((tenant.0, *external)), "refused", refusal_kind(refusal).into())
             }
             Event::OrderRouted { order, route, .. } => {
-                let vessels = route.iter().map(|leg| leg.vessel.0);
-                (names.get(&order.0).copied(), "routed to", vessels.collect())
+                let vessels: Vec<String> =
+                    route.iter().map(|leg| names.vessel(leg.vessel)).collect();
+                (known(names, order), "routed to", vessels.join(" then ").into())
             }
-            Event::OrderQueued { order, .. } => {
-                (names.get(&order.0).copied(), "queued", Value::Null)
-            }
+            Event::OrderQueued { order, .. } => (known(names, order), "queued", Value::Null),
             Event::OrderBerthed { order, vessel, .. } => {
-                (names.get(&order.0).copied(), "berthed at", vessel.0.into())
+                (known(names, order), "berthed at", names.vessel(*vessel).into())
             }
-            Event::OrderEnded { tenant, external, end, .. } => (
-                Some((tenant.0, *external)),
-                "ended",
-                serde_json::to_value(end).unwrap_or_default(),
-            ),
+            Event::OrderEnded { tenant, external, end, .. } => {
+                (Some((tenant.0, *external)), "ended", end_name(*end).into())
+            }
             _ => return,
         };
         if let Some(key) = key {
@@ -158,10 +175,16 @@ impl Course {
     }
 }
 
+impl Names {
+    fn vessel(&self, id: VesselId) -> String {
+        self.vessels.get(&id.0).cloned().unwrap_or_else(|| format!("vessel {id}"))
+    }
+}
+
 /// The first decision about an order that came out otherwise.
 #[derive(Serialize)]
 struct Flip {
-    tenant: u32,
+    tenant: String,
     external: u64,
     left: Option<Side>,
     right: Option<Side>,
@@ -183,7 +206,8 @@ fn first_flip(a: &Course, b: &Course) -> Option<Flip> {
             let (seq, decision, value) = decisions.get(place)?.clone();
             Some(Side { seq, decision, value })
         };
-        Some(Flip { tenant: key.0, external: key.1, left: side(left), right: side(right) })
+        let tenant = a.names.tenants.get(&key.0).cloned().unwrap_or_default();
+        Some(Flip { tenant, external: key.1, left: side(left), right: side(right) })
     });
     flips.min_by_key(|flip| flip.left.as_ref().or(flip.right.as_ref()).map(|side| side.seq))
 }
@@ -213,14 +237,16 @@ impl Flip {
             Some(Side { seq, decision, value: Value::Null }) => {
                 format!("{decision} (record {seq})")
             }
-            Some(Side { seq, decision, value }) => format!("{decision} {value} (record {seq})"),
+            Some(Side { seq, decision, value }) => {
+                format!("{decision} {} (record {seq})", value.as_str().unwrap_or_default())
+            }
             None => "no such decision".to_owned(),
         };
         format!(
-            "{} of tenant {}, external number {}; {} orders were decided otherwise in all\n  left: {}\n  right: {}\n",
+            "{} order {} of {}; {} orders were decided otherwise in all\n  left: {}\n  right: {}\n",
             paint(NAME, "first flipped decision:"),
-            self.tenant,
             self.external,
+            self.tenant,
             grouped(orders),
             side(&self.left),
             side(&self.right),

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
         }));
         return Ok(Exit::AsAsked);
     }
-    output::say(&format!("{}", paint(NAME, format!("order {order}"))));
+    output::say(&paint(NAME, format!("order {order}")));
     let mut first = None;
     for (stamp, _, event) in &story.told {
         let since = stamp.time.0 - *first.get_or_insert(stamp.time.0);
