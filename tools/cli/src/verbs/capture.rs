@@ -1,5 +1,6 @@
 //! `capture`: a trace, a fleet and a policy become a journal.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -14,7 +15,7 @@ use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
-    Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_record,
+    BLOCK_RECORDS, Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_records,
 };
 
 use crate::args::CaptureArgs;
@@ -136,6 +137,21 @@ struct Earlier {
     journal: Journal,
     exchange: Exchange,
     next: u64,
+    /// Records that have been read and not yet compared.
+    read: VecDeque<Record>,
+}
+
+impl Earlier {
+    fn next_record(&mut self) -> Result<Option<Record>> {
+        if self.read.is_empty() {
+            let read = &mut self.read;
+            read_records(&self.journal, self.next, self.next + BLOCK_RECORDS, |record| {
+                read.push_back(record);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(self.read.pop_front())
+    }
 }
 
 impl Capture {
@@ -185,7 +201,7 @@ impl Capture {
         let stamp = Stamp { seq, time, source };
         let decided = earlier.exchange.decide(stamp, command, &mut self.events);
         decided.map_err(Failure::input)?;
-        let record = read_record(&earlier.journal, seq)?;
+        let record = earlier.next_record()?;
         let same = |record: &Record| {
             record.stamp == stamp && record.command == *command && record.events == self.events
         };
@@ -219,7 +235,7 @@ fn resume(
     }
     let started = journal.next_seq() > 0;
     let exchange = Exchange::genesis(id);
-    Ok((ledger, started.then_some(Earlier { journal, exchange, next: 0 })))
+    Ok((ledger, started.then_some(Earlier { journal, exchange, next: 0, read: VecDeque::new() })))
 }
 
 impl Recorder for Capture {

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::json;
+use tensorforge_engine::effects;
 use tensorforge_journal::{
     BLOCK_RECORDS, Journal, Replay, binding, hex, list_snapshots, read_snapshot, records_until,
 };
@@ -23,9 +24,10 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
     let mut replay = start(&journal, args, to)?;
     let (from, started) = (replay.records(), Instant::now());
     let bar = output::progress("replaying", to - from);
-    let (mut events, mut claimed, mut decisions) = (0, None, blake3::Hasher::new());
+    let (mut events, mut to_do, mut claimed, mut decisions) = (0, 0, None, blake3::Hasher::new());
     replay.run(to, |step| {
         events += step.events.len() as u64;
+        to_do += effects(step.events).count();
         claimed = step
             .block_root(&journal)
             .map(|entry| entry.root)
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
         output::json(&json!({
             "records": replay.records(),
             "events": events,
+            "effects": to_do,
             "root": hex(&root),
             "tag": format!("{tag:016x}"),
             "time_us": replay.state().now(),
