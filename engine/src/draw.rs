@@ -25,26 +25,27 @@ pub enum Purpose {
 /// A source of draws for one purpose in one record.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
-    key: [u8; 33],
+    /// Journal, record, order and purpose, and room for the counter.
+    key: [u8; 41],
 }
 
 impl Draw {
     /// The draws for `purpose`, about `order`, in record `seq` of `journal`.
     pub fn new(journal: JournalId, seq: Seq, order: OrderId, purpose: Purpose) -> Self {
-        let mut key = [0; 33];
-        let parts = journal.0.into_iter().chain(seq.0.to_le_bytes()).chain(order.0.to_le_bytes());
-        for (place, byte) in key.iter_mut().zip(parts.chain([purpose as u8])) {
-            *place = byte;
-        }
+        let mut key = [0; 41];
+        let mut rest = &mut key[..];
+        put(&mut rest, journal.0);
+        put(&mut rest, seq.0.to_le_bytes());
+        put(&mut rest, order.0.to_le_bytes());
+        put(&mut rest, [purpose as u8]);
         Self { key }
     }
 
     /// The draw of this counter.
     pub fn at(&self, counter: u64) -> u64 {
-        let mut bytes = [0; 41];
-        for (place, byte) in bytes.iter_mut().zip(self.key.into_iter().chain(counter.to_le_bytes()))
-        {
-            *place = byte;
+        let mut bytes = self.key;
+        if let Some(place) = bytes.last_chunk_mut() {
+            *place = counter.to_le_bytes();
         }
         xxh3_64(&bytes)
     }
@@ -64,6 +65,14 @@ impl Draw {
             let drawn = self.below(u64::from(last), last.saturating_add(1));
             each.push(if each.contains(&drawn) { last } else { drawn });
         }
+    }
+}
+
+/// Writes bytes at the front of what is left.
+fn put<const N: usize>(rest: &mut &mut [u8], bytes: [u8; N]) {
+    if let Some((head, tail)) = core::mem::take(rest).split_first_chunk_mut() {
+        *head = bytes;
+        *rest = tail;
     }
 }
 

@@ -98,8 +98,8 @@ pub(crate) struct Serving {
     pub(crate) open: [Bits; 3],
     /// Those that are up.
     pub(crate) up: Bits,
-    /// The largest order that one of those that are up can hold.
-    pub(crate) context_max: Tokens,
+    /// The largest order that one of those that are up can hold, by role.
+    pub(crate) contexts: [Tokens; 3],
 }
 
 /// What is derived from the tables and never hashed: it is rebuilt from them at any time.
@@ -375,7 +375,12 @@ impl State {
             if let Some(serving) = self.index.serving.get_mut(model.0 as usize) {
                 serving.up.set(id.0, up && vessel.manifest.models.contains(model));
                 serving.open.iter_mut().for_each(|open| open.remove(id.0));
-                serving.context_max = context_max(&self.tables.vessels, &serving.up);
+                if up && before.is_empty() {
+                    let most = serving.context_of(vessel.manifest.role);
+                    *most = vessel.manifest.context_max.max(*most);
+                } else {
+                    serving.recompute_contexts(&self.tables.vessels);
+                }
             }
         }
         self.refresh_open(id);
@@ -466,6 +471,31 @@ impl State {
 }
 
 impl Serving {
+    /// The largest order that can be held: by one whole vessel, or by a pair of prefill and decode.
+    pub(crate) fn context_max(&self) -> Tokens {
+        let [whole, prefill, decode] = self.contexts;
+        whole.max(prefill.min(decode))
+    }
+
+    fn context_of(&mut self, role: Role) -> &mut Tokens {
+        let [whole, prefill, decode] = &mut self.contexts;
+        match role {
+            Role::Whole => whole,
+            Role::Prefill => prefill,
+            Role::Decode => decode,
+        }
+    }
+
+    /// Looks at every vessel that is up: needed only when one has gone or has changed.
+    fn recompute_contexts(&mut self, vessels: &Table<VesselId, Vessel>) {
+        self.contexts = [Tokens::ZERO; 3];
+        let up: Vec<u32> = self.up.iter().collect();
+        for vessel in up.into_iter().filter_map(|id| vessels.get(VesselId(id))) {
+            let most = self.context_of(vessel.manifest.role);
+            *most = vessel.manifest.context_max.max(*most);
+        }
+    }
+
     /// Those with this role that take work.
     pub(crate) fn open_to(&mut self, role: Role) -> &mut Bits {
         let [whole, prefill, decode] = &mut self.open;
@@ -475,20 +505,6 @@ impl Serving {
             Role::Decode => decode,
         }
     }
-}
-
-/// The largest order that can be held: by one whole vessel, or by a pair of prefill and decode.
-fn context_max(vessels: &Table<VesselId, Vessel>, up: &Bits) -> Tokens {
-    let [mut whole, mut prefill, mut decode] = [Tokens::ZERO; 3];
-    for vessel in up.iter().filter_map(|id| vessels.get(VesselId(id))) {
-        let most = match vessel.manifest.role {
-            Role::Whole => &mut whole,
-            Role::Prefill => &mut prefill,
-            Role::Decode => &mut decode,
-        };
-        *most = vessel.manifest.context_max.max(*most);
-    }
-    whole.max(prefill.min(decode))
 }
 
 fn confirmed(tables: &Tables, timer: &Timer) -> bool {

@@ -158,7 +158,7 @@ fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
     if serving.up.count() == 0 {
         return Err(Refusal::NoVessel);
     }
-    let (asked, max) = (demand.tokens_in + demand.tokens_out_max, serving.context_max);
+    let (asked, max) = (demand.tokens_in + demand.tokens_out_max, serving.context_max());
     if asked > max { Err(Refusal::TooLarge { asked, max }) } else { Ok(()) }
 }
 
