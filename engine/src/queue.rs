@@ -4,6 +4,8 @@
 //! orders stand in lanes, one a model and class, first come first; between the classes the one goes
 //! first whose head has waited longest beyond the patience of its class, so that no class starves.
 
+use alloc::collections::VecDeque;
+
 use crate::event::Event;
 use crate::exchange::Transaction;
 use crate::models::{Account, Class, Stage, Tenant};
@@ -89,13 +91,28 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         row.ticket = *ticket;
         row.queued = now;
         let (lane, deadline) = ((row.demand.model, row.demand.class), row.deadline);
-        state.index.lanes.entry(lane).or_default().push_back((*ticket, *order));
         let control = state.edit_control()?;
         control.tickets = *ticket;
         control.queued = control.queued.saturating_add(1);
+        let queued = control.queued;
         state.wake_order(*order, deadline)?;
+        state.index.lanes.entry(lane).or_default().push_back((*ticket, *order));
+        sweep(state, lane, queued);
     }
     Ok(())
+}
+
+/// Drops the entries of those who left once they are the most of a lane, so that memory follows the
+/// orders that wait and not those that have waited.
+fn sweep(state: &mut State, lane: (ModelId, Class), queued: u64) {
+    let held = state.index.lanes.get(&lane).map_or(0, VecDeque::len);
+    if held as u64 <= queued.saturating_mul(2).saturating_add(64) {
+        return;
+    }
+    if let Some(mut entries) = state.index.lanes.remove(&lane) {
+        entries.retain(|(ticket, order)| waits(state, *ticket, *order));
+        state.index.lanes.insert(lane, entries);
+    }
 }
 
 /// Takes an order out of the count of those that wait, before its stage changes.

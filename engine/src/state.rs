@@ -118,6 +118,9 @@ pub(crate) struct Index {
     pub(crate) wheel: Wheel,
 }
 
+/// Timers that may be held whatever the number of rows.
+const TIMERS_MIN: usize = 4_096;
+
 /// The state of an exchange after some record.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -252,6 +255,9 @@ impl State {
         self.tables.control.edit(Only, seq)?.now = self.now;
         let tables = &self.tables;
         self.index.wheel.advance(self.now, |timer| confirmed(tables, timer));
+        let rows = tables.orders.len().saturating_add(tables.loads.len()) as usize;
+        let most = rows.saturating_mul(4).saturating_add(TIMERS_MIN);
+        self.index.wheel.sweep(most, |timer| confirmed(tables, timer));
         Ok(())
     }
 

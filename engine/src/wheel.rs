@@ -41,11 +41,14 @@ pub struct Wheel {
     near: Vec<Vec<Timer>>,
     occupied: Bits,
     far: BTreeMap<u64, Vec<Timer>>,
+    /// Timers held, confirmed or not.
+    count: usize,
 }
 
 impl Wheel {
     /// Adds a timer. One that is overdue joins the front bucket.
     pub fn insert(&mut self, timer: Timer) {
+        self.count = self.count.saturating_add(1);
         let bucket = (timer.at.0 >> BUCKET_BITS).max(self.front);
         if bucket.saturating_sub(self.front) < NEAR {
             self.insert_near(bucket, timer);
@@ -63,7 +66,9 @@ impl Wheel {
                     self.front = bucket;
                     let place = place(bucket);
                     if let Some(timers) = self.near.get_mut(place as usize) {
+                        let held = timers.len();
                         timers.retain(&confirmed);
+                        self.count = self.count.saturating_sub(held.saturating_sub(timers.len()));
                         if !timers.is_empty() {
                             break;
                         }
@@ -81,6 +86,21 @@ impl Wheel {
             self.pull_in();
         }
         self.pull_in();
+    }
+
+    /// Drops whatever is not confirmed once more than `most` timers are held, so that memory follows
+    /// the rows and not the past. Worth its time only if `most` leaves room above what is confirmed.
+    pub fn sweep(&mut self, most: usize, confirmed: impl Fn(&Timer) -> bool) {
+        if self.count <= most {
+            return;
+        }
+        self.near
+            .iter_mut()
+            .chain(self.far.values_mut())
+            .for_each(|timers| timers.retain(&confirmed));
+        self.far.retain(|_, timers| !timers.is_empty());
+        let near = self.near.iter().map(Vec::len);
+        self.count = near.chain(self.far.values().map(Vec::len)).fold(0, usize::saturating_add);
     }
 
     /// The confirmed timers that are due at `now`, in their order; at most `limit` of them.
@@ -178,6 +198,8 @@ mod tests {
         for spread in [10_000, 1_000_000, 100_000_000, 10_000_000_000] {
             let (mut wheel, mut model, mut now) = (Wheel::default(), BTreeSet::new(), 0);
             for order in 0..4_000 {
+                wheel.sweep(2 * model.len() + 64, |t| model.contains(t));
+                assert!(wheel.count <= 2 * model.len() + 64);
                 let timer = timer(now + next(spread), order);
                 wheel.insert(timer);
                 model.insert(timer);
