@@ -79,7 +79,13 @@ impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Replay(error) => error.into(),
-            other => Self { exit: Exit::Different, message: other.to_string(), help: other.help() },
+            other => {
+                let exit = match other {
+                    LedgerError::Diverged { .. } => Exit::Different,
+                    _ => Exit::BadInput,
+                };
+                Self { exit, message: other.to_string(), help: other.help() }
+            }
         }
     }
 }
