@@ -79,6 +79,7 @@ impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Replay(error) => error.into(),
+            LedgerError::Snapshot { .. } => Self::input(error),
             other => Self { exit: Exit::Different, message: other.to_string(), help: other.help() },
         }
     }
