@@ -16,66 +16,50 @@ use crate::verify;
 pub struct Turning {
     /// The first disagreement; `None` if there is none.
     pub divergence: Option<Divergence>,
-    /// How many roots were computed and compared to find its block.
+    /// How many spans of blocks were decided again to find it.
     pub probes: u32,
-    /// Blocks that were searched.
+    /// Blocks that were searched, the unfinished one at the end among them.
     pub blocks: u64,
 }
 
-/// Finds where deciding again parts from what is recorded: the first block whose root differs, by
-/// bisection, then the first record in it. Each probe goes on from the last state that was good.
+/// Finds where deciding again parts from what is recorded: the first block that holds a disagreement,
+/// by bisection. Each probe goes on from the last state that was good.
 ///
-/// A divergence that heals before the end of its block leaves no trace in the roots; where all roots
-/// agree, the records are compared one by one, so that "none" is the truth.
+/// A probe compares every record, not the roots at the ends of blocks: a decision that no state holds
+/// leaves no trace in them, and one that heals leaves none in the later ones.
 pub fn bisect_build(journal: &Journal) -> Result<Turning, ReplayError> {
-    let blocks = journal.blocks().len() as u64;
-    let genesis = (0, State::genesis(replay::id(journal)));
-    let mut good = genesis.clone();
-    let Search { first, probes } = first_bad(blocks, |block| {
-        let end = (block + 1) * BLOCK_RECORDS;
-        let state = decided_from(journal, &good, end)?;
-        let claimed = journal.blocks().get(usize::try_from(block).unwrap_or(usize::MAX));
-        let bad = claimed.map(|entry| entry.root) != Some(state.root());
-        if !bad {
-            good = (end, state);
+    let blocks = journal.next_seq().div_ceil(BLOCK_RECORDS);
+    let mut good = (0, State::genesis(replay::id(journal)));
+    let mut divergence = None;
+    let Search { probes, .. } = first_bad(blocks, |block| {
+        let end = ((block + 1) * BLOCK_RECORDS).min(journal.next_seq());
+        let (state, found) = decided_from(journal, &good, end)?;
+        match found {
+            Some(found) => divergence = Some(found),
+            None => good = (end, state),
         }
-        Ok::<bool, ReplayError>(bad)
+        Ok::<bool, ReplayError>(good.0 < end)
     })?;
-    let (start, end) = match first {
-        Some(block) => (good, (block + 1) * BLOCK_RECORDS),
-        None => (genesis, journal.next_seq()),
+    let divergence = match divergence {
+        Some(found) if found.phase <= Phase::Folded => Some(verify::examine(journal, found)?),
+        other => other,
     };
-    let divergence = first_disagreement(journal, start, end)?;
     Ok(Turning { divergence, probes, blocks })
 }
 
+/// Decides on from a state, up to `end` or to the first disagreement.
 fn decided_from(
     journal: &Journal,
     (records, state): &(u64, State),
     end: u64,
-) -> Result<State, ReplayError> {
-    let mut replay = Replay::from_state(journal, Mode::Decide, state.clone(), *records);
-    replay.run(end, |_| ControlFlow::Continue(()))?;
-    Ok(replay.into_exchange().into_state())
-}
-
-fn first_disagreement(
-    journal: &Journal,
-    (start, state): (u64, State),
-    end: u64,
-) -> Result<Option<Divergence>, ReplayError> {
+) -> Result<(State, Option<Divergence>), ReplayError> {
     let mut found = None;
-    let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
+    let mut replay = Replay::from_state(journal, Mode::Decide, state.clone(), *records);
     replay.run(end, |step| {
         found = verify::disagreement(journal, &step);
         if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    match found {
-        Some(divergence) if divergence.phase <= Phase::Folded => {
-            verify::examine(journal, divergence).map(Some)
-        }
-        other => Ok(other),
-    }
+    Ok((replay.into_exchange().into_state(), found))
 }
 
 /// What a judge says of the state after some record.

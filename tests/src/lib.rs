@@ -1,1 +1,9 @@
-//! Judges.
+//! Judges, and what several of them need.
+
+use tensorforge_journal::{LedgerOptions, WriterOptions};
+
+/// A ledger whose frames, segments and extents are so small that a short run ends many of each.
+pub fn small_segments() -> LedgerOptions {
+    let writer = WriterOptions { segment_bytes: 48 << 10, extent: 8 << 10, sync: true };
+    LedgerOptions { frame_records: 256, frame_bytes: 32 << 10, snapshot_every: 1_024, writer }
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use tensorforge_journal::BLOCK_RECORDS;
 
 /// The control plane of a model-serving exchange: capture, replay, verify and explain every decision.
 #[derive(Debug, Parser)]
@@ -41,7 +42,7 @@ pub(crate) enum Verb {
 Examples:
   tensorforge capture --out morning.tfj
   tensorforge capture --trace fixtures/traces/surge.jsonl --fleet fixtures/fleets/two-regions.toml \\
-      --policy fixtures/policies/thrifty.toml --seed 7 --out thrifty.tfj
+      --policy fixtures/policies/thrifty.toml --seed 7 --out surge.tfj
 
 Without --trace and --fleet, the ones built in are used. The same arguments give the same journal,
 byte for byte. A capture that was interrupted goes on with --resume and the same arguments.")]
@@ -174,7 +175,7 @@ pub(crate) struct CaptureArgs {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) frame_records: u32,
     /// Take a snapshot every so many records, a multiple of 1024; 0 takes none
-    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = blocks)]
     pub(crate) snapshot_every: u64,
     /// Do not wait for the disk: faster, but a crash of the machine may lose the journal
     #[arg(long)]
@@ -370,6 +371,13 @@ pub(crate) enum BenchPart {
     Append,
     Open,
     Capture,
+}
+
+/// A number of records that ends a block.
+fn blocks(text: &str) -> Result<u64, String> {
+    let records: u64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    let multiple = records.is_multiple_of(BLOCK_RECORDS);
+    multiple.then_some(records).ok_or_else(|| format!("expected a multiple of {BLOCK_RECORDS}"))
 }
 
 fn journal_id(text: &str) -> Result<[u8; 16], String> {

@@ -33,9 +33,8 @@ pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
     if let Some(command) = &args.run {
         let folder = tempfile::tempdir().map_err(Failure::input)?;
         let file = folder.path().join("state.json");
-        let verdict = bisect_state(&journal, |records, state| {
-            judge_by_command(command, &args.dir, &file, records, state)
-        })?;
+        let asked = Asked { command, journal: &journal, dir: &args.dir, file: &file };
+        let verdict = bisect_state(&journal, |records, state| asked.judge(records, state))?;
         return turned(&journal, &verdict, &format!("`{command}` turns bad"), as_json);
     }
     match args.engines.as_slice() {
@@ -207,38 +206,59 @@ fn shown(name: &str, table: Value) -> Value {
     }
 }
 
-fn judge_by_command(
-    command: &str,
-    dir: &Path,
-    file: &Path,
-    records: u64,
-    state: &State,
-) -> Result<Judgement> {
-    let Value::Object(tables) = state.view("").unwrap_or_default() else {
-        return Ok(Judgement::Skip);
-    };
-    let view: serde_json::Map<String, Value> =
-        tables.into_iter().map(|(name, table)| (name.clone(), shown(&name, table))).collect();
-    let view = Value::Object(view);
-    std::fs::write(file, view.to_string()).map_err(|error| Failure::file(file, &error))?;
-    let status = Command::new("sh")
-        .args(["-c", command])
-        .env("TENSORFORGE_STATE", file)
-        .env("TENSORFORGE_RECORDS", records.to_string())
-        .env("TENSORFORGE_JOURNAL", dir)
-        .stdout(Stdio::null())
-        .status()
-        .map_err(|error| Failure::input(format!("sh: {error}")))?;
-    match status.code() {
-        Some(0) => Ok(Judgement::Good),
-        Some(125) => Ok(Judgement::Skip),
-        Some(1..=127) => Ok(Judgement::Bad),
-        code => {
-            let what = code
-                .map_or("it was killed by a signal".to_owned(), |code| format!("exit code {code}"));
-            Err(Failure::input(format!("--run gave no answer after {records} records: {what}"))
-                .with_help("exit with 0 for good, 1-127 for bad, 125 to skip"))
+/// A command that judges states by its exit code.
+struct Asked<'a> {
+    command: &'a str,
+    journal: &'a Journal,
+    dir: &'a Path,
+    /// Where it finds the state.
+    file: &'a Path,
+}
+
+impl Asked<'_> {
+    const HELP: &'static str = "exit with 0 for good, 1-127 for bad, 125 to skip";
+
+    fn judge(&self, records: u64, state: &State) -> Result<Judgement> {
+        let wrong = |what: &str| {
+            Failure::input(format!("--run gave no answer after {records} records: {what}"))
+                .with_help(Self::HELP)
+        };
+        match self.exit_code(records, state)? {
+            Some(0) => Ok(Judgement::Good),
+            Some(125) if records == self.journal.next_seq() => {
+                Err(wrong("it skips the last state, so that nothing is known to be bad"))
+            }
+            Some(125) => Ok(Judgement::Skip),
+            // The shell's own answers; as in `git bisect run`, a judge that gives them where nothing can
+            // be bad yet cannot be run at all.
+            Some(code @ (126 | 127)) if self.before_all()? == Some(code) => {
+                Err(wrong(&format!("exit code {code}, and so before the first record")))
+            }
+            Some(1..=127) => Ok(Judgement::Bad),
+            Some(code) => Err(wrong(&format!("exit code {code}"))),
+            None => Err(wrong("it was killed by a signal")),
         }
+    }
+
+    fn before_all(&self) -> Result<Option<i32>> {
+        self.exit_code(0, &State::genesis(JournalId(self.journal.id())))
+    }
+
+    fn exit_code(&self, records: u64, state: &State) -> Result<Option<i32>> {
+        let Value::Object(tables) = state.view("").unwrap_or_default() else { return Ok(None) };
+        let view: serde_json::Map<String, Value> =
+            tables.into_iter().map(|(name, table)| (name.clone(), shown(&name, table))).collect();
+        std::fs::write(self.file, Value::Object(view).to_string())
+            .map_err(|error| Failure::file(self.file, &error))?;
+        let status = Command::new("sh")
+            .args(["-c", self.command])
+            .env("TENSORFORGE_STATE", self.file)
+            .env("TENSORFORGE_RECORDS", records.to_string())
+            .env("TENSORFORGE_JOURNAL", self.dir)
+            .stdout(Stdio::null())
+            .status()
+            .map_err(|error| Failure::input(format!("sh: {error}")))?;
+        Ok(status.code())
     }
 }
 

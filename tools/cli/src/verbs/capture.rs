@@ -165,6 +165,7 @@ impl Capture {
         let (ledger, earlier) = if args.resume {
             resume(args, id, options)?
         } else {
+            refuse_other_files(&args.out)?;
             (Ledger::create(&args.out, id, options)?, None)
         };
         listen()?;
@@ -214,6 +215,19 @@ impl Capture {
         }
         Ok(())
     }
+}
+
+/// A journal is not made among files that are none of its own. What a capture leaves that was killed
+/// before its first segment was there is.
+fn refuse_other_files(out: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(out) else { return Ok(()) };
+    let foreign = entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .find(|name| !matches!(name.to_str(), Some("LOCK" | "segments" | "snapshots")));
+    let Some(name) = foreign else { return Ok(()) };
+    Err(Failure::input(format!("{} is not empty: it holds {}", out.display(), name.display()))
+        .with_help("give a directory that is not there yet, or is empty"))
 }
 
 fn other_input(seq: u64) -> Failure {

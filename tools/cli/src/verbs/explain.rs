@@ -66,33 +66,50 @@ struct Story {
 
 impl Story {
     fn read(journal: &Journal, args: &ExplainArgs) -> Result<Self> {
+        let number = match args.external {
+            Some(external) => numbered(journal, external)?,
+            None => args.order,
+        };
         let mut story = Self { order: None, told: Vec::new(), names: Names::default(), last: 0 };
         read_records(journal, 0, journal.next_seq(), |record| {
-            story.take(&record, args);
+            story.take(&record, number);
             ControlFlow::Continue(())
         })?;
         Ok(story)
     }
 
-    fn take(&mut self, record: &Record, args: &ExplainArgs) {
+    fn take(&mut self, record: &Record, number: Option<u64>) {
         let command = command_name(record);
         for event in &record.events {
             self.names.learn(event);
-            let Some((id, external)) = subject(event) else { continue };
+            let Some(id) = subject(event) else { continue };
             self.last = self.last.max(id.number());
-            let meant = match self.order {
-                Some(order) => id == order,
-                None => {
-                    args.order == Some(id.number())
-                        || (external.is_some() && external == args.external)
-                }
-            };
-            if meant {
+            if number == Some(id.number()) {
                 self.order = Some(id);
                 self.told.push((record.stamp, command.clone(), event.clone()));
             }
         }
     }
+}
+
+/// The number of the first order that was submitted under an external number, or sent again under it.
+fn numbered(journal: &Journal, wanted: u64) -> Result<Option<u64>> {
+    let mut number = None;
+    read_records(journal, 0, journal.next_seq(), |record| {
+        let order = record.events.iter().find_map(|event| match event {
+            Event::OrderAdmitted { order, demand, .. } if demand.external == wanted => Some(order),
+            Event::OrderRefused { order, external, .. }
+            | Event::OrderDeduplicated { order, external, .. }
+                if *external == wanted =>
+            {
+                Some(order)
+            }
+            _ => None,
+        });
+        number = order.map(|order| order.number());
+        if number.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(number)
 }
 
 fn command_name(record: &Record) -> String {
@@ -103,12 +120,12 @@ fn command_name(record: &Record) -> String {
     }
 }
 
-/// The order that an event is about, and its external number where the event begins its story.
-fn subject(event: &Event) -> Option<(OrderId, Option<u64>)> {
+/// The order that an event is about.
+fn subject(event: &Event) -> Option<OrderId> {
     match event {
-        Event::OrderAdmitted { order, demand, .. } => Some((*order, Some(demand.external))),
-        Event::OrderRefused { order, external, .. } => Some((*order, Some(*external))),
-        Event::OrderDeduplicated { order, .. }
+        Event::OrderAdmitted { order, .. }
+        | Event::OrderRefused { order, .. }
+        | Event::OrderDeduplicated { order, .. }
         | Event::OrderQueued { order, .. }
         | Event::OrderBerthed { order, .. }
         | Event::BerthReleased { order, .. }
@@ -118,7 +135,7 @@ fn subject(event: &Event) -> Option<(OrderId, Option<u64>)> {
         | Event::LegFailed { order, .. }
         | Event::RetryScheduled { order, .. }
         | Event::OrderSettled { order, .. }
-        | Event::OrderEnded { order, .. } => Some((*order, None)),
+        | Event::OrderEnded { order, .. } => Some(*order),
         _ => None,
     }
 }

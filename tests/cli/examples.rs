@@ -1,0 +1,116 @@
+//! Every example in the help works as it is printed, in the order in which the help prints them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::*;
+
+/// The verbs, in the order of the help.
+fn verbs(folder: &Folder) -> Vec<String> {
+    let help = folder.ok("--help");
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    let verbs: Vec<String> = listed
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned))
+        .filter(|verb| !verb.is_empty() && verb != "help")
+        .collect();
+    assert!(verbs.len() > 12, "{help}");
+    verbs
+}
+
+/// The examples of a verb, without what is said about them.
+fn examples(help: &str) -> Vec<String> {
+    let mut lines = help.lines().skip_while(|line| !line.starts_with("Example"));
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("  tensorforge ") {
+            continue;
+        }
+        let mut example = line.to_owned();
+        while let Some(begun) = example.strip_suffix('\\') {
+            example =
+                format!("{begun}{}", lines.next().expect("the rest of an example").trim_start());
+        }
+        found.push(example.trim().split("   ").next().expect("a line").to_owned());
+    }
+    found
+}
+
+/// What the examples take to be there: a damaged journal, and scenarios of one's own.
+fn prepare(folder: &Folder) {
+    folder.ok("capture --out damaged.tfj");
+    let segment = folder.path("damaged.tfj/segments/0000000000.seg");
+    let mut bytes = fs::read(&segment).expect("a segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&segment, bytes).expect("room");
+    fs::create_dir(folder.path("my-scenarios")).expect("room");
+    let story = "story = \"An order is served.\"\nfleet = \"../fixtures/fleets/four-vessels.toml\"\n\
+        tenants = [\"kelp\"]\n[[step]]\nat_ms = 0\nwait = {}\n";
+    folder.write("my-scenarios/quiet.toml", story);
+    std::os::unix::fs::symlink(workspace().join("snapshots"), folder.path("snapshots"))
+        .expect("a link");
+}
+
+#[test]
+fn every_example_works_as_printed() {
+    let folder = Folder::new();
+    prepare(&folder);
+    let program = Path::new(env!("CARGO_BIN_EXE_tensorforge"));
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", program.parent().expect("a folder").display());
+    let mut count = 0;
+    for verb in verbs(&folder) {
+        let help = folder.ok(&format!("{verb} --help"));
+        let found = examples(&help);
+        assert!(!found.is_empty(), "{verb} has no example:\n{help}");
+        for example in found {
+            if example.contains("fixtures/scenarios") && !folder.path("fixtures/scenarios").exists()
+            {
+                println!("skipped: no scenarios");
+                continue;
+            }
+            let line = example.replace("--engine A --engine B", "--engine $BUILD --engine $BUILD");
+            let mut command = Command::new("sh");
+            command.args(["-c", &line]).current_dir(folder.path("")).env("PATH", &path);
+            let ran = Ran::of(command.env("BUILD", program));
+            // A verb that answers "different" by its exit code says so in its help.
+            let fine =
+                ran.code == Some(0) || (ran.code == Some(1) && help.contains("Exit code 1 says"));
+            assert!(fine, "{line}: {:?}\n{}{}", ran.code, ran.stdout, ran.stderr);
+            assert_eq!(ran.stderr, "", "{line}");
+            count += 1;
+        }
+    }
+    assert!(count >= 25, "{count} examples");
+}
+
+#[test]
+fn completions_and_manuals_name_every_verb() {
+    let folder = Folder::new();
+    let verbs = verbs(&folder);
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = folder.ok(&format!("completions {shell}"));
+        for verb in &verbs {
+            assert!(script.contains(verb.as_str()), "{shell}: {verb}");
+        }
+    }
+    folder.write("tensorforge.bash", folder.ok("completions bash"));
+    let parsed = Command::new("bash").arg("-n").arg(folder.path("tensorforge.bash")).status();
+    assert!(parsed.map_or(true, |status| status.success()), "bash does not read the script");
+
+    folder.ok("man --out man1");
+    let pages = files(&folder.path("man1"));
+    let page = |name: &str| {
+        let bytes = pages.get(Path::new(name)).unwrap_or_else(|| panic!("no {name}"));
+        // Roff writes a hyphen with a backslash before it.
+        String::from_utf8(bytes.clone()).expect("a page in UTF-8").replace('\\', "")
+    };
+    let first = page("tensorforge.1");
+    for verb in &verbs {
+        assert!(first.contains(&format!("tensorforge-{verb}(1)")), "tensorforge.1: {verb}");
+        let own = page(&format!("tensorforge-{verb}.1"));
+        assert!(own.contains(".SH SYNOPSIS") && own.contains("Example"), "{verb}: {own}");
+    }
+}

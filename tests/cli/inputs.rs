@@ -1,0 +1,552 @@
+//! What the program says to input that it cannot use: the place, the fault, and the way out.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tensorforge_journal::{Journal, Ledger, LedgerOptions};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::support::*;
+
+/// What is printed for these words, and the exit code.
+fn check(folder: &Folder, words: &str, code: i32, stderr: &str) {
+    let ran = folder.run(words);
+    assert_eq!(ran.stderr, stderr, "tensorforge {words}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "tensorforge {words}");
+}
+
+/// The same for one argument that has spaces in it.
+fn check_argument(folder: &Folder, words: &str, argument: &str, stderr: &str) {
+    let ran = Ran::of(folder.command(words).arg(argument).stderr(Stdio::piped()));
+    assert_eq!(ran.stderr, stderr, "{words} {argument}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{words} {argument}");
+}
+
+fn fixture(path: &str) -> String {
+    fs::read_to_string(workspace().join("fixtures").join(path)).expect("a fixture")
+}
+
+#[test]
+fn captures_of_bad_input_say_where_it_is_bad() {
+    const AZURE: &str =
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,48,1\n";
+    const OWN: &str = "{\"tensorforge_trace\":1,\"name\":\"n\",\"block_tokens\":512}\n";
+    let row = |fields: &str| format!("{OWN}{{\"at\":5,\"tenant\":\"a\",{fields}}}\n");
+    let fleet = fixture("fleets/four-vessels.toml");
+    let models = "models = [\"coral-70b\"]";
+    let folder = Folder::new();
+    for (flag, file, text, said) in [
+        (
+            "trace",
+            "hello.txt",
+            "hello\n".to_owned(),
+            ":1:1: expected the first line of an Azure, Mooncake or TensorForge trace, found `hello`",
+        ),
+        ("trace", "empty", String::new(), ": expected at least one row, found none"),
+        (
+            "trace",
+            "cut.csv",
+            format!("{AZURE}2023-11-16 18:17:04.03,31"),
+            ":3:26: GeneratedTokens: expected a whole number from 0 to 1000000000, found nothing",
+        ),
+        (
+            "trace",
+            "back.csv",
+            format!("{AZURE}2023-11-16 18:17:03.97,1,1\n"),
+            ":3:1: TIMESTAMP: expected no time before `2023-11-16 18:17:03.9799600` of line 2, found `2023-11-16 18:17:03.97`",
+        ),
+        (
+            "trace",
+            "cut.jsonl",
+            format!("{OWN}{{\"at\":5,\"tenant\":\"a\",\"tokens_in\":3"),
+            ":2:34: row: expected a JSON object, found the end of the line",
+        ),
+        (
+            "trace",
+            "key.jsonl",
+            row("\"tokens_in\":3,\"tokens_out\":1,\"speed\":9"),
+            ":2:56: speed: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, idempotency, blocks and window, found another key",
+        ),
+        (
+            "trace",
+            "zero.jsonl",
+            row("\"tokens_in\":0,\"tokens_out\":1"),
+            ":2:33: tokens_in: expected a whole number from 1 to 1000000000, found `0`",
+        ),
+        (
+            "fleet",
+            "slots.toml",
+            fleet.replacen("preset =", "slots = 0\npreset =", 1),
+            ": vessel[0].slots is 0",
+        ),
+        (
+            "fleet",
+            "model.toml",
+            fleet.replacen(models, "models = [\"kraken\"]", 1),
+            ": vessel[0].models has \"kraken\", not one of \"coral-70b\"",
+        ),
+        (
+            "fleet",
+            "twice.toml",
+            fleet.replace("name = \"barge\"", "name = \"deck\""),
+            ": vessel[1].name is \"deck-0\", which vessel[0] has; vessel[1].name is \"deck-1\", which vessel[0] has",
+        ),
+        ("policy", "none.toml", "candidates = 0\n".to_owned(), ": candidates is 0"),
+        (
+            "policy",
+            "levels.toml",
+            "[escalation]\nelevated_ppm = 900_000\n".to_owned(),
+            ": escalation.elevated is not below escalation.restricted",
+        ),
+        (
+            "policy",
+            "retry.toml",
+            "[retry]\nattempts = 0\nbackoff_ms = 9_000\n".to_owned(),
+            ": retry.attempts is 0; retry.backoff is above retry.backoff_max",
+        ),
+        (
+            "policy",
+            "cut.toml",
+            "[retry]\nattempts".to_owned(),
+            ":2:9: key with no value, expected `=`",
+        ),
+        (
+            "policy",
+            "key.toml",
+            "speed = 1\n".to_owned(),
+            ":1:1: unknown field `speed`, expected one of `candidates`, `weights`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `escalation`",
+        ),
+    ] {
+        folder.write(file, text);
+        let words = format!("capture --{flag} {file} --out x.tfj");
+        check(&folder, &words, 2, &format!("error: {file}{said}\n"));
+        check(
+            &folder,
+            &format!("capture --{flag} nosuch --out x.tfj"),
+            2,
+            "error: nosuch: No such file or directory (os error 2)\n",
+        );
+    }
+    folder.write("model.jsonl", row("\"tokens_in\":3,\"tokens_out\":1,\"model\":\"kraken\""));
+    check(
+        &folder,
+        "capture --trace model.jsonl --out x.tfj",
+        2,
+        "error: trace \"n\", row 1: model is \"kraken\", but fleet \"four-vessels\" has only \"coral-70b\"\n",
+    );
+    assert!(!folder.path("x.tfj").exists(), "something was made of bad input");
+}
+
+#[test]
+fn flags_that_cannot_be_meant_are_refused() {
+    const MORE: &str = "\n\nFor more information, try '--help'.\n";
+    let folder = Folder::new();
+    for (words, said) in [
+        (
+            "capture --out x --frame-records 0",
+            "invalid value '0' for '--frame-records <N>': 0 is not in 1..=1000000",
+        ),
+        (
+            "capture --out x --snapshot-every 100",
+            "invalid value '100' for '--snapshot-every <N>': expected a multiple of 1024",
+        ),
+        (
+            "capture --out x --journal-id xyz",
+            "invalid value 'xyz' for '--journal-id <HEX>': expected 1 to 32 hexadecimal digits",
+        ),
+        (
+            "explain x --order abc",
+            "invalid value 'abc' for '--order <ID>': expected a number such as 17, or 17@4 as `log` shows it",
+        ),
+    ] {
+        check(&folder, words, 2, &format!("error: {said}{MORE}"));
+    }
+    for words in ["", "capture", "verify", "nosuchverb", "bisect a b --when c", "explain x"] {
+        assert_eq!(folder.run(words).code, Some(2), "{words}");
+    }
+    assert!(!folder.path("x").exists());
+}
+
+#[test]
+fn places_where_no_journal_is_or_can_be() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    fs::create_dir(folder.path("photos")).expect("room");
+    folder.write("photos/cat.png", "meow");
+    folder.write("file", "text");
+    let readers = [
+        "replay {}",
+        "verify {}",
+        "bisect {}",
+        "state {}",
+        "log {}",
+        "explain {} --order 1",
+        "diff {} j.tfj",
+        "diff j.tfj {}",
+        "bisect j.tfj {}",
+        "snapshot take {}",
+        "snapshot list {}",
+        "snapshot check {}",
+        "salvage {} --out s.tfj",
+        "capture --resume --out {}",
+    ];
+    for reader in readers {
+        for (place, said) in [
+            ("nosuch", "nosuch is not a journal: there is no such directory"),
+            ("photos", "photos is not a journal: it has no segments"),
+            ("file", "cannot list file/segments: Not a directory (os error 20)"),
+        ] {
+            check(&folder, &reader.replace("{}", place), 2, &format!("error: {said}\n"));
+        }
+    }
+    for (out, said) in [
+        ("j.tfj", "error: j.tfj is a journal already\n"),
+        (
+            "photos",
+            "error: photos is not empty: it holds cat.png\nhelp: give a directory that is not there yet, or is empty\n",
+        ),
+        ("file", "error: cannot create file/segments: Not a directory (os error 20)\n"),
+    ] {
+        check(&folder, &format!("capture --out {out}"), 2, said);
+    }
+    assert_eq!(files(&folder.path("photos")).len(), 1, "something was left among the photos");
+    // A text where the first segment should be.
+    fs::create_dir_all(folder.path("text.tfj/segments")).expect("room");
+    folder.write("text.tfj/segments/0000000000.seg", "x".repeat(8_192));
+    let said = "error: text.tfj is not a journal: its first segment is something else\n";
+    check(&folder, "verify text.tfj", 2, said);
+}
+
+#[test]
+fn numbers_and_names_that_the_journal_does_not_have() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj --snapshot-every 1024");
+    let end = folder.log("j.tfj").len();
+    let orders = {
+        let control = folder.json("state j.tfj control.0.orders");
+        control.as_u64().expect("a count")
+    };
+    let beyond = end + 1;
+    let snapshots: Vec<String> =
+        (1..=end / 1_024).map(|block| (block * 1_024).to_string()).collect();
+    let snapshots = snapshots.join(", ");
+    let none = |what: &str| {
+        format!(
+            "error: there are no {what} records: the journal holds {end}\nhelp: give a number from 0 to {end}\n"
+        )
+    };
+    let from = |what: &str| {
+        format!(
+            "error: --from {what}: expected `genesis` or the records of a snapshot\nhelp: snapshots of this journal: {snapshots}\n"
+        )
+    };
+    let order = |what: &str| {
+        format!(
+            "error: there is no {what} in j.tfj\nhelp: orders are numbered from 1 to {orders}\n"
+        )
+    };
+    const TABLES: &str = "help: a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes\n";
+    let nothing =
+        |path: &str| format!("error: there is nothing at `{path}` after {end} records\n{TABLES}");
+    for (words, said) in [
+        (format!("replay j.tfj --to {beyond}"), none(&beyond.to_string())),
+        (format!("state j.tfj --at {beyond}"), none(&beyond.to_string())),
+        (format!("log j.tfj --to {beyond}"), none(&beyond.to_string())),
+        (format!("snapshot take j.tfj --at {beyond}"), none(&beyond.to_string())),
+        ("replay j.tfj --to 5x".into(), "error: --to 5x: expected a number of records, or a moment such as 90s, 2m or 1500ms\n".into()),
+        ("replay j.tfj --from 512".into(), from("512")),
+        ("replay j.tfj --from yesterday".into(), from("yesterday")),
+        ("replay j.tfj --from 2048 --to 2000".into(), "error: --from 2048 is beyond --to 2000\n".into()),
+        ("log j.tfj --from 5 --to 4".into(), "error: --from 5 is beyond 4, where the records end\n".into()),
+        ("snapshot take j.tfj --at 1023".into(), "error: no block ends at or before record 1023\nhelp: snapshots stand at the ends of blocks, every 1024 records\n".into()),
+        ("explain j.tfj --order 999999".into(), order("order 999999")),
+        ("explain j.tfj --order 0".into(), order("order 0")),
+        ("explain j.tfj --external 999999".into(), order("external number 999999")),
+        ("state j.tfj nosuch".into(), nothing("nosuch")),
+        ("state j.tfj vessels.99".into(), nothing("vessels.99")),
+        ("state j.tfj vessels.0.nosuch".into(), nothing("vessels.0.nosuch")),
+        ("bisect j.tfj --engine a".into(), "error: --engine is given twice, once for each build to compare\n".into()),
+        ("bisect j.tfj --engine nosuch --engine nosuch".into(), "error: nosuch: No such file or directory (os error 2)\nhelp: --engine takes the path of another build of tensorforge\n".into()),
+        ("bisect j.tfj --engine /bin/echo --engine /bin/echo".into(), "error: /bin/echo did not answer in JSON: expected value at line 1 column 1\nhelp: --engine takes the path of another build of tensorforge\n".into()),
+    ] {
+        check(&folder, &words, 2, &said);
+    }
+}
+
+#[test]
+fn predicates_and_judges_that_cannot_answer() {
+    const WHEN: &str = "help: an expression of the Common Expression Language over the state, such as `control.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; `tensorforge state` shows what there is\n";
+    const RUN: &str = "help: exit with 0 for good, 1-127 for bad, 125 to skip\n";
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    let end = folder.log("j.tfj").len();
+    for (expression, said) in [
+        (
+            "3",
+            "it speaks of no table; there are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes",
+        ),
+        ("control.queued", "expected true or false, found UInt(0)"),
+        (
+            "control.queued > 'a'",
+            "found no matching overload for '_>_' applied to '(uint, string)'",
+        ),
+    ] {
+        let said = format!("error: --when {expression}: {said}\n{WHEN}");
+        check_argument(&folder, "bisect j.tfj --when", expression, &said);
+    }
+    let broken = Ran::of(folder.command("bisect j.tfj --when").arg("control.queued >"));
+    assert_eq!(broken.code, Some(2));
+    let place = "error: --when control.queued >: ERROR: <input>:1:17: Syntax error";
+    assert!(broken.stderr.starts_with(place) && broken.stderr.ends_with(WHEN), "{}", broken.stderr);
+    for (command, said) in [
+        ("exit 128", "exit code 128"),
+        ("exit 200", "exit code 200"),
+        ("kill -9 $$", "it was killed by a signal"),
+        ("exit 125", "it skips the last state, so that nothing is known to be bad"),
+        ("exit 126", "exit code 126, and so before the first record"),
+        ("exec 2> /dev/null; nosuchprogram", "exit code 127, and so before the first record"),
+    ] {
+        let said = format!("error: --run gave no answer after {end} records: {said}\n{RUN}");
+        check_argument(&folder, "bisect j.tfj --run", command, &said);
+    }
+    // Answers that are as good as any other: 127 from somewhere on, 125 on the way there.
+    for (command, turning) in [
+        ("test $TENSORFORGE_RECORDS -lt 700 || exit 127", 699),
+        ("test $TENSORFORGE_RECORDS -lt 700 || exit 1", 699),
+        ("test $TENSORFORGE_RECORDS -gt 2 && exit 3; exit 0", 2),
+    ] {
+        let ran = Ran::of(folder.command("bisect j.tfj --json --run").arg(command));
+        assert_eq!(ran.code, Some(1), "{command}: {}", ran.stderr);
+        assert_eq!(number(&document(&ran.stdout), "seq"), turning, "{command}");
+    }
+    let skipping = "test $TENSORFORGE_RECORDS -lt 700 && exit 0; test $TENSORFORGE_RECORDS -ge 705 || exit 125; exit 1";
+    let ran = Ran::of(folder.command("bisect j.tfj --json --run").arg(skipping));
+    let found = document(&ran.stdout);
+    assert_eq!((number(&found, "seq"), number(&found, "skipped")), (699, 5), "{found}");
+}
+
+#[test]
+fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
+    let folder = Folder::new();
+    folder.ok("capture --out whole.tfj --frame-records 100");
+    let whole = Journal::open(folder.path("whole.tfj")).expect("a journal");
+    let log = folder.ok("log whole.tfj --json");
+    let frame = |number: usize| &whole.frames()[number];
+    let at = |place: u64| usize::try_from(place).expect("a place");
+    let start = |number: usize| at(frame(number).offset);
+    let end = |number: usize| at(frame(number).offset + frame(number).length);
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let cases: [(&str, Change, usize, &str); 6] = [
+        ("a bit of a record", &|bytes| bytes[end(5) - 40] ^= 1, 5, "body hash differs"),
+        (
+            "a header",
+            &|bytes| bytes[start(3)..start(3) + 64].fill(0),
+            3,
+            "frame header is not valid",
+        ),
+        (
+            "a frame left out",
+            &|bytes| drop(bytes.drain(start(7)..end(7))),
+            7,
+            "frame header is not valid",
+        ),
+        (
+            "a frame doubled",
+            &|bytes| {
+                let frame = bytes[start(2)..end(2)].to_vec();
+                bytes.splice(end(2)..end(2), frame);
+            },
+            3,
+            "frame header is not valid",
+        ),
+        ("a trailer", &|bytes| bytes[end(4) - 8] ^= 255, 4, "frame trailer differs"),
+        ("the end cut off", &|bytes| bytes.truncate(end(20) - 9), 20, "frame is cut short"),
+    ];
+    let program = Path::new(env!("CARGO_BIN_EXE_tensorforge"));
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", program.parent().expect("a folder").display());
+    for (case, change, number, kind) in cases {
+        fs::create_dir_all(folder.path("hurt.tfj/segments")).expect("room");
+        let segment = "segments/0000000000.seg";
+        let mut bytes = fs::read(folder.path("whole.tfj").join(segment)).expect("a segment");
+        change(&mut bytes);
+        folder.write(&format!("hurt.tfj/{segment}"), bytes);
+        let (first, kept) = (frame(number).offset, frame(number).first_seq);
+        let ran = folder.run("verify hurt.tfj");
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{case}: {}", ran.stderr);
+        let (error, help) = ran.stderr.split_once('\n').expect("an error and help");
+        let place = format!("error: segment 0 is damaged at byte {first}: {kind} (frame {number}");
+        assert!(error.starts_with(&place), "{case}: {error}");
+        let command = format!("tensorforge salvage hurt.tfj --out saved.tfj");
+        assert_eq!(
+            help,
+            format!("help: `{command}` keeps the {kept} records before it\n"),
+            "{case}"
+        );
+
+        let mut salvage = Command::new("sh");
+        let salvaged =
+            Ran::of(salvage.args(["-c", &command]).current_dir(folder.path("")).env("PATH", &path));
+        assert_eq!(salvaged.code, Some(0), "{case}: {}", salvaged.stderr);
+        let verified = folder.json("verify saved.tfj");
+        assert_eq!(self::number(&verified, "records"), kept, "{case}");
+        assert!(log.starts_with(&folder.ok("log saved.tfj --json")), "{case}: other records");
+        for name in ["hurt.tfj", "saved.tfj"] {
+            fs::remove_dir_all(folder.path(name)).expect("a folder");
+        }
+    }
+}
+
+#[test]
+fn journals_of_another_version_or_schema_are_left_to_who_wrote_them() {
+    const HELP: &str = "help: open it with the build that wrote it, or a later one\n";
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    let segment = folder.path("j.tfj/segments/0000000000.seg");
+    let whole = fs::read(&segment).expect("a segment");
+    let sealed = |place: usize, byte: u8| {
+        let mut bytes = whole.clone();
+        bytes[place] = byte;
+        let checksum = xxh3_128(&bytes[..4_080]).to_le_bytes();
+        bytes[4_080..4_096].copy_from_slice(&checksum);
+        fs::write(&segment, bytes).expect("room");
+    };
+    // The format's version is at byte 8, the schema's fingerprint at byte 152.
+    sealed(8, 2);
+    let said = "error: segment 0 of j.tfj has format version 2, this build reads 1\n";
+    for words in ["verify j.tfj", "log j.tfj", "capture --resume --out j.tfj"] {
+        check(&folder, words, 2, &format!("{said}{HELP}"));
+    }
+    sealed(152, !whole[152]);
+    let ran = folder.run("replay j.tfj");
+    let said = "whose schema is another one\n";
+    assert!(ran.stderr.starts_with("error: j.tfj was written by build 0.1.0+"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with(&format!("{said}{HELP}")), "{}", ran.stderr);
+    assert_eq!(ran.code, Some(2));
+    // A page that was not sealed again is damaged, not newer.
+    let mut bytes = whole.clone();
+    bytes[8] = 2;
+    fs::write(&segment, bytes).expect("room");
+    let said = "error: segment 0 is damaged at byte 0: the header page's checksum differs\n\
+        help: no record precedes it; restore j.tfj from a copy\n";
+    check(&folder, "verify j.tfj", 3, said);
+}
+
+#[test]
+fn a_journal_has_one_writer_and_any_number_of_readers() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    let root = folder.json("replay j.tfj")["root"].clone();
+    let (writer, _) =
+        Ledger::open(&folder.path("j.tfj"), LedgerOptions::default()).expect("a writer");
+    let said = "error: j.tfj is open for writing elsewhere\n\
+        help: stop the process that writes it, or open it for reading\n";
+    check(&folder, "capture --resume --out j.tfj", 2, said);
+    assert_eq!(folder.json("verify j.tfj")["root"], root);
+    assert_eq!(folder.json("replay j.tfj")["root"], root);
+    drop(writer);
+    folder.ok("capture --resume --out j.tfj");
+}
+
+/// Runs a script in which `$D` is a disk of its own with so much room; `None` where nobody may mount.
+fn on_a_disk(folder: &Folder, size: &str, script: &str) -> Option<Ran> {
+    let script = format!("D=$1; T=$2; mount -t tmpfs -o size={size} tmpfs $D || exit 99\n{script}");
+    fs::create_dir_all(folder.path("disk")).expect("room");
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, "sh"]).arg(folder.path("disk"));
+    command.arg(env!("CARGO_BIN_EXE_tensorforge")).current_dir(folder.path(""));
+    let Ok(out) = command.output() else {
+        println!("skipped: no unshare");
+        return None;
+    };
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    let ran = Ran { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) };
+    if ran.code == Some(99) || ran.stderr.starts_with("unshare:") {
+        println!("skipped: mounting is not permitted");
+        return None;
+    }
+    Some(ran)
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_durable() {
+    const HELP: &str = "help: make room, then open the journal again: nothing durable was lost";
+    let folder = Folder::new();
+    folder.ok("capture --out whole.tfj");
+    let full = |size: &str, after: &str| {
+        on_a_disk(&folder, size, &format!("$T capture --out $D/j.tfj; echo $?\n{after}"))
+    };
+    // No room for the first segment.
+    let Some(ran) = full("300k", "") else { return };
+    assert_eq!(ran.stdout, "2\n");
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(
+        lines[0].ends_with("0000000000.tmp: No space left on device (os error 28)"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1..], [HELP]);
+    // Room for some of it; then there is room again, and it goes on.
+    let after = "$T verify $D/j.tfj --json; mount -o remount,size=20m $D
+        $T capture --resume --out $D/j.tfj --json; $T verify $D/j.tfj --json";
+    let Some(ran) = full("1500k", after) else { return };
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(
+        lines[0].ends_with("0000000000.seg: No space left on device (os error 28)"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1..], [HELP]);
+    let answers = self::lines(&ran.stdout);
+    let [code, part, _, whole] = answers.as_slice() else { panic!("{}", ran.stdout) };
+    assert_eq!(*code, 2);
+    assert_eq!((&part["verified"], &part["closed"]), (&true.into(), &false.into()));
+    assert!(number(part, "records") > 0 && number(part, "records") < number(whole, "records"));
+    let expected = folder.json("verify whole.tfj");
+    assert_eq!((&whole["root"], &whole["tree_root"]), (&expected["root"], &expected["tree_root"]));
+}
+
+#[test]
+fn a_disk_that_is_read_only_is_read() {
+    let folder = Folder::new();
+    let script = "$T capture --out $D/j.tfj > /dev/null; mount -o remount,ro $D
+        $T verify $D/j.tfj --json; echo $?
+        for words in \"capture --out $D/k.tfj\" \"capture --resume --out $D/j.tfj\" \\
+            \"snapshot take $D/j.tfj\" \"salvage $D/j.tfj --out $D/s.tfj\" \"man --out $D/man\"; do
+            $T $words; echo $?
+        done";
+    let Some(ran) = on_a_disk(&folder, "20m", script) else { return };
+    let (verified, codes) = ran.stdout.split_once('\n').expect("answers");
+    assert_eq!(document(verified)["verified"], true);
+    assert_eq!(codes, "0\n2\n2\n2\n2\n2\n");
+    let said = ran.stderr.replace(&folder.path("disk").display().to_string(), "D");
+    const WHY: &str = "Read-only file system (os error 30)";
+    let expected = [
+        "error: D/k.tfj/segments cannot be written",
+        "error: D/j.tfj/LOCK cannot be written",
+        "error: cannot write a snapshot into D/j.tfj/snapshots",
+        "error: D/s.tfj/segments cannot be written",
+        "error: D/man",
+    ];
+    assert_eq!(said, expected.map(|line| format!("{line}: {WHY}\n")).concat());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    for words in
+        ["log j.tfj", "log j.tfj --json", "state j.tfj", "generate fixtures/traces/surge.gen.toml"]
+    {
+        let mut command = folder.command(words);
+        let mut running =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program");
+        // The first bytes are read, and then nobody reads any more.
+        let mut out = running.stdout.take().expect("its output");
+        out.read_exact(&mut [0; 1]).expect("a byte");
+        drop(out);
+        let left = running.wait_with_output().expect("an end");
+        assert_eq!(String::from_utf8_lossy(&left.stderr), "", "{words}");
+        assert_eq!(left.status.code(), Some(0), "{words}");
+    }
+}

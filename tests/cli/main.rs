@@ -1,0 +1,14 @@
+//! Judges of the command line: they run the program as people do, and hold its answers against what
+//! they read in its journals themselves.
+
+mod support;
+
+mod captures;
+mod replays;
+mod resumes;
+
+mod planted;
+
+mod examples;
+mod inputs;
+mod policies;

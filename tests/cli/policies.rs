@@ -1,0 +1,217 @@
+//! Two policies over one demand, and the stories of single orders.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// A flag that is the same for all, so that draws are the same.
+const SURGE: &str =
+    "capture --trace fixtures/traces/surge.jsonl --fleet fixtures/fleets/rough-seas.toml";
+
+/// What `diff` compares of each order, read from the log: what was decided and where it is recorded.
+fn decisions(log: &[Value]) -> BTreeMap<u64, Vec<(u64, String)>> {
+    let mut names = BTreeMap::new();
+    let mut found: BTreeMap<u64, Vec<(u64, String)>> = BTreeMap::new();
+    for record in log {
+        for (kind, fields) in events(record) {
+            let order = &fields["order"];
+            if kind == "order_admitted" {
+                names.insert(order.to_string(), number(&fields["demand"], "external"));
+            }
+            let said = match kind {
+                "order_admitted" | "order_queued" => kind.to_owned(),
+                "order_refused" => format!(
+                    "{kind} {:?}",
+                    fields["refusal"].as_object().map(|r| r.keys().next().cloned())
+                ),
+                "order_routed" => {
+                    let legs = fields["route"].as_array().expect("legs");
+                    let vessels: Vec<&Value> = legs.iter().map(|leg| &leg["vessel"]).collect();
+                    format!("{kind} {}", json!(vessels))
+                }
+                "order_berthed" => format!("{kind} {}", fields["vessel"]),
+                "order_ended" => format!("{kind} {}", fields["end"]),
+                _ => continue,
+            };
+            let external = names.get(&order.to_string()).copied();
+            let external = external.unwrap_or_else(|| number(fields, "external"));
+            found.entry(external).or_default().push((number(record, "seq"), said));
+        }
+    }
+    found
+}
+
+#[test]
+fn two_policies_part_at_the_first_flipped_decision() {
+    let folder = Folder::new();
+    folder.ok(&format!("{SURGE} --out balanced.tfj"));
+    folder.ok(&format!("{SURGE} --policy fixtures/policies/thrifty.toml --out thrifty.tfj"));
+    let ran = folder.run("diff balanced.tfj thrifty.tfj");
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+    accept("diff-balanced-thrifty", &ran.stdout);
+    let found = document(&folder.run("diff balanced.tfj thrifty.tfj --json").stdout);
+
+    let (left, right) = (folder.log("balanced.tfj"), folder.log("thrifty.tfj"));
+    let parting = left.iter().zip(&right).position(|(a, b)| a != b).expect("a difference");
+    assert_eq!((number(&found, "seq"), &found["phase"]), (parting as u64, &json!("input")));
+    assert!(left[parting]["command"]["set_policy"].is_object());
+
+    let (a, b) = (decisions(&left), decisions(&right));
+    assert!(a.keys().eq(b.keys()), "both were asked for the same");
+    let flips = a.iter().filter_map(|(external, left)| {
+        let right = &b[external];
+        let said =
+            |side: &Vec<(u64, String)>, place: usize| side.get(place).map(|(_, said)| said.clone());
+        let place =
+            (0..left.len().max(right.len())).find(|at| said(left, *at) != said(right, *at))?;
+        let seq = |side: &Vec<(u64, String)>| side.get(place).map(|(seq, _)| *seq);
+        Some((seq(left), seq(right), *external))
+    });
+    let flips: Vec<_> = flips.collect();
+    assert_eq!(number(&found, "flipped_orders"), flips.len() as u64);
+    let (l, r, external) = flips.iter().min_by_key(|(l, r, _)| l.or(*r)).expect("a flip");
+    let flip = &found["flip"];
+    assert_eq!(number(flip, "external"), *external);
+    assert_eq!((&flip["left"]["seq"], &flip["right"]["seq"]), (&json!(l), &json!(r)));
+
+    for (side, log) in [("left", &left), ("right", &right)] {
+        let (audit, tally) = (Audit::of(log), &found["tally"][side]);
+        assert_eq!(number(tally, "cost_micro_usd"), audit.sums[3], "{side}");
+        assert_eq!(number(&tally["orders"], "completed"), audit.ended("completed"), "{side}");
+    }
+    let same = folder.run("diff balanced.tfj balanced.tfj");
+    assert_eq!((same.code, same.stdout.starts_with("same ")), (Some(0), true), "{}", same.stdout);
+}
+
+/// The first order of which the log tells all of these kinds of events, and none of the others.
+fn order_with(log: &[Value], all: &[&str], none: &[&str]) -> String {
+    let mut kinds: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut order_of = Vec::new();
+    for (kind, fields) in log.iter().flat_map(events) {
+        if let Some(order) = fields["order"].as_str() {
+            if !kinds.contains_key(order) {
+                order_of.push(order.to_owned());
+            }
+            kinds.entry(order.to_owned()).or_default().push(kind);
+        }
+    }
+    let fits = |order: &&String| {
+        let told = &kinds[*order];
+        all.iter().all(|kind| told.contains(kind)) && !none.iter().any(|kind| told.contains(kind))
+    };
+    order_of.iter().find(fits).unwrap_or_else(|| panic!("no order with {all:?}")).clone()
+}
+
+/// Checks a story against the log: every event of the order, in its order, and nothing else.
+fn check_story(folder: &Folder, journal: &str, log: &[Value], order: &str) {
+    let expected: Vec<Value> = log
+        .iter()
+        .flat_map(|record| {
+            let events = record["events"].as_array().expect("events");
+            let about = events.iter().filter(|event| {
+                event.as_object().and_then(|event| event.values().next()).expect("fields")["order"]
+                    == order
+            });
+            about.map(|event| json!([record["seq"], record["time_us"], event]))
+        })
+        .collect();
+    assert!(!expected.is_empty());
+    let story = folder.json(&format!("explain {journal} --order {order}"));
+    let told = story["events"].as_array().expect("events");
+    let told: Vec<Value> =
+        told.iter().map(|told| json!([told["seq"], told["time_us"], told["event"]])).collect();
+    assert_eq!(told, expected, "{order}");
+    // In the text each event begins with its time and its record.
+    let text = folder.ok(&format!("explain {journal} --order {order}"));
+    let heads = text.lines().filter(|line| line.trim_start().starts_with('+'));
+    let records: Vec<Value> = heads
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // `+1.620 s  65  ...`, or `+1 h 05 min  65  ...`.
+            let place = if words[1] == "h" { 4 } else { 2 };
+            words[place].parse::<u64>().map(Value::from).expect("a record")
+        })
+        .collect();
+    assert_eq!(records, expected.iter().map(|told| told[0].clone()).collect::<Vec<_>>(), "{order}");
+}
+
+#[test]
+fn stories_tell_what_the_log_holds() {
+    let folder = Folder::new();
+    folder.ok(&format!("{SURGE} --out rough.tfj"));
+    // One order at a time on each vessel: most have to wait.
+    let fleet = std::fs::read_to_string(workspace().join("fixtures/fleets/four-vessels.toml"));
+    let fleet = fleet.expect("a fixture").replace("\npreset = ", "\nslots = 1\npreset = ");
+    folder.write("narrow.toml", fleet);
+    folder.ok("capture --trace fixtures/traces/surge.jsonl --fleet narrow.toml --out narrow.tfj");
+    let (rough, narrow) = (folder.log("rough.tfj"), folder.log("narrow.tfj"));
+    for (name, journal, log, all, none) in [
+        (
+            "completed",
+            "rough.tfj",
+            &rough,
+            vec!["leg_completed", "order_settled"],
+            vec!["leg_failed"],
+        ),
+        ("refused", "rough.tfj", &rough, vec!["order_refused"], vec![]),
+        (
+            "retried",
+            "rough.tfj",
+            &rough,
+            vec!["leg_failed", "retry_scheduled", "leg_completed"],
+            vec![],
+        ),
+        (
+            "queued",
+            "narrow.tfj",
+            &narrow,
+            vec!["order_queued", "order_routed", "order_settled"],
+            vec![],
+        ),
+        (
+            "expired",
+            "narrow.tfj",
+            &narrow,
+            vec!["order_queued", "order_ended"],
+            vec!["order_routed"],
+        ),
+    ] {
+        let order = order_with(log, &all, &none);
+        check_story(&folder, journal, log, &order);
+        let (number, _) = order.split_once('@').expect("a slot");
+        let text = folder.ok(&format!("explain {journal} --order {number}"));
+        accept(&format!("explain-{name}"), &text);
+    }
+    let mut orders: Vec<&str> =
+        rough.iter().flat_map(events).filter_map(|(_, fields)| fields["order"].as_str()).collect();
+    orders.sort_unstable();
+    orders.dedup();
+    for order in orders.iter().step_by(9) {
+        check_story(&folder, "rough.tfj", &rough, order);
+    }
+}
+
+#[test]
+fn an_order_is_found_by_every_number_it_was_sent_under() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    let log = folder.log("j.tfj");
+    let (_, again) = log
+        .iter()
+        .flat_map(events)
+        .find(|(kind, _)| *kind == "order_deduplicated")
+        .expect("an order that was sent again");
+    let order = text(again, "order");
+    let (_, admitted) = log
+        .iter()
+        .flat_map(events)
+        .find(|(kind, fields)| *kind == "order_admitted" && fields["order"] == again["order"])
+        .expect("its admission");
+    let story = folder.ok(&format!("explain j.tfj --order {order}"));
+    assert!(story.contains("sent again as external number"), "{story}");
+    for external in [number(again, "external"), number(&admitted["demand"], "external")] {
+        assert_eq!(folder.ok(&format!("explain j.tfj --external {external}")), story, "{external}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Every way through a journal leads to the same state.
+
+use serde_json::{Value, json};
+use tensorforge_journal::{Journal, hex};
+
+use crate::support::*;
+
+/// A journal with a snapshot at the end of every block, and its log.
+fn journal() -> (Folder, Vec<Value>) {
+    let folder = Folder::new();
+    folder.long_trace("long.jsonl");
+    folder.ok("capture --trace long.jsonl --fleet fixtures/fleets/rough-seas.toml --out j.tfj \
+         --snapshot-every 1024 --frame-records 100");
+    let log = folder.log("j.tfj");
+    (folder, log)
+}
+
+#[test]
+fn every_way_leads_to_the_same_root() {
+    let (folder, log) = journal();
+    let journal = Journal::open(folder.path("j.tfj")).expect("a journal");
+    let end = log.len();
+    let snapshots: Vec<u64> = (1..=end as u64 / 1_024).map(|block| block * 1_024).collect();
+    let listed = folder.json("snapshot list j.tfj");
+    let listed: Vec<u64> =
+        listed.as_array().expect("a list").iter().map(|row| number(row, "records")).collect();
+    assert_eq!(listed, snapshots);
+
+    let verified = folder.json("verify j.tfj");
+    assert_eq!((&verified["verified"], &verified["divergence"]), (&json!(true), &Value::Null));
+    assert_eq!((number(&verified, "records"), &verified["closed"]), (end as u64, &json!(true)));
+    assert_eq!(number(&verified, "spans"), 1 + snapshots.len() as u64);
+    let root = text(&verified, "root");
+    assert_eq!(root, hex(&journal.state_root()));
+    let mut ways = vec![
+        "--from genesis".to_owned(),
+        String::new(),
+        "--decide".to_owned(),
+        "--from genesis --decide".to_owned(),
+        format!("--to {end}"),
+    ];
+    for at in &snapshots {
+        ways.push(format!("--from {at}"));
+        ways.push(format!("--from {at} --decide"));
+    }
+    for way in ways {
+        let replayed = folder.json(&format!("replay j.tfj {way}"));
+        assert_eq!(text(&replayed, "root"), root, "{way}");
+        assert_eq!(replayed["tag"], log[end - 1]["tag"], "{way}");
+        assert_eq!(replayed["matches"], json!(true), "{way}");
+        assert_eq!(number(&replayed, "records"), end as u64, "{way}");
+        let from = way.split(' ').nth(1).and_then(|from| from.parse().ok());
+        let events: usize =
+            log[from.unwrap_or(0)..].iter().map(|record| events(record).count()).sum();
+        if way.starts_with("--from") {
+            assert_eq!(number(&replayed, "events"), events as u64, "{way}");
+        }
+    }
+    for threads in [1, 2, 7] {
+        assert_eq!(text(&folder.json(&format!("verify j.tfj --threads {threads}")), "root"), root);
+    }
+    assert_eq!(folder.run("snapshot check j.tfj").code, Some(0));
+}
+
+#[test]
+fn replay_to_a_record_is_the_state_that_the_recording_had_there() {
+    let (folder, log) = journal();
+    let journal = Journal::open(folder.path("j.tfj")).expect("a journal");
+    let end = log.len() as u64;
+    let mut stops = vec![1, 2, 10, 11, 99, 100, 101, 500, end - 1, end];
+    for block in 1..=end / 1_024 {
+        stops.extend([block * 1_024 - 1, block * 1_024, block * 1_024 + 1]);
+    }
+    let mut draw = Draw(11);
+    stops.extend((0..20).map(|_| 1 + draw.below(end)));
+    for stop in stops {
+        let ways = ["", "--from genesis", "--decide"];
+        let ways = ways.map(|way| folder.json(&format!("replay j.tfj --to {stop} {way}")));
+        let record = &log[usize::try_from(stop).expect("a place") - 1];
+        for replayed in &ways {
+            assert_eq!(replayed["tag"], record["tag"], "--to {stop}");
+            assert_eq!(replayed["root"], ways[0]["root"], "--to {stop}");
+            assert_eq!(number(replayed, "records"), stop);
+            assert_eq!(replayed["time_us"], record["time_us"], "--to {stop}");
+        }
+        if stop % 1_024 == 0 {
+            let block = journal.blocks()[usize::try_from(stop / 1_024).expect("a place") - 1];
+            assert_eq!(text(&ways[0], "root"), hex(&block.root), "--to {stop}");
+        }
+        assert_eq!(
+            folder.json(&format!("state j.tfj --at {stop} control.0.now")),
+            record["time_us"],
+            "--at {stop}",
+        );
+    }
+    let nothing = folder.json("replay j.tfj --to 0");
+    assert_eq!((number(&nothing, "records"), number(&nothing, "events")), (0, 0));
+}
+
+#[test]
+fn replay_to_a_moment_holds_what_came_by_then() {
+    let (folder, log) = journal();
+    let last = number(log.last().expect("a record"), "time_us");
+    let middle = number(&log[log.len() / 2], "time_us");
+    for (moment, micros) in [
+        ("0s", 0),
+        ("90s", 90_000_000),
+        ("90000ms", 90_000_000),
+        ("90000000us", 90_000_000),
+        ("2m", 120_000_000),
+        ("1h", 3_600_000_000),
+        (&format!("{middle}us"), middle),
+        (&format!("{}us", middle - 1), middle - 1),
+        (&format!("{last}us"), last),
+        (&format!("{}us", last - 1), last - 1),
+    ] {
+        let by_then = log.iter().filter(|record| number(record, "time_us") <= micros).count();
+        let replayed = folder.json(&format!("replay j.tfj --to {moment}"));
+        assert_eq!(number(&replayed, "records"), by_then as u64, "{moment}");
+        assert_eq!(replayed["tag"], log[by_then - 1]["tag"], "{moment}");
+    }
+}

@@ -1,0 +1,141 @@
+//! A capture that was broken off, whatever by, goes on to the journal that it would have made.
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tensorforge_journal::Journal;
+
+use crate::support::*;
+
+/// Small frames and a disk that is waited for: slow enough to be broken off.
+const CAPTURE: &str = "capture --trace long.jsonl --fleet fixtures/fleets/rough-seas.toml --frame-records 3 \
+     --snapshot-every 1024 --seed 2";
+
+fn begun() -> Folder {
+    let folder = Folder::new();
+    folder.long_trace("long.jsonl");
+    folder.ok(&format!("{CAPTURE} --out whole.tfj --no-sync"));
+    folder
+}
+
+fn start(folder: &Folder, words: &str) -> Child {
+    let mut command = folder.command(words);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a capture")
+}
+
+/// What does not depend on when a capture was broken off.
+fn history(folder: &Folder, journal: &str) -> (Value, Value, String) {
+    let verified = folder.json(&format!("verify {journal}"));
+    assert_eq!((&verified["verified"], &verified["closed"]), (&json!(true), &json!(true)));
+    let log = folder.ok(&format!("log --json {journal}"));
+    (verified["root"].clone(), verified["tree_root"].clone(), log)
+}
+
+/// Waits until a capture under way has so many records, or is over.
+fn wait_for(folder: &Folder, journal: &str, records: u64, capture: &mut Child) {
+    while capture.try_wait().expect("a status").is_none() {
+        if Journal::open(folder.path(journal)).is_ok_and(|found| found.next_seq() >= records) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn killed_captures_go_on_to_the_same_journal() {
+    let folder = begun();
+    let whole = history(&folder, "whole.tfj");
+    let mut draw = Draw(3);
+    let mut killed = 0;
+    for round in 0..6 {
+        let journal = format!("k{round}.tfj");
+        let mut resume = "";
+        // One kill while the journal is made, one soon after, one later.
+        for wanted in [0, 1 + draw.below(500), 500 + draw.below(3_000)] {
+            let mut capture = start(&folder, &format!("{CAPTURE} --out {journal} {resume}"));
+            if wanted == 0 {
+                thread::sleep(Duration::from_micros(draw.below(8_000)));
+            }
+            wait_for(&folder, &journal, wanted * u64::from(wanted > 0), &mut capture);
+            capture.kill().expect("a capture to kill");
+            killed += u64::from(capture.wait().expect("a status").code().is_none());
+            let made = Journal::open(folder.path(&journal)).is_ok();
+            resume = if made { "--resume" } else { "" };
+        }
+        folder.ok(&format!("{CAPTURE} --out {journal} {resume}"));
+        assert!(history(&folder, &journal) == whole, "round {round} differs");
+    }
+    assert!(killed >= 6, "{killed} captures were killed before they ended");
+}
+
+#[test]
+fn an_interrupted_capture_closes_its_journal_and_goes_on() {
+    let folder = begun();
+    let mut capture = start(&folder, &format!("{CAPTURE} --out i.tfj"));
+    wait_for(&folder, "i.tfj", 400, &mut capture);
+    let interrupt = Command::new("kill").args(["-INT", &capture.id().to_string()]).status();
+    assert!(interrupt.expect("kill").success());
+    let out = capture.wait_with_output().expect("an end");
+    assert_eq!(out.status.code(), Some(130));
+    let note = String::from_utf8(out.stderr).expect("a note in UTF-8");
+    let verified = folder.json("verify i.tfj");
+    assert_eq!((&verified["verified"], &verified["closed"]), (&json!(true), &json!(true)));
+    let records = number(&verified, "records").to_string();
+    let expected = "records are in i.tfj; the same command with --resume goes on\n";
+    assert!(note.starts_with("note: interrupted: ") && note.ends_with(expected), "{note}");
+    assert!(note.replace(' ', "").contains(&records), "{note} {records}");
+
+    // Only the same arguments go on; nothing is written by others.
+    let before = files(&folder.path("i.tfj"));
+    let refused = |words: &str, code: i32, said: &str| {
+        let ran = folder.run(words);
+        assert_eq!(ran.code, Some(code), "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{words}: {}", ran.stderr);
+    };
+    refused(&format!("{CAPTURE} --out i.tfj"), 2, "error: i.tfj is a journal already");
+    refused(
+        &format!("{CAPTURE} --seed 5 --out i.tfj --resume"),
+        2,
+        "cannot be used multiple times",
+    );
+    let other = CAPTURE.replace("--seed 2", "--seed 5");
+    refused(&format!("{other} --out i.tfj --resume"), 2, "error: i.tfj is journal ");
+    let id = text(&folder.json("capture --out x.tfj"), "journal").to_owned();
+    refused(
+        &format!("capture --out i.tfj --resume --journal-id {id}"),
+        2,
+        "error: i.tfj is journal ",
+    );
+    assert!(files(&folder.path("i.tfj")) == before, "a refused capture has written something");
+
+    folder.ok(&format!("{CAPTURE} --out i.tfj --resume"));
+    assert!(history(&folder, "i.tfj") == history(&folder, "whole.tfj"));
+}
+
+#[test]
+fn other_input_under_the_same_name_is_refused_at_its_record() {
+    let folder = begun();
+    let named = |seed: u64| {
+        CAPTURE.replace("--seed 2", &format!("--seed {seed} --journal-id 77 --out n.tfj"))
+    };
+    let mut capture = start(&folder, &named(2));
+    wait_for(&folder, "n.tfj", 4_000, &mut capture);
+    capture.kill().expect("a capture to kill");
+    capture.wait().expect("a status");
+    // Another policy is another record 10: the one that sets it.
+    let log = folder.log("n.tfj");
+    let set = log.iter().position(|record| record["command"]["set_policy"].is_object());
+    let ran = folder.run(&format!("{} --policy fixtures/policies/swift.toml --resume", named(2)));
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "error: the journal is not of this capture: record {} differs\n\
+             help: resume with the arguments, and the build, of the capture that was interrupted\n",
+            set.expect("a policy"),
+        ),
+    );
+    folder.ok(&format!("{} --resume", named(2)));
+}
