@@ -29,7 +29,7 @@ fn policy() -> Policy {
     Policy {
         weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
         candidates: 3,
-        patience: [Micros(0), Micros(500_000), Micros(5_000_000)],
+        patience: [Micros(1), Micros(500_000), Micros(5_000_000)],
         lifetime: [Micros(2_000_000), Micros(20_000_000), Micros(60_000_000)],
         timeout_percent: 300,
         timeout_min: Micros(200_000),
