@@ -64,7 +64,7 @@ impl State {
             if order.id.slot() != slot {
                 faults.push(alloc::format!("orders.{slot}: holds an order of another slot"));
             }
-            if order.wake == Micros::ZERO || order.wake > order.deadline {
+            if order.wake > order.deadline {
                 faults.push(alloc::format!("orders.{slot}: nothing wakes it before its deadline"));
             }
             let berthed = order.stage == Stage::Berthed;

@@ -141,7 +141,7 @@ row! {
         pub live: u64,
         /// Orders ended, by end state, in the order of `End`.
         pub ended: [u64; 5],
-        /// Prompt tokens of completed orders.
+        /// Prompt tokens of orders that were settled: served, or charged for a part.
         pub tokens_in: Tokens,
         /// Prompt tokens found in a vessel's prefix cache.
         pub cached: Tokens,

@@ -90,11 +90,12 @@ row! {
         pub weights: Weights,
         /// How many vessels are drawn as candidates for a route.
         pub candidates: u8,
-        /// How long an order of each class may wait before it is as urgent as a fresh one above it.
+        /// How long an order of each class may wait before it is due; among those that wait, the one
+        /// that is due first goes first.
         pub patience: [Micros; 3],
         /// How long an order of each class lives when it names no deadline of its own.
         pub lifetime: [Micros; 3],
-        /// A leg times out after this multiple of its predicted time, in percent.
+        /// A leg times out after this multiple of its predicted time behind all that is aboard, in percent.
         pub timeout_percent: u32,
         /// A leg never times out sooner than this.
         pub timeout_min: Micros,

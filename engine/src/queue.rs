@@ -5,6 +5,7 @@
 //! first whose head has waited longest beyond the patience of its class, so that no class starves.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::event::Event;
 use crate::exchange::Transaction;
@@ -15,14 +16,19 @@ use crate::state::State;
 use crate::table::Breach;
 use crate::units::{Micros, ModelId, OrderId, VesselId};
 
+/// Where an order stands while it waits.
+pub(crate) type Lane = (ModelId, Class);
+
 /// The most orders that one command takes out of the queue.
 const PUMP_MAX: usize = 64;
 
 /// The tenant's next theoretical arrival time, if its rate lets an order pass at `now`.
 pub(crate) fn pass(tenant: &Tenant, account: &Account, now: Micros) -> Result<Micros, Refusal> {
-    let Some(interval) = Micros::SECOND.0.checked_div(u64::from(tenant.rate)) else {
+    if tenant.rate == 0 {
         return Ok(account.arrival);
-    };
+    }
+    // Rounded up: rounded down, two of three microseconds would let half as many again pass.
+    let interval = Micros::SECOND.0.div_ceil(u64::from(tenant.rate));
     let tolerance = interval.saturating_mul(u64::from(tenant.burst.saturating_sub(1)));
     let retry_at = account.arrival - Micros(tolerance);
     if now < retry_at {
@@ -48,34 +54,50 @@ pub(crate) fn enqueue(tx: &mut Transaction, order: OrderId) {
 /// Routes waiting orders now that `vessel` has room.
 pub(crate) fn pump(tx: &mut Transaction, vessel: VesselId) {
     let Some(row) = tx.state().tables.vessels.get(vessel) else { return };
-    let mut models = row.manifest.models.clone();
+    let models = row.manifest.models.iter();
+    let mut lanes: Vec<Lane> =
+        models.flat_map(|model| Class::ALL.iter().map(|class| (*model, *class))).collect();
     for _ in 0..PUMP_MAX {
         if !tx.state().index.open.contains(vessel.0) {
             return;
         }
-        let Some((model, order)) = next(tx.state(), &models) else { return };
+        let Some((lane, order)) = next(tx.state(), &lanes) else { return };
         if !routing::route(tx, order, VesselId::NONE) {
             // Its head does not fit into what is open; a lane is never overtaken from within.
-            models.retain(|other| *other != model);
+            lanes.retain(|other| *other != lane);
         }
     }
 }
 
-/// The order to go first among those that wait for one of `models`.
-fn next(state: &State, models: &[ModelId]) -> Option<(ModelId, OrderId)> {
-    let patience = state.policy()?.1.patience;
-    let heads = models.iter().flat_map(|model| {
-        Class::ALL.iter().zip(patience).filter_map(move |(class, patience)| {
-            let (ticket, order) = head(state, *model, *class)?;
-            let queued = state.order(order)?.queued;
-            Some((queued + patience, ticket, *model, order))
-        })
-    });
-    heads.min().map(|(_, _, model, order)| (model, order))
+/// Routes those who wait in one lane, as far as there is room: its head has changed.
+pub(crate) fn pump_lane(tx: &mut Transaction, lane: Lane) {
+    for _ in 0..PUMP_MAX {
+        let Some((_, order)) = head(tx.state(), lane) else { return };
+        if !routing::route(tx, order, VesselId::NONE) {
+            return;
+        }
+    }
 }
 
-fn head(state: &State, model: ModelId, class: Class) -> Option<(u64, OrderId)> {
-    let lane = state.index.lanes.get(&(model, class))?;
+/// Whether somebody waits in a lane.
+pub(crate) fn occupied(state: &State, lane: Lane) -> bool {
+    head(state, lane).is_some()
+}
+
+/// The order to go first among those that head these lanes.
+fn next(state: &State, lanes: &[Lane]) -> Option<(Lane, OrderId)> {
+    let patience = state.policy()?.1.patience;
+    let heads = lanes.iter().filter_map(|lane| {
+        let (ticket, order) = head(state, *lane)?;
+        let queued = state.order(order)?.queued;
+        let patience = patience.get(lane.1 as usize).copied()?;
+        Some((queued + patience, ticket, *lane, order))
+    });
+    heads.min().map(|(_, _, lane, order)| (lane, order))
+}
+
+fn head(state: &State, lane: Lane) -> Option<(u64, OrderId)> {
+    let lane = state.index.lanes.get(&lane)?;
     lane.iter().copied().find(|(ticket, order)| waits(state, *ticket, *order))
 }
 

@@ -49,7 +49,8 @@ pub(crate) fn close_if_probing(tx: &mut Transaction, vessel: VesselId) {
     }
 }
 
-/// When an order that has failed is tried again; `None` once its attempts are used up.
+/// When an order that has failed is tried again; `None` once its attempts are used up, and where it
+/// would expire before.
 ///
 /// The wait doubles with each attempt up to its bound; a keyed draw takes off up to half of it, so
 /// that orders that failed together do not come back together.

@@ -16,7 +16,9 @@ use crate::policy::{Policy, Weights};
 use crate::queue;
 use crate::state::{Serving, State};
 use crate::table::Breach;
-use crate::units::{MicroUsd, Micros, Millijoules, OrderId, PrefixSlot, Tokens, VesselId, clamp};
+use crate::units::{
+    MicroUsd, Micros, Millijoules, ModelId, OrderId, PrefixSlot, Tokens, VesselId, clamp,
+};
 use crate::workflow;
 
 /// Vessels looked at, at most, when none of those drawn can hold the order.
@@ -36,6 +38,18 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId, only: VesselId) -> boo
     });
     workflow::dispatch(tx, order, 0);
     true
+}
+
+/// Whether an order of this size would find a route now.
+pub(crate) fn has_room(state: &State, model: ModelId, size: Tokens) -> bool {
+    let Some(serving) = state.index.serving.get(model.0 as usize) else { return false };
+    let holds = |id: u32| {
+        let vessel = state.tables.vessels.get(VesselId(id));
+        vessel.is_some_and(|vessel| fits(&vessel.manifest, size) == Verdict::Eligible)
+    };
+    let [whole, prefill, decode] =
+        serving.open.each_ref().map(|open| open.iter().take(SEARCH_MAX).any(holds));
+    whole || (prefill && decode)
 }
 
 struct Plan {

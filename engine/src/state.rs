@@ -330,10 +330,10 @@ impl State {
     /// Sets when a vessel is to be looked at again: silent for three heartbeats, or its breaker due.
     pub(crate) fn wake_vessel(&mut self, id: VesselId) -> Result<(), Breach> {
         let heartbeat = self.tables.vessels.get(id).map_or(Micros::ZERO, |vessel| {
-            if vessel.status == VesselStatus::Lost {
-                Micros::ZERO
-            } else {
-                vessel.manifest.heartbeat
+            // Nobody waits for one that is gone or has been sent away.
+            match vessel.status {
+                VesselStatus::Lost | VesselStatus::Drained => Micros::ZERO,
+                VesselStatus::Up | VesselStatus::Draining => vessel.manifest.heartbeat,
             }
         });
         let load = self.tables.loads.edit(id, self.seq)?;
@@ -455,12 +455,12 @@ impl State {
             let lane = index.lanes.entry((order.demand.model, order.demand.class)).or_default();
             lane.push_back((order.ticket, order.id));
         }
-        let review =
-            self.tables.control.iter().map(|(_, control)| (control.review_at, Due::Review));
+        let review = self.tables.control.iter().map(|(_, control)| control.review_at);
+        let review = review.filter(|at| *at != Micros::ZERO).map(|at| (at, Due::Review));
         let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
         let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
         for (at, due) in review.chain(loads).chain(orders) {
-            if at != Micros::MAX && at != Micros::ZERO {
+            if at != Micros::MAX {
                 index.wheel.insert(Timer { at, due });
             }
         }

@@ -8,7 +8,9 @@ use alloc::borrow::ToOwned;
 use crate::command::{Command, Fault, LossCause, Outcome};
 use crate::event::Event;
 use crate::exchange::Transaction;
-use crate::models::{Breaker, Demand, End, MARKS_MAX, Order, RememberedKey, Route, Stage};
+use crate::models::{
+    Breaker, Demand, End, Leg, LegKind, MARKS_MAX, Order, RememberedKey, Route, Stage, VesselStatus,
+};
 use crate::refusal::{Bound, Refusal, Thing};
 use crate::state::State;
 use crate::table::Breach;
@@ -91,17 +93,19 @@ fn place(
         tx.emit(Event::OrderBerthed { order, berth, vessel, window, overlapping });
         return Ok(());
     }
-    let serving = tx.state().index.serving.get(demand.model.0 as usize);
-    let [whole, prefill, decode] = serving.map_or([0; 3], |serving| {
-        let [whole, prefill, decode] = &serving.open;
-        [whole.count(), prefill.count(), decode.count()]
-    });
-    if whole == 0 && (prefill == 0 || decode == 0) {
-        queue::check_room(tx.state())?;
+    let lane = (demand.model, demand.class);
+    let behind = queue::occupied(tx.state(), lane);
+    if let Err(full) = queue::check_room(tx.state())
+        && (behind || !routing::has_room(tx.state(), demand.model, size))
+    {
+        return Err(full);
     }
     tx.emit(admitted);
-    if !routing::route(tx, order, VesselId::NONE) {
+    if behind || !routing::route(tx, order, VesselId::NONE) {
         queue::enqueue(tx, order);
+    }
+    if behind {
+        queue::pump_lane(tx, lane);
     }
     Ok(())
 }
@@ -128,8 +132,11 @@ fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {
     let window = demand.window.as_ref();
     let ascending = demand.prefix.is_sorted_by(|a, b| a.tokens < b.tokens);
     let faults = [
-        (demand.tokens_in == Tokens::ZERO || demand.tokens_in > TOKENS_MAX, "tokens_in"),
-        (demand.tokens_out_max > TOKENS_MAX, "tokens_out_max"),
+        (
+            demand.tokens_in == Tokens::ZERO || demand.tokens_in > TOKENS_MAX,
+            "tokens_in is 0 or above 4294967296",
+        ),
+        (demand.tokens_out_max > TOKENS_MAX, "tokens_out_max is above 4294967296"),
         (demand.deadline != Micros::ZERO && demand.deadline <= state.now(), "deadline has passed"),
         (demand.prefix.len() > MARKS_MAX, "prefix has too many marks"),
         (!ascending, "prefix marks are not ascending"),
@@ -175,8 +182,9 @@ pub(crate) fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     let Some(order) = tx.state().order(id) else { return };
     let Some((_, policy)) = tx.state().policy() else { return };
     let Some(hop) = order.route.get(usize::from(leg)) else { return };
-    let load = tx.state().tables.loads.get(hop.vessel);
-    let waiting = load.map_or(Micros::ZERO, |load| load.backlog);
+    // Behind everything else aboard, one after the other; the way there waits for nobody.
+    let load = tx.state().tables.loads.get(hop.vessel).filter(|_| hop.kind != LegKind::Hop);
+    let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
     let patience =
         u128::from((hop.work + waiting).0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
     let span = Micros(crate::units::clamp(patience)).max(policy.timeout_min);
@@ -226,7 +234,10 @@ fn completed_leg(
     let leg = order.route.get(usize::from(order.leg))?;
     let manifest = &state.tables.vessels.get(leg.vessel)?.manifest;
     let (asked_in, asked_out) = (order.demand.tokens_in, order.demand.tokens_out_max);
-    let (tokens_out, cached) = (tokens_out.min(asked_out), cached.min(asked_in));
+    let (tokens_out, cached) = match leg.kind {
+        LegKind::Hop => (Tokens::ZERO, Tokens::ZERO),
+        _ => (tokens_out.min(asked_out - order.tokens_out), cached.min(asked_in)),
+    };
     // The leg was dispatched when the one before it ended; the report counts from there.
     let first_token = if first_token == Micros::ZERO {
         Micros::ZERO
@@ -247,8 +258,14 @@ fn completed_leg(
 
 fn complete_leg(tx: &mut Transaction, id: OrderId, completed: Event) {
     let Event::LegCompleted { leg, vessel, .. } = completed else { return };
+    let hop = tx.state().order(id).is_some_and(|order| {
+        order.route.get(usize::from(leg)).is_some_and(|leg| leg.kind == LegKind::Hop)
+    });
     tx.emit(completed);
-    resilience::close_if_probing(tx, vessel);
+    // To have arrived says nothing about the vessel; only work that is done does.
+    if !hop {
+        resilience::close_if_probing(tx, vessel);
+    }
     fleet::drained_if_empty(tx, vessel);
     let next = leg.saturating_add(1);
     if tx.state().order(id).is_some_and(|order| usize::from(next) < order.route.len()) {
@@ -268,7 +285,9 @@ pub(crate) fn fail_leg(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let (attempt, leg) = (order.attempt, order.leg);
     let held = allocator::held(order);
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
-    resilience::trip_if_due(tx, vessel);
+    if fault != Fault::VesselLost {
+        resilience::trip_if_due(tx, vessel);
+    }
     match resilience::retry_at(tx, id) {
         Some(at) => tx.emit(Event::RetryScheduled { order: id, attempts: attempt, at }),
         None => end(tx, id, End::Failed),
@@ -303,6 +322,9 @@ fn end(tx: &mut Transaction, id: OrderId, end: End) {
     for leg in routing::capacity_legs(&working) {
         fleet::drained_if_empty(tx, leg.vessel);
         queue::pump(tx, leg.vessel);
+    }
+    if order.stage == Stage::Queued {
+        queue::pump_lane(tx, (order.demand.model, order.demand.class));
     }
 }
 
@@ -409,7 +431,9 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             state.wake_order(*order, *timeout)
         }
         Event::LegCompleted { .. } => fold_completed(state, event),
-        Event::LegFailed { order, vessel, .. } => fold_failed(state, *order, *vessel),
+        Event::LegFailed { order, vessel, fault, .. } => {
+            fold_failed(state, *order, *vessel, *fault)
+        }
         Event::OrderEnded { order, tenant, end, .. } => {
             queue::leave(state, *order)?;
             let held = allocator::held(state.edit_order(*order)?);
@@ -456,7 +480,7 @@ fn fold_admitted(
         queued: Micros::ZERO,
         dispatched: Micros::ZERO,
         deadline,
-        wake: Micros::ZERO,
+        wake: Micros::MAX,
         avoid: VesselId::NONE,
         berth: BerthId::NONE,
         key,
@@ -490,24 +514,44 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         allocator::release(state, core::slice::from_ref(&done))?;
         let load = state.tables.loads.edit(done.vessel, state.seq)?;
         load.completed = load.completed.saturating_add(1);
-        load.failures = 0;
+        if done.kind != LegKind::Hop {
+            load.failures = 0;
+        }
     }
     let control = state.edit_control()?;
     control.completed = control.completed.saturating_add(1);
     Ok(())
 }
 
-fn fold_failed(state: &mut State, id: OrderId, vessel: VesselId) -> Result<(), Breach> {
+fn fold_failed(
+    state: &mut State,
+    id: OrderId,
+    vessel: VesselId,
+    fault: Fault,
+) -> Result<(), Breach> {
+    let held = allocator::held(state.edit_order(id)?);
+    let blamed = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
+    let blamed = blamed.unwrap_or(vessel);
     let row = state.edit_order(id)?;
-    let held = allocator::held(row);
     row.stage = Stage::Backoff;
-    row.avoid = vessel;
+    row.avoid = blamed;
     let deadline = row.deadline;
     allocator::release(state, &held)?;
-    let load = state.tables.loads.edit(vessel, state.seq)?;
+    let load = state.tables.loads.edit(blamed, state.seq)?;
     load.failed = load.failed.saturating_add(1);
-    load.failures = load.failures.saturating_add(1);
+    // A loss is no answer: it says nothing that the breaker of the vessel should count.
+    if fault != Fault::VesselLost {
+        load.failures = load.failures.saturating_add(1);
+    }
     let control = state.edit_control()?;
     control.failed = control.failed.saturating_add(1);
     state.wake_order(id, deadline)
+}
+
+/// The vessel of a route that is gone: not always the one that was at work.
+fn lost_of(state: &State, held: &[Leg]) -> Option<VesselId> {
+    let lost = |id: &VesselId| {
+        state.tables.vessels.get(*id).is_some_and(|vessel| vessel.status == VesselStatus::Lost)
+    };
+    held.iter().map(|leg| leg.vessel).find(lost)
 }

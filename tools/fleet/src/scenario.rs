@@ -2,7 +2,9 @@
 //!
 //! A scenario is a TOML file: the fleet and policy it plays with, the tenants, and steps at moments.
 //! Between two steps the exchange's own timers are decided as they fall due. Nothing is simulated:
-//! what becomes of a leg is a step like any other.
+//! what becomes of a leg is a step like any other. `fixtures/scenarios/README.md` lists the steps.
+
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,6 +24,8 @@ use tensorforge_engine::{Event, Exchange, State};
 use crate::document::{self, DocumentError, Millis, listed};
 use crate::fleet::Fleet;
 use crate::policy::{parse_policy, read_policy};
+
+pub use told::snapshot_text;
 
 /// A scenario, ready to be played.
 #[derive(Debug)]
@@ -59,6 +63,13 @@ struct ScenarioFile {
 #[derive(Clone, Debug, Deserialize)]
 struct Step {
     at_ms: Millis,
+    /// The tenant that sends it, where it is not the operator.
+    by: Option<String>,
+    /// What has to be decided: names of events, or names with details.
+    expect: Option<Vec<String>>,
+    /// What the state has to hold afterwards, by path.
+    #[serde(default)]
+    see: BTreeMap<String, toml::Value>,
     #[serde(flatten)]
     action: BTreeMap<String, toml::Value>,
 }
@@ -66,7 +77,7 @@ struct Step {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Submit {
-    tenant: String,
+    tenant: Option<String>,
     #[serde(default)]
     external: u64,
     model: Option<String>,
@@ -88,6 +99,9 @@ struct Submit {
 #[serde(deny_unknown_fields)]
 struct Done {
     order: u64,
+    attempt: Option<u16>,
+    leg: Option<u8>,
+    #[serde(default)]
     tokens_out: u64,
     #[serde(default)]
     cached: u64,
@@ -141,38 +155,64 @@ impl Scenario {
             stage.decide(Micros::ZERO, Source::OPERATOR, &command);
         }
         for (number, step) in self.steps.iter().enumerate() {
-            let at = step.at_ms.micros();
-            while let Some(due) = stage.exchange.state().next_deadline().filter(|due| *due <= at) {
-                stage.decide(due, Source::OPERATOR, &Command::Advance);
-            }
-            let wrong = |fault: String| DocumentError::Invalid {
+            self.step(&mut stage, step).map_err(|fault| DocumentError::Invalid {
                 file: self.file.clone(),
-                faults: vec![format!("step {} at {} ms: {fault}", number + 1, at.0 / 1_000)],
-            };
-            let Some((source, command)) =
-                self.command(step, stage.exchange.state()).map_err(wrong)?
-            else {
-                continue;
-            };
-            let decided = stage.decide(at, source, &command);
-            if let Some(expected) = step.action.get("expect") {
-                let expected: Vec<String> = read("expect", expected).map_err(wrong)?;
-                if expected != decided {
-                    return Err(wrong(format!("expected {expected:?}, decided {decided:?}")));
-                }
-            }
+                faults: vec![format!(
+                    "step {} at {} ms: {fault}",
+                    number + 1,
+                    step.at_ms.micros().0 / 1_000
+                )],
+            })?;
         }
         Ok(Played { transcript: stage.transcript, state: stage.exchange.into_state() })
     }
 
+    /// Lets time pass until a step, takes it, and holds it against what it expects.
+    fn step(&self, stage: &mut Stage, step: &Step) -> Result<(), String> {
+        let at = step.at_ms.micros();
+        let mut decided = Vec::new();
+        while let Some(due) = stage.exchange.state().next_deadline().filter(|due| *due <= at) {
+            decided.extend(stage.decide(due, Source::OPERATOR, &Command::Advance));
+        }
+        if let Some((source, command)) = self.command(step, stage.exchange.state())? {
+            decided = stage.decide(at, source, &command);
+        }
+        let told = |event: &Event| {
+            let detail = told::detail(event, |id| self.vessel_name(id));
+            (told::name(event), detail)
+        };
+        let decided: Vec<(String, String)> = decided.iter().map(told).collect();
+        if let Some(expected) = &step.expect
+            && !(expected.len() == decided.len()
+                && expected.iter().zip(&decided).all(|(line, decided)| matches(line, decided)))
+        {
+            let decided: Vec<String> = decided.iter().map(|(n, d)| format!("{n} {d}")).collect();
+            return Err(format!("expected {expected:?}, decided {decided:?}"));
+        }
+        for (path, expected) in &step.see {
+            let expected = serde_json::to_value(expected).unwrap_or_default();
+            let found = stage.exchange.state().view(path).unwrap_or_default();
+            if found != expected {
+                return Err(format!("expected to see {path} = {expected}, found {found}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn vessel_name(&self, id: VesselId) -> String {
+        let vessel = self.fleet.vessels.get(id.0 as usize);
+        vessel.map_or_else(|| id.to_string(), |vessel| vessel.name.clone())
+    }
+
     /// What a step asks for; `None` for one that only lets time pass.
     fn command(&self, step: &Step, state: &State) -> Result<Option<(Source, Command)>, String> {
-        let mut actions = step.action.iter().filter(|(name, _)| *name != "expect");
+        let mut actions = step.action.iter();
         let Some((name, value)) = actions.next() else { return Ok(None) };
         if let Some((other, _)) = actions.next() {
             return Err(format!("one thing a step, not both `{name}` and `{other}`"));
         }
-        let operator = |command| Ok(Some((Source::OPERATOR, command)));
+        let sender = step.by.as_deref().map_or(Ok(Source::OPERATOR), |name| self.tenant(name))?;
+        let operator = |command| Ok(Some((sender, command)));
         match name.as_str() {
             "submit" => {
                 self.submit(read(name, value)?, state.now().max(step.at_ms.micros())).map(Some)
@@ -185,11 +225,12 @@ impl Scenario {
                     first_token: done.first_token_ms.micros(),
                     energy: Millijoules(done.energy),
                 };
-                operator(report(state, done.order, outcome)?)
+                operator(report(state, done.order, (done.attempt, done.leg), outcome)?)
             }
             "failed" => {
                 let failed: Failed = read(name, value)?;
-                operator(report(state, failed.order, Outcome::Failed(failed.fault))?)
+                let outcome = Outcome::Failed(failed.fault);
+                operator(report(state, failed.order, (None, None), outcome)?)
             }
             "cancel" => {
                 let asked: OfTenant = read(name, value)?;
@@ -204,6 +245,7 @@ impl Scenario {
             "heartbeat" => operator(Command::Heartbeat { vessel: self.vessel(name, value)? }),
             "drain" => operator(Command::Drain { vessel: self.vessel(name, value)? }),
             "lose" => operator(Command::Lose { vessel: self.vessel(name, value)? }),
+            "register" => operator(self.registration(self.vessel(name, value)?)?),
             "policy" => {
                 let path: String = read(name, value)?;
                 let policy =
@@ -215,8 +257,8 @@ impl Scenario {
             }
             "wait" => Ok(None),
             other => Err(format!(
-                "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, policy, \
-                 roll_back and wait, found `{other}`"
+                "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, \
+                 register, policy, roll_back and wait, found `{other}`"
             )),
         }
     }
@@ -253,7 +295,8 @@ impl Scenario {
                 until: now + until.micros(),
             }),
         };
-        Ok((self.tenant(&asked.tenant)?, Command::Submit(demand)))
+        let sender = asked.tenant.as_deref().map_or(Ok(Source::OPERATOR), |name| self.tenant(name));
+        Ok((sender?, Command::Submit(demand)))
     }
 
     fn tenant(&self, name: &str) -> Result<Source, String> {
@@ -261,6 +304,14 @@ impl Scenario {
         let id = place.and_then(|place| u32::try_from(place).ok());
         id.map(|id| Source::tenant(TenantId(id)))
             .ok_or_else(|| format!("tenant {name:?} is not one of {:?}", self.tenants))
+    }
+
+    /// The registration of a vessel, as the fleet file has it.
+    fn registration(&self, id: VesselId) -> Result<Command, String> {
+        let vessel = self.fleet.vessels.get(id.0 as usize);
+        let vessel = vessel.ok_or_else(|| format!("vessel {id} is not in the fleet"))?;
+        let (name, manifest) = (vessel.name.clone(), vessel.manifest.clone());
+        Ok(Command::RegisterVessel { name, manifest })
     }
 
     fn vessel(&self, key: &str, value: &toml::Value) -> Result<VesselId, String> {
@@ -274,6 +325,12 @@ impl Scenario {
     }
 }
 
+/// Whether an expected line is the name of what was decided, or its name and details.
+fn matches(line: &str, (name, detail): &(String, String)) -> bool {
+    line.strip_prefix(name.as_str())
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(' ') == Some(detail))
+}
+
 fn read<T: serde::de::DeserializeOwned>(key: &str, value: &toml::Value) -> Result<T, String> {
     value.clone().try_into().map_err(|error| format!("{key}: {}", error.to_string().trim_end()))
 }
@@ -284,11 +341,17 @@ fn order(state: &State, number: u64) -> Result<OrderId, String> {
     live.find(|id| id.number() == number).ok_or_else(|| format!("order {number} is not live"))
 }
 
-/// The report about the leg that an order is on.
-fn report(state: &State, number: u64, outcome: Outcome) -> Result<Command, String> {
+/// The report about the leg that an order is on, or about the attempt and leg that are named.
+fn report(
+    state: &State,
+    number: u64,
+    (attempt, leg): (Option<u16>, Option<u8>),
+    outcome: Outcome,
+) -> Result<Command, String> {
     let id = order(state, number)?;
     let order = state.order(id).ok_or_else(|| format!("order {number} is not live"))?;
-    Ok(Command::ReportLeg { order: id, attempt: order.attempt, leg: order.leg, outcome })
+    let (attempt, leg) = (attempt.unwrap_or(order.attempt), leg.unwrap_or(order.leg));
+    Ok(Command::ReportLeg { order: id, attempt, leg, outcome })
 }
 
 struct Stage {
@@ -298,39 +361,28 @@ struct Stage {
 }
 
 impl Stage {
-    /// Decides a command and writes it down; answers with the kinds of what was decided.
-    fn decide(&mut self, time: Micros, source: Source, command: &Command) -> Vec<String> {
+    /// Decides a command and writes it down.
+    fn decide(&mut self, time: Micros, source: Source, command: &Command) -> Vec<Event> {
+        const INDENT: usize = 15;
         let mut events = Vec::new();
         let stamp = Stamp { seq: Seq(self.seq), time, source };
         let decided = self.exchange.decide(stamp, command, &mut events);
         self.seq += 1;
-        let name = named(&serde_json::to_value(command).unwrap_or_default());
-        let _ = writeln!(self.transcript, "{:>10} us  {name}", time.0);
-        for event in &events {
-            let _ = writeln!(
-                self.transcript,
-                "{:15}{}",
-                "",
-                serde_json::to_string(event).unwrap_or_default()
-            );
-        }
+        let sender = match source.tenant {
+            TenantId::NONE => String::new(),
+            tenant => format!(" by tenant {tenant}"),
+        };
+        let _ = writeln!(self.transcript, "{:>10} us  {}{sender}", time.0, told::name(command));
+        let mut line = |text: String| {
+            let _ = writeln!(self.transcript, "{:INDENT$}{text}", "");
+        };
+        events.iter().for_each(|event| line(told::event_text(event, INDENT + 4)));
         if let Err(breach) = decided {
-            let _ = writeln!(self.transcript, "{:15}BREACH {breach}", "");
+            line(format!("BREACH {breach}"));
         }
         for fault in self.exchange.state().check() {
-            let _ = writeln!(self.transcript, "{:15}UNSOUND {fault}", "");
+            line(format!("UNSOUND {fault}"));
         }
-        let kind = |event: &Event| named(&serde_json::to_value(event).unwrap_or_default());
-        events.iter().map(kind).collect()
-    }
-}
-
-/// The name of a command or an event, as JSON spells it.
-fn named(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(name) => name.clone(),
-        value => {
-            value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default()
-        }
+        events
     }
 }

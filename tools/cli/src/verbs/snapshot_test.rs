@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use similar::{ChangeTag, TextDiff};
-use tensorforge_fleet::scenario::{Played, Scenario};
+use tensorforge_fleet::scenario::{Scenario, snapshot_text};
 use tensorforge_journal::hex;
 
 use crate::args::SnapshotTestArgs;
@@ -58,13 +58,6 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
         ));
     }
     Ok(if differing == 0 { Exit::AsAsked } else { Exit::Different })
-}
-
-/// What is accepted: every decision, and the state and root at the end.
-pub(crate) fn snapshot_text(played: &Played) -> String {
-    let state = played.state.view("").unwrap_or_default();
-    let state = serde_json::to_string_pretty(&state).unwrap_or_default();
-    format!("{}\nroot {}\n{state}\n", played.transcript, hex(&played.state.root()))
 }
 
 fn scenarios(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -1,0 +1,206 @@
+//! How decisions and states are told to people: text that compares line by line.
+//!
+//! It depends on the rows and events alone, and not on which features of the JSON library some other
+//! crate has asked for.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+use tensorforge_engine::table::{Key, Row, Table};
+use tensorforge_engine::units::VesselId;
+use tensorforge_engine::{Event, State, Tables};
+
+use super::Played;
+
+/// What is accepted of a scenario: every record, then the root and every row of the state at the end.
+pub fn snapshot_text(played: &Played) -> String {
+    let root: String = played.state.root().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}\nroot {root}\n{}", played.transcript, state_text(&played.state))
+}
+
+/// Every row, a line for each of its fields, under the path by which `state` and `why` know it.
+fn state_text(state: &State) -> String {
+    // Taken apart by name, so that a table more does not compile without a line here.
+    let Tables {
+        control,
+        limits,
+        policies,
+        tenants,
+        accounts,
+        regions,
+        models,
+        vessels,
+        loads,
+        orders,
+        berths,
+        keys,
+        prefixes,
+    } = &state.tables;
+    let tables = [
+        rows("control", control),
+        rows("limits", limits),
+        rows("policies", policies),
+        rows("tenants", tenants),
+        rows("accounts", accounts),
+        rows("regions", regions),
+        rows("models", models),
+        rows("vessels", vessels),
+        rows("loads", loads),
+        rows("orders", orders),
+        rows("berths", berths),
+        rows("keys", keys),
+        rows("prefixes", prefixes),
+    ];
+    tables.concat()
+}
+
+fn rows<K: Key, R: Row>(name: &str, table: &Table<K, R>) -> String {
+    let row =
+        |(key, row): (K, &R)| format!("\n{name}.{}{}\n", key.index(), spelled(row, Plain::lines()));
+    table.iter().map(row).collect()
+}
+
+/// An event on one line, but for the items of its lists, which have a line each.
+pub(super) fn event_text(event: &Event, indent: usize) -> String {
+    spelled(event, Plain { indent, ..Plain::default() })
+}
+
+/// The name of a command or an event, as JSON spells it.
+pub(super) fn name(value: &impl Serialize) -> String {
+    match serde_json::to_value(value).unwrap_or_default() {
+        serde_json::Value::String(name) => name,
+        value => {
+            value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default()
+        }
+    }
+}
+
+/// What a story would say of an event besides its name; empty where the name says it all.
+pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> String {
+    match event {
+        Event::CommandRefused { refusal } | Event::OrderRefused { refusal, .. } => {
+            refusal.to_string()
+        }
+        Event::VesselReturned { vessel: id }
+        | Event::VesselDraining { vessel: id }
+        | Event::VesselDrained { vessel: id }
+        | Event::BreakerOpened { vessel: id, .. }
+        | Event::BreakerProbing { vessel: id }
+        | Event::BreakerClosed { vessel: id }
+        | Event::OrderBerthed { vessel: id, .. }
+        | Event::LegCompleted { vessel: id, .. } => vessel(*id),
+        Event::VesselLost { vessel: id, cause } => format!("{} {}", vessel(*id), name(cause)),
+        Event::LegFailed { vessel: id, fault, .. } => format!("{} {}", vessel(*id), name(fault)),
+        Event::LegDispatched { vessel: id, kind, .. } => format!("{} {}", name(kind), vessel(*id)),
+        Event::OrderRouted { order, attempt, .. } => format!("{order} attempt={attempt}"),
+        Event::RetryScheduled { order, attempts, .. } => format!("{order} attempts={attempts}"),
+        Event::OrderQueued { order, ahead, .. } => format!("{order} ahead={ahead}"),
+        Event::OrderDeduplicated { order, .. } => order.to_string(),
+        Event::OrderSettled { order, cost, energy, .. } => {
+            format!("{order} cost={cost} energy={energy}")
+        }
+        Event::OrderEnded { order, end, .. } => format!("{order} {}", name(end)),
+        Event::RiskReviewed { risk, .. } => risk.to_string(),
+        Event::LevelChanged { to, .. } => name(to),
+        _ => String::new(),
+    }
+}
+
+fn spelled(value: &impl Serialize, plain: Plain) -> String {
+    let mut text = Vec::new();
+    // A writer that only grows and values that JSON can spell: neither fails.
+    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, plain));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// JSON with the quotes of keys left out, and line breaks where people look for them.
+#[derive(Default)]
+struct Plain {
+    /// Where items of lists begin.
+    indent: usize,
+    /// Whether the outermost fields have a line each.
+    lines: bool,
+    /// The objects and lists around the present value; true is a list.
+    around: Vec<bool>,
+    in_key: bool,
+}
+
+impl Plain {
+    fn lines() -> Self {
+        Self { indent: 8, lines: true, ..Self::default() }
+    }
+
+    fn outermost(&self) -> bool {
+        self.lines && self.around.len() == 1
+    }
+}
+
+impl Formatter for Plain {
+    fn begin_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        if self.in_key { Ok(()) } else { writer.write_all(b"\"") }
+    }
+
+    fn end_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin_string(writer)
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.around.push(true);
+        writer.write_all(b"[")
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.around.pop();
+        writer.write_all(b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b",") }
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        let item = self.around.last() == Some(&true);
+        self.around.push(false);
+        if self.outermost() {
+            return Ok(());
+        }
+        if item {
+            write!(writer, "\n{:1$}", "", self.indent)?;
+        }
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        let outermost = self.outermost();
+        self.around.pop();
+        if outermost { Ok(()) } else { writer.write_all(b"}") }
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.in_key = true;
+        match (self.outermost(), first) {
+            (true, _) => writer.write_all(b"\n    "),
+            (false, true) => Ok(()),
+            (false, false) => writer.write_all(b", "),
+        }
+    }
+
+    fn end_object_key<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.in_key = false;
+        Ok(())
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
