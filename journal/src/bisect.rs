@@ -4,62 +4,21 @@ use std::ops::ControlFlow;
 
 use tensorforge_engine::{Root, State};
 
-use crate::chain::BLOCK_RECORDS;
-use crate::divergence::{Divergence, Phase};
+use crate::divergence::Divergence;
 use crate::reader::Journal;
 use crate::replay::{self, Mode, Replay, ReplayError};
 use crate::search::{Search, first_bad};
 use crate::verify;
 
-/// Where this build parts from the recording.
-#[derive(Debug)]
-pub struct Turning {
-    /// The first disagreement; `None` if there is none.
-    pub divergence: Option<Divergence>,
-    /// How many spans of blocks were decided again to find it.
-    pub probes: u32,
-    /// Blocks that were searched, the unfinished one at the end among them.
-    pub blocks: u64,
-}
-
-/// Finds where deciding again parts from what is recorded: the first block that holds a disagreement,
-/// by bisection. Each probe goes on from the last state that was good.
+/// Finds where deciding again parts from what is recorded; `None` if it never does.
 ///
-/// A probe compares every record, not the roots at the ends of blocks: a decision that no state holds
-/// leaves no trace in them, and one that heals leaves none in the later ones.
-pub fn bisect_build(journal: &Journal) -> Result<Turning, ReplayError> {
-    let blocks = journal.next_seq().div_ceil(BLOCK_RECORDS);
-    let mut good = (0, State::genesis(replay::id(journal)));
-    let mut divergence = None;
-    let Search { probes, .. } = first_bad(blocks, |block| {
-        let end = ((block + 1) * BLOCK_RECORDS).min(journal.next_seq());
-        let (state, found) = decided_from(journal, &good, end)?;
-        match found {
-            Some(found) => divergence = Some(found),
-            None => good = (end, state),
-        }
-        Ok::<bool, ReplayError>(good.0 < end)
-    })?;
-    let divergence = match divergence {
-        Some(found) if found.phase <= Phase::Folded => Some(verify::examine(journal, found)?),
-        other => other,
-    };
-    Ok(Turning { divergence, probes, blocks })
-}
-
-/// Decides on from a state, up to `end` or to the first disagreement.
-fn decided_from(
-    journal: &Journal,
-    (records, state): &(u64, State),
-    end: u64,
-) -> Result<(State, Option<Divergence>), ReplayError> {
-    let mut found = None;
-    let mut replay = Replay::from_state(journal, Mode::Decide, state.clone(), *records);
-    replay.run(end, |step| {
-        found = verify::disagreement(journal, &step);
-        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok((replay.into_exchange().into_state(), found))
+/// No bisection is needed: every record carries its events and the tag of the state after it, so one
+/// pass that stops at the first disagreement has found it.
+pub fn bisect_build(journal: &Journal) -> Result<Option<Divergence>, ReplayError> {
+    let mut replay = Replay::from_genesis(journal, Mode::Decide);
+    let end = journal.next_seq();
+    let found = verify::first_disagreement(journal, &mut replay, end, |_| ())?;
+    found.map(|found| verify::examine(journal, found)).transpose()
 }
 
 /// What a judge says of the state after some record.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use tensorforge_engine::table::{Difference, value_differences};
+use tensorforge_engine::table::{Breach, Difference, value_differences};
 use tensorforge_engine::{Event, State};
 
 /// What is compared, in this order. The first that is unequal is the class of the cause.
@@ -13,6 +13,8 @@ pub enum Phase {
     Input,
     /// The events that were decided about the same command.
     Decided,
+    /// A decision or a fold that this build's state has no place for.
+    Breached,
     /// The state that the same events led to.
     Folded,
     /// The digest of the same state.
@@ -29,6 +31,7 @@ impl Phase {
         match self {
             Self::Input => "other input",
             Self::Decided => "decided differently",
+            Self::Breached => "the state has no place for it",
             Self::Folded => "folded differently",
             Self::Digested => "digested differently",
             Self::Bytes => "same record, other bytes",
@@ -115,6 +118,16 @@ impl Divergence {
             left,
             right,
             rows: Vec::new(),
+        }
+    }
+
+    /// A record that this build's state has no place for.
+    pub(crate) fn of_breach(breach: &Breach) -> Self {
+        let problem = Value::from(breach.problem.to_string());
+        Self {
+            table: Some(breach.table.to_owned()),
+            row: Some(breach.row),
+            ..Self::new(breach.seq.0, Phase::Breached, Value::Null, problem)
         }
     }
 

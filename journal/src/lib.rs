@@ -45,7 +45,7 @@ pub mod divergence;
 pub mod search;
 pub mod verify;
 
-pub use bisect::{Judgement, Turning, Verdict as StateVerdict, bisect_build, bisect_state};
+pub use bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
 pub use chain::{BLOCK_RECORDS, BlockEntry, Hash};
 pub use codec::Batch;
 pub use diff::{Parting, diff};

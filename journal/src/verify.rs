@@ -97,29 +97,41 @@ fn verify_span(
     done: &AtomicU64,
     progress: &(impl Fn(u64) + Sync),
 ) -> Result<Verified, ReplayError> {
-    let mut found = None;
     let mut events = 0;
     let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
-    replay.run(end, |step| {
+    let found = first_disagreement(journal, &mut replay, end, |step| {
         events += step.events.len() as u64;
-        found = disagreement(journal, &step);
-        if (step.head.seq.0 + 1) % BLOCK_RECORDS == 0 {
+        if (step.head.seq.0 + 1).is_multiple_of(BLOCK_RECORDS) {
             progress(done.fetch_add(BLOCK_RECORDS, Ordering::Relaxed) + BLOCK_RECORDS);
         }
-        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    let divergence = match found {
-        Some(divergence) if divergence.phase <= Phase::Folded => {
-            Some(examine(journal, divergence)?)
-        }
-        other => other,
-    };
+    let divergence = found.map(|found| examine(journal, found)).transpose()?;
     let (records, root) = (replay.records() - start, replay.state().root());
     Ok(Verified { records, events, root, divergence, spans: 1 })
 }
 
+/// Decides on to `end`, or to the first record that is not as the journal claims. A record that this
+/// build has no place for in its state is one.
+pub(crate) fn first_disagreement(
+    journal: &Journal,
+    replay: &mut Replay<'_>,
+    end: u64,
+    mut each: impl FnMut(&Step<'_>),
+) -> Result<Option<Divergence>, ReplayError> {
+    let mut found = None;
+    let ran = replay.run(end, |step| {
+        each(&step);
+        found = disagreement(journal, &step);
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match ran {
+        Err(ReplayError::Breach(breach)) => Ok(Some(Divergence::of_breach(&breach))),
+        ran => ran.map(|()| found),
+    }
+}
+
 /// The first thing about a record that is not as the journal claims.
-pub(crate) fn disagreement(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
+fn disagreement(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
     let seq = step.head.seq.0;
     if step.events != step.recorded {
         return Divergence::of_events(seq, step.recorded, step.events);
@@ -161,6 +173,9 @@ fn differing_table(claimed: &[u128], state: &State) -> Option<String> {
 /// before them; or, where this build folds the same events otherwise than the one that recorded them,
 /// which table the next frame claims otherwise, and which of its rows the record wrote.
 pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence, ReplayError> {
+    if !matches!(found.phase, Phase::Decided | Phase::Folded) {
+        return Ok(found);
+    }
     let before = replay::state_at(journal, Mode::Fold, found.seq)?;
     let seq = tensorforge_engine::units::Seq(found.seq);
     let Some(record) = replay::read_record(journal, seq)? else { return Ok(found) };

@@ -379,7 +379,7 @@ fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
         let (error, help) = ran.stderr.split_once('\n').expect("an error and help");
         let place = format!("error: segment 0 is damaged at byte {first}: {kind} (frame {number}");
         assert!(error.starts_with(&place), "{case}: {error}");
-        let command = format!("tensorforge salvage hurt.tfj --out saved.tfj");
+        let command = "tensorforge salvage hurt.tfj --out saved.tfj".to_owned();
         assert_eq!(
             help,
             format!("help: `{command}` keeps the {kept} records before it\n"),

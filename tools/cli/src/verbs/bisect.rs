@@ -39,8 +39,8 @@ pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
     }
     match args.engines.as_slice() {
         [] => {
-            let turning = bisect_build(&journal)?;
-            tell(turning.divergence.as_ref(), turning.probes, ("recorded", "this build"), as_json)
+            let found = bisect_build(&journal)?;
+            tell(found.as_ref(), 1, ("recorded", "this build"), as_json)
         }
         [a, b] => {
             let (divergence, probes) = Builds { journal: &journal, dir: &args.dir, a, b }.part()?;
