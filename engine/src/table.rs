@@ -304,6 +304,9 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
     }
 
     fn settle(&mut self) {
+        if self.unsettled.is_empty() {
+            return;
+        }
         let mut unsettled = core::mem::take(&mut self.unsettled);
         let mut scratch = core::mem::take(&mut self.scratch);
         for index in unsettled.drain(..) {
