@@ -33,13 +33,16 @@ struct Shared {
 /// Frames are committed in the order in which they are submitted, one sync each: no two are ever in
 /// flight, so a crash can tear no more than one. An error ends the committer for good: every later
 /// call returns it, and frames that were submitted behind the one that failed are not written.
+///
+/// Dropping it waits for the submitted frames too: who drops a writer may open its journal again.
 #[derive(Debug)]
 pub struct Committer {
-    frames: Sender<Sealed>,
+    /// `None` once it ends.
+    frames: Option<Sender<Sealed>>,
     notices: Receiver<Durable>,
     buffers: Receiver<Vec<u8>>,
     shared: Arc<Shared>,
-    thread: JoinHandle<Writer>,
+    thread: Option<JoinHandle<Writer>>,
 }
 
 impl Committer {
@@ -56,14 +59,15 @@ impl Committer {
         let lane = Lane { writer, submitted, notify, recycle, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || lane.run());
         let thread = thread.map_err(failed(Operation::Start, "the journal".as_ref()))?;
-        Ok(Self { frames, notices, buffers, shared, thread })
+        Ok(Self { frames: Some(frames), notices, buffers, shared, thread: Some(thread) })
     }
 
     /// Hands a frame over; waits while too many are waiting. Returns the error that ended the
     /// committer, if one did.
     pub fn submit(&self, frame: Sealed) -> Result<()> {
         self.check()?;
-        self.frames.send(frame).map_err(|_| self.failure())
+        let frames = self.frames.as_ref().ok_or(JournalError::Closed)?;
+        frames.send(frame).map_err(|_| self.failure())
     }
 
     /// The first record that is not durable: a watermark that only rises.
@@ -103,14 +107,15 @@ impl Committer {
     }
 
     /// Waits for all submitted frames, and gives the writer back.
-    pub fn finish(self) -> Result<Writer> {
-        let Self { frames, shared, thread, .. } = self;
-        drop(frames);
-        let writer = thread.join().map_err(|_| JournalError::Closed)?;
-        match shared.failure.get() {
-            Some(failure) => Err(failure.clone()),
-            None => Ok(writer),
-        }
+    pub fn finish(mut self) -> Result<Writer> {
+        let writer = self.end().ok_or(JournalError::Closed)?;
+        self.check().map(|()| writer)
+    }
+
+    /// Lets the thread write what was submitted, and waits for its end.
+    fn end(&mut self) -> Option<Writer> {
+        drop(self.frames.take());
+        self.thread.take()?.join().ok()
     }
 
     /// Waits for all submitted frames, and closes the journal.
@@ -120,6 +125,12 @@ impl Committer {
 
     fn failure(&self) -> JournalError {
         self.shared.failure.get().cloned().unwrap_or(JournalError::Closed)
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        drop(self.end());
     }
 }
 

@@ -67,13 +67,13 @@ fn captures_of_bad_input_say_where_it_is_bad() {
             "trace",
             "key.jsonl",
             row("\"tokens_in\":3,\"tokens_out\":1,\"speed\":9"),
-            ":2:56: speed: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, idempotency, blocks and window, found another key",
+            ":2:59: speed: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, idempotency, blocks and window, found another key",
         ),
         (
             "trace",
             "zero.jsonl",
             row("\"tokens_in\":0,\"tokens_out\":1"),
-            ":2:33: tokens_in: expected a whole number from 1 to 1000000000, found `0`",
+            ":2:34: tokens_in: expected a whole number from 1 to 1000000000, found `0`",
         ),
         (
             "fleet",
@@ -379,7 +379,7 @@ fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
         let (error, help) = ran.stderr.split_once('\n').expect("an error and help");
         let place = format!("error: segment 0 is damaged at byte {first}: {kind} (frame {number}");
         assert!(error.starts_with(&place), "{case}: {error}");
-        let command = "tensorforge salvage hurt.tfj --out saved.tfj".to_owned();
+        let command = "tensorforge salvage hurt.tfj --out saved.tfj";
         assert_eq!(
             help,
             format!("help: `{command}` keeps the {kept} records before it\n"),
@@ -388,7 +388,7 @@ fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
 
         let mut salvage = Command::new("sh");
         let salvaged =
-            Ran::of(salvage.args(["-c", &command]).current_dir(folder.path("")).env("PATH", &path));
+            Ran::of(salvage.args(["-c", command]).current_dir(folder.path("")).env("PATH", &path));
         assert_eq!(salvaged.code, Some(0), "{case}: {}", salvaged.stderr);
         let verified = folder.json("verify saved.tfj");
         assert_eq!(self::number(&verified, "records"), kept, "{case}");

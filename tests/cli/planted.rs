@@ -180,6 +180,12 @@ fn bisect(folder: &Folder, bad: &Path) -> [Value; 2] {
     answers
 }
 
+/// A story is read, not made: the other build tells the same one.
+fn tell_the_same(folder: &Folder, bad: &Path, external: usize) {
+    let words = format!("explain j.tfj --external {external}");
+    assert_eq!(Ran::of(&mut folder.command_of(bad, &words)).stdout, folder.ok(&words));
+}
+
 /// What the other build says of the recording.
 fn verify(folder: &Folder, bad: &Path) -> Value {
     let ran = Ran::of(&mut folder.command_of(bad, "verify j.tfj --json"));
@@ -226,6 +232,7 @@ fn a_changed_decision_is_found_at_its_record() {
         names_the_event(&answer, a, b);
     }
     names_the_event(&verify(&folder, &bad), a, b);
+    tell_the_same(&folder, &bad, 1_500);
 }
 
 #[test]

@@ -7,10 +7,15 @@ use crate::support::*;
 
 /// A journal with a snapshot at the end of every block, and its log.
 fn journal() -> (Folder, Vec<Value>) {
+    captured("--snapshot-every 1024 --frame-records 100")
+}
+
+fn captured(flags: &str) -> (Folder, Vec<Value>) {
     let folder = Folder::new();
     folder.long_trace("long.jsonl");
-    folder.ok("capture --trace long.jsonl --fleet fixtures/fleets/rough-seas.toml --out j.tfj \
-         --snapshot-every 1024 --frame-records 100");
+    folder.ok(&format!(
+        "capture --trace long.jsonl --fleet fixtures/fleets/rough-seas.toml --out j.tfj {flags}"
+    ));
     let log = folder.log("j.tfj");
     (folder, log)
 }
@@ -18,6 +23,21 @@ fn journal() -> (Folder, Vec<Value>) {
 #[test]
 fn every_way_leads_to_the_same_root() {
     let (folder, log) = journal();
+    every_way(&folder, &log);
+}
+
+#[test]
+fn snapshots_taken_later_stand_in_the_middle_of_frames() {
+    // 1 024 is eleven frames of 93 and one record, 2 048 is twenty-two and two, and so on.
+    let (folder, log) = captured("--snapshot-every 0 --frame-records 93");
+    for block in 1..=log.len() / 1_024 {
+        folder.ok(&format!("snapshot take j.tfj --at {}", block * 1_024 + 5));
+    }
+    every_way(&folder, &log);
+}
+
+/// From genesis and from every snapshot, folding and deciding.
+fn every_way(folder: &Folder, log: &[Value]) {
     let journal = Journal::open(folder.path("j.tfj")).expect("a journal");
     let end = log.len();
     let snapshots: Vec<u64> = (1..=end as u64 / 1_024).map(|block| block * 1_024).collect();

@@ -1,6 +1,8 @@
 //! A writer is killed again and again: what it was told is durable must be there, as it was told.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,25 +27,35 @@ struct Victim {
     known: Vec<Vec<u8>>,
     acknowledged: u64,
     segments: usize,
+    torn: u64,
+    unmade: u64,
 }
 
 #[test]
 fn what_was_acknowledged_survives_every_kill() {
     let mut draw = Draw(20);
     let mut victim = Victim::new();
-    let (mut acknowledged, mut segments) = (0, 0);
+    let (mut acknowledged, mut segments, mut torn, mut unmade) = (0, 0, 0, 0);
     for kill in 0..KILLS {
         if kill % JOURNAL_KILLS == 0 {
+            torn += victim.torn;
+            unmade += victim.unmade;
             victim = Victim::new();
         }
         let answers = run_and_kill(&victim.journal(), kill, &mut draw);
         acknowledged += answers.len() as u64;
+        if kill % 5 == 4 {
+            victim.tear(&mut draw);
+        }
         victim.recover(&answers, kill);
         segments = segments.max(victim.segments);
         if kill % 10 == 9 {
             victim.verify();
         }
     }
+    println!(
+        "{acknowledged} answers, {segments} segments, {torn} torn tails, {unmade} not made yet"
+    );
     // A judge whose writers never got far proves nothing.
     assert!(
         acknowledged > 5_000 && segments > 4,
@@ -94,20 +106,39 @@ fn listen(writer: &mut Child) -> Receiver<String> {
 impl Victim {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        Self { dir, known: Vec::new(), acknowledged: 0, segments: 0 }
+        Self { dir, known: Vec::new(), acknowledged: 0, segments: 0, torn: 0, unmade: 0 }
     }
 
     fn journal(&self) -> std::path::PathBuf {
         self.dir.path().join("j.tfj")
     }
 
+    /// Leaves what a crash of the machine leaves of a frame that was being written.
+    fn tear(&self, draw: &mut Draw) {
+        let Ok(journal) = Journal::open(self.journal()) else { return };
+        let last = journal.segments().last().expect("a segment");
+        let name = format!("segments/{:010}.seg", last.page.segment);
+        let file = OpenOptions::new().write(true).open(self.journal().join(name));
+        let file = file.expect("a segment to write");
+        let room = file.metadata().expect("a length").len().saturating_sub(last.end);
+        if room > 1 && !journal.closed() {
+            let length = 1 + draw.below((room - 1).min(300));
+            let garbage: Vec<u8> = (0..length).map(|_| 1 + draw.below(255) as u8).collect();
+            file.write_all_at(&garbage, last.end).expect("room");
+        }
+    }
+
     /// Opens the journal as its next writer would, and compares it with what is known.
     fn recover(&mut self, answers: &[Value], kill: u64) {
         let ledger = match Ledger::open(&self.journal(), small_segments()) {
-            Ok((ledger, _)) => ledger,
+            Ok((ledger, opening)) => {
+                self.torn += u64::from(opening.repaired.is_some());
+                ledger
+            }
             Err(LedgerError::Replay(ReplayError::Journal(JournalError::NotAJournal {
                 ..
             }))) => {
+                self.unmade += 1;
                 assert!(answers.is_empty() && self.known.is_empty(), "kill {kill}: it is gone");
                 return;
             }

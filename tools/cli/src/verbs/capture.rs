@@ -13,7 +13,7 @@ use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root};
-use tensorforge_fleet::{Fleet, Trace, parse_policy};
+use tensorforge_fleet::{Fleet, Sim, Trace, parse_policy};
 use tensorforge_journal::{
     BLOCK_RECORDS, Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_records,
 };
@@ -29,6 +29,8 @@ use crate::verbs::bench;
 pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
     let inputs = Inputs::read(args)?;
     let world = inputs.world(args.seed)?;
+    // Whatever is wrong between trace and fleet is said before a journal is made.
+    Sim::new(&world.fleet, &world.trace, world.seed).map_err(Failure::input)?;
     let id = args.journal_id.map_or_else(|| inputs.id(args.seed), JournalId);
     let started = Instant::now();
     let bar = output::progress("capturing", world.trace.rows.len() as u64);
