@@ -9,8 +9,7 @@ use crate::command::{Command, Fault, LossCause, Outcome};
 use crate::event::Event;
 use crate::exchange::Transaction;
 use crate::models::{
-    Breaker, Demand, End, Leg, LegKind, MARKS_MAX, Order, RememberedKey, Route, Stage,
-    VesselStatus,
+    Breaker, Demand, End, Leg, LegKind, MARKS_MAX, Order, RememberedKey, Route, Stage, VesselStatus,
 };
 use crate::refusal::{Bound, Refusal, Thing};
 use crate::state::State;
@@ -133,7 +132,10 @@ fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {
     let window = demand.window.as_ref();
     let ascending = demand.prefix.is_sorted_by(|a, b| a.tokens < b.tokens);
     let faults = [
-        (demand.tokens_in == Tokens::ZERO || demand.tokens_in > TOKENS_MAX, "tokens_in is 0 or above 4294967296"),
+        (
+            demand.tokens_in == Tokens::ZERO || demand.tokens_in > TOKENS_MAX,
+            "tokens_in is 0 or above 4294967296",
+        ),
         (demand.tokens_out_max > TOKENS_MAX, "tokens_out_max is above 4294967296"),
         (demand.deadline != Micros::ZERO && demand.deadline <= state.now(), "deadline has passed"),
         (demand.prefix.len() > MARKS_MAX, "prefix has too many marks"),
@@ -282,8 +284,9 @@ pub(crate) fn fail_leg(tx: &mut Transaction, id: OrderId, fault: Fault) {
     };
     let (attempt, leg) = (order.attempt, order.leg);
     let held = allocator::held(order);
+    let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
-    if fault != Fault::VesselLost {
+    if !lost {
         resilience::trip_if_due(tx, vessel);
     }
     match resilience::retry_at(tx, id) {
@@ -528,8 +531,8 @@ fn fold_failed(
     fault: Fault,
 ) -> Result<(), Breach> {
     let held = allocator::held(state.edit_order(id)?);
-    let blamed = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
-    let blamed = blamed.unwrap_or(vessel);
+    let lost = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
+    let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
     row.stage = Stage::Backoff;
     row.avoid = blamed;
@@ -538,7 +541,7 @@ fn fold_failed(
     let load = state.tables.loads.edit(blamed, state.seq)?;
     load.failed = load.failed.saturating_add(1);
     // A loss is no answer: it says nothing that the breaker of the vessel should count.
-    if fault != Fault::VesselLost {
+    if lost.is_none() {
         load.failures = load.failures.saturating_add(1);
     }
     let control = state.edit_control()?;

@@ -47,8 +47,7 @@ fn submissions() -> Vec<(String, Command)> {
 }
 
 fn reports() -> Vec<(String, Command)> {
-    let report =
-        |outcome| Command::ReportLeg { order: order(), attempt: 0x0102, leg: 2, outcome };
+    let report = |outcome| Command::ReportLeg { order: order(), attempt: 0x0102, leg: 2, outcome };
     // A match without a default: an outcome more does not compile.
     let label = |outcome: &Outcome| match outcome {
         Outcome::Done { .. } => "done",

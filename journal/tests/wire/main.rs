@@ -89,8 +89,7 @@ fn check<T: PartialEq + Debug>(
     encode: impl Fn(&T) -> Vec<u8>,
     decode: impl Fn(Vec<u8>) -> T,
 ) {
-    let path: PathBuf =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden").join(file);
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden").join(file);
     let mut text = std::fs::read_to_string(&path).unwrap_or_default();
     let known = |text: &str| -> BTreeMap<String, String> {
         let pair = |line: &str| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));

@@ -372,8 +372,7 @@ impl Stage {
             TenantId::NONE => String::new(),
             tenant => format!(" by tenant {tenant}"),
         };
-        let _ =
-            writeln!(self.transcript, "{:>10} us  {}{sender}", time.0, told::name(command));
+        let _ = writeln!(self.transcript, "{:>10} us  {}{sender}", time.0, told::name(command));
         let mut line = |text: String| {
             let _ = writeln!(self.transcript, "{:INDENT$}{text}", "");
         };
