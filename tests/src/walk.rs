@@ -129,6 +129,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }
     };
     let command = match random.below(100) {
+        0 if random.below(20) == 0 => Command::Configure(bounds()),
         0 => Command::SetPolicy(Box::new(some_policy(random))),
         1 => Command::RollBackPolicy { to: PolicyVersion(random.below(3) as u32) },
         2..4 => Command::RegisterVessel {
@@ -174,10 +175,9 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
     (operator, command)
 }
 
-/// What a walk begins with: bounds that are soon reached, and a fleet of five.
-pub fn setup() -> Vec<Command> {
-    let mut random = Random(5);
-    let mut setup = vec![Command::Configure(Limits {
+/// Bounds that some walk reaches.
+pub fn bounds() -> Limits {
+    Limits {
         tenants: 3,
         vessels: 7,
         orders: 120,
@@ -187,7 +187,18 @@ pub fn setup() -> Vec<Command> {
         keys: 16,
         prefixes: 16,
         ..Limits::default()
-    })];
+    }
+}
+
+/// Bounds that every walk reaches.
+pub fn narrow_bounds() -> Limits {
+    Limits { orders: 8, queued: 5, berths: 2, ..bounds() }
+}
+
+/// What a walk begins with: its bounds, and a fleet of five.
+pub fn setup(bounds: Limits) -> Vec<Command> {
+    let mut random = Random(5);
+    let mut setup = vec![Command::Configure(bounds)];
     for name in ["north", "south", "east"] {
         setup.push(Command::RegisterRegion { name: name.into(), hop: Micros(30_000) });
     }

@@ -4,7 +4,7 @@
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{Event, Exchange, Stamp, State};
-use tensorforge_tests::walk::{Random, command, setup};
+use tensorforge_tests::walk::{Random, bounds, command, setup};
 
 /// Runs `records` random records; returns what they decided, and how often each kind of event came.
 fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
@@ -12,7 +12,7 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
     let mut live = Exchange::genesis(journal);
     let mut replica = Exchange::genesis(journal);
     let mut random = Random(seed);
-    let mut setup = setup().into_iter();
+    let mut setup = setup(bounds()).into_iter();
     let mut history = Vec::new();
     let mut time = Micros(1);
     for seq in (0..records).map(Seq) {
