@@ -54,15 +54,22 @@ pub(crate) fn enqueue(tx: &mut Transaction, order: OrderId) {
 /// Routes waiting orders now that `vessel` has room.
 pub(crate) fn pump(tx: &mut Transaction, vessel: VesselId) {
     let Some(row) = tx.state().tables.vessels.get(vessel) else { return };
+    if !tx.state().index.open.contains(vessel.0) {
+        return;
+    }
     let models = row.manifest.models.iter();
     let mut lanes: Vec<Lane> =
         models.flat_map(|model| Class::ALL.iter().map(|class| (*model, *class))).collect();
+    let mut moved = Vec::new();
     for _ in 0..PUMP_MAX {
+        // Once it is full, those lanes are left whose head has changed: the new one may fit elsewhere.
         if !tx.state().index.open.contains(vessel.0) {
-            return;
+            lanes.retain(|lane| moved.contains(lane));
         }
         let Some((lane, order)) = next(tx.state(), &lanes) else { return };
-        if !routing::route(tx, order, VesselId::NONE) {
+        if routing::route(tx, order, VesselId::NONE) {
+            moved.push(lane);
+        } else {
             // Its head does not fit into what is open; a lane is never overtaken from within.
             lanes.retain(|other| *other != lane);
         }

@@ -284,8 +284,9 @@ pub(crate) fn fail_leg(tx: &mut Transaction, id: OrderId, fault: Fault) {
     };
     let (attempt, leg) = (order.attempt, order.leg);
     let held = allocator::held(order);
+    let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
-    if fault != Fault::VesselLost {
+    if !lost {
         resilience::trip_if_due(tx, vessel);
     }
     match resilience::retry_at(tx, id) {
@@ -530,8 +531,8 @@ fn fold_failed(
     fault: Fault,
 ) -> Result<(), Breach> {
     let held = allocator::held(state.edit_order(id)?);
-    let blamed = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
-    let blamed = blamed.unwrap_or(vessel);
+    let lost = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
+    let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
     row.stage = Stage::Backoff;
     row.avoid = blamed;
@@ -540,7 +541,7 @@ fn fold_failed(
     let load = state.tables.loads.edit(blamed, state.seq)?;
     load.failed = load.failed.saturating_add(1);
     // A loss is no answer: it says nothing that the breaker of the vessel should count.
-    if fault != Fault::VesselLost {
+    if lost.is_none() {
         load.failures = load.failures.saturating_add(1);
     }
     let control = state.edit_control()?;

@@ -1,4 +1,8 @@
-//! Judges, and what several of them need.
+//! Judges, and what several of them share: a random walk through the commands, the model that it is held
+//! against, and journals that end many frames and segments in a short run.
+
+pub mod model;
+pub mod walk;
 
 use tensorforge_journal::{LedgerOptions, WriterOptions};
 

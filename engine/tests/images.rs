@@ -1,0 +1,317 @@
+//! The images of rows are frozen: what is hashed, and what snapshots store.
+//!
+//! A line of `fixtures/golden/rows.hex` is a table and the image of one row. Digests and roots were
+//! computed outside, with Python's `xxhash` and `blake3`, from `engine/src/image.rs` in words.
+//! With TENSORFORGE_ACCEPT=1 lines of new tables are added; a line that is there is never changed.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that panics has found something"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tensorforge_engine::command::Stamp;
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::*;
+use tensorforge_engine::policy::{
+    BreakerRule, Escalation, Policy, PolicyLevel, RetryRule, Weights,
+};
+use tensorforge_engine::security::Source;
+use tensorforge_engine::table::{AnyTable, Key, Only, Row, Table};
+use tensorforge_engine::units::*;
+use tensorforge_engine::{Command, Exchange, State, Tables};
+
+/// An example of the row of each table, under the table's name.
+struct Golden {
+    file: BTreeMap<String, String>,
+    text: String,
+}
+
+impl Golden {
+    fn check<K: Key, R: Row>(&mut self, of: &Table<K, R>, key: K, row: R, digest: u128) {
+        let mut image = Vec::new();
+        row.write(&mut image);
+        let hex: String = image.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = of.name();
+        if std::env::var_os("TENSORFORGE_ACCEPT").is_some() && !self.file.contains_key(name) {
+            self.text.push_str(&format!("{name} {hex}\n"));
+            self.file.insert(name.to_owned(), hex.clone());
+        }
+        let pinned = self.file.remove(name).unwrap_or_else(|| panic!("rows.hex has no {name}"));
+        assert_eq!(hex, pinned, "the image of a row of {name} is another one");
+        let mut rest = image.as_slice();
+        assert_eq!(R::read(&mut rest).as_ref(), Some(&row), "{name} is read otherwise");
+        assert!(rest.is_empty());
+        for length in 0..image.len() {
+            assert_eq!(R::read(&mut &image[..length]), None, "{name} cut to {length} bytes");
+        }
+        let mut table = of.clone();
+        table.put(key, row, Seq(1));
+        table.settle();
+        assert_eq!(table.digest(), digest, "{name}: {:#034x}", table.digest());
+    }
+}
+
+#[test]
+fn the_image_and_the_digest_of_every_row_are_pinned() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/rows.hex");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let pair = |line: &str| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let file = text.lines().map(|line| pair(line).unwrap()).collect();
+    let mut golden = Golden { file, text };
+
+    // A state that nothing was put into but the one row of `control`, which a `put` replaces.
+    let state = State::genesis(JournalId::default());
+    // Taken apart by name, so that a table more does not compile without an example.
+    let Tables {
+        control: t0,
+        limits: t1,
+        policies: t2,
+        tenants: t3,
+        accounts: t4,
+        regions: t5,
+        models: t6,
+        vessels: t7,
+        loads: t8,
+        orders: t9,
+        berths: t10,
+        keys: t11,
+        prefixes: t12,
+    } = &state.tables;
+    golden.check(t0, Only, control(), DIGESTS[0]);
+    golden.check(t1, Only, limits(), DIGESTS[1]);
+    golden.check(t2, PolicyVersion(3), policy(), DIGESTS[2]);
+    golden.check(t3, TenantId(4), tenant(), DIGESTS[3]);
+    golden.check(t4, TenantId(5), account(), DIGESTS[4]);
+    golden.check(t5, RegionId(6), region(), DIGESTS[5]);
+    golden.check(t6, ModelId(7), Model { name: "coral-70b".into() }, DIGESTS[6]);
+    golden.check(t7, VesselId(8), vessel(), DIGESTS[7]);
+    golden.check(t8, VesselId(300), load(), DIGESTS[8]);
+    golden.check(t9, OrderSlot(70_000), order(), DIGESTS[9]);
+    golden.check(t10, BerthId(11), berth(), DIGESTS[10]);
+    golden.check(t11, KeySlot(12), key(), DIGESTS[11]);
+    golden.check(t12, PrefixSlot(13), prefix(), DIGESTS[12]);
+    assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
+    if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
+        std::fs::write(&path, &golden.text).unwrap();
+    }
+}
+
+/// XXH3-128 of the table's number, the key (32 bits, little-endian) and the image, by Python's xxhash.
+const DIGESTS: [u128; 13] = [
+    0x245e_4492_1a59_44a8_7554_0a89_d573_020b,
+    0x188d_f50e_60ff_80d1_fc4e_28fa_2265_f499,
+    0x30bc_c567_1b29_a59d_61c5_c23e_cc42_a867,
+    0x569f_1c8c_3f70_f98d_aa34_4bcf_a7ea_6bfc,
+    0x2063_4975_6539_70ab_2dab_59b7_bfc6_d249,
+    0x561d_256d_3d02_2da1_c5d3_cbf8_afd4_de3d,
+    0x5f10_5c20_a1b5_c2f2_436d_da3e_5322_e01e,
+    0x47fe_a2da_4b70_0cb1_4620_57d2_7a1a_2672,
+    0xbd25_da8a_2eae_bc81_9360_285f_94f6_7ea3,
+    0x828b_066d_e534_eb6b_007f_75b1_4a83_18e1,
+    0x48ea_f334_67d2_ff3d_217c_e7ff_97b6_ebdc,
+    0x5c2e_7b45_070f_d07c_5cf2_fb07_2637_c217,
+    0x9da8_483f_abe9_3770_3650_8de0_e99b_7e7d,
+];
+
+/// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
+#[test]
+fn the_roots_of_small_states_are_pinned() {
+    let root = |state: &State| -> String {
+        state.root().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let mut exchange = Exchange::genesis(JournalId([9; 16]));
+    assert_eq!(root(exchange.state()), GENESIS_ROOT);
+    let commands = [
+        Command::Configure(limits()),
+        Command::RegisterRegion { name: "north".into(), hop: Micros(40_000) },
+        Command::RegisterRegion { name: "south".into(), hop: Micros(50_000) },
+        Command::RegisterModel { name: "coral-70b".into() },
+    ];
+    for (seq, command) in (0..).map(Seq).zip(&commands) {
+        let stamp = Stamp { seq, time: Micros(1_000 + seq.0), source: Source::OPERATOR };
+        exchange.decide(stamp, command, &mut Vec::new()).unwrap();
+    }
+    assert_eq!(root(exchange.state()), SMALL_ROOT);
+    assert_eq!(exchange.state().tag(), SMALL_TAG);
+}
+
+const GENESIS_ROOT: &str = "04ad37e05ddfb9017f9288d222b77872304898d87ef99600638e161ac4d425d0";
+const SMALL_ROOT: &str = "c40706d2112d4e0256069cf5c207a36a9a30eec802e5ffe8f379c324803d9f22";
+const SMALL_TAG: u64 = 0x9096_02f7_380a_015a;
+
+fn control() -> Control {
+    Control {
+        now: Micros(1),
+        level: PolicyLevel::Restricted,
+        policy: PolicyVersion(3),
+        orders: 4,
+        tickets: 5,
+        queued: 6,
+        keys: 7,
+        risk: Ppm(8),
+        level_since: Micros(9),
+        review_at: Micros(10),
+        completed: 11,
+        failed: 12,
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        tenants: 1,
+        regions: 2,
+        models: 3,
+        vessels: 4,
+        orders: 5,
+        queued: 6,
+        policies: 7,
+        berths: 8,
+        keys: 9,
+        prefixes: 10,
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        weights: Weights { time: 1, cost: 2, energy: 3, avoid: 4 },
+        candidates: 5,
+        patience: [Micros(6), Micros(7), Micros(8)],
+        lifetime: [Micros(9), Micros(10), Micros(11)],
+        timeout_percent: 12,
+        timeout_min: Micros(13),
+        retry: RetryRule { attempts: 14, backoff: Micros(15), backoff_max: Micros(16) },
+        breaker: BreakerRule { failures: 17, open: Micros(18) },
+        escalation: Escalation {
+            elevated: Ppm(19),
+            restricted: Ppm(20),
+            halted: Ppm(21),
+            hysteresis: Ppm(22),
+            dwell: Micros(23),
+            review: Micros(24),
+        },
+    }
+}
+
+fn tenant() -> Tenant {
+    Tenant { name: "alba".into(), rate: 1, burst: 2, live_max: 3 }
+}
+
+fn account() -> Account {
+    Account {
+        arrival: Micros(1),
+        live: 2,
+        ended: [3, 4, 5, 6, 7],
+        tokens_in: Tokens(8),
+        cached: Tokens(9),
+        tokens_out: Tokens(10),
+        cost: MicroUsd(11),
+        energy: Millijoules(u64::MAX),
+    }
+}
+
+fn region() -> Region {
+    Region { name: "Åland".into(), hop: Micros(40_000) }
+}
+
+fn vessel() -> Vessel {
+    Vessel {
+        name: "deck-0".into(),
+        status: VesselStatus::Drained,
+        manifest: Manifest {
+            region: RegionId(1),
+            role: Role::Decode,
+            models: vec![ModelId(2), ModelId(5)],
+            slots: 3,
+            context_max: Tokens(4),
+            prefill_per_kilotoken: Micros(5),
+            decode_per_token: Micros(6),
+            price_in: MicroUsd(7),
+            price_cached: MicroUsd(8),
+            price_out: MicroUsd(9),
+            fuel_in: Millijoules(10),
+            fuel_out: Millijoules(11),
+            heartbeat: Micros(12),
+        },
+    }
+}
+
+fn load() -> Load {
+    Load {
+        used: 1,
+        failures: 2,
+        backlog: Micros(3),
+        seen: Micros(4),
+        breaker: Breaker::Probing,
+        retry_at: Micros(5),
+        wake: Micros(6),
+        completed: 7,
+        failed: 8,
+    }
+}
+
+fn order() -> Order {
+    let mut route = Route::new();
+    route.push(Leg { kind: LegKind::Hop, vessel: VesselId(1), work: Micros(2) });
+    route.push(Leg { kind: LegKind::Decode, vessel: VesselId(3), work: Micros(4) });
+    Order {
+        id: OrderId::new(0x01_0203_0405, OrderSlot(70_000)),
+        tenant: TenantId(5),
+        stage: Stage::Running,
+        attempt: 6,
+        leg: 7,
+        route,
+        ticket: 8,
+        submitted: Micros(9),
+        queued: Micros(10),
+        dispatched: Micros(11),
+        deadline: Micros(12),
+        wake: Micros(13),
+        avoid: VesselId(14),
+        berth: BerthId::NONE,
+        key: KeySlot(15),
+        cached: Tokens(16),
+        tokens_out: Tokens(17),
+        first_token: Micros(18),
+        cost: MicroUsd(19),
+        energy: Millijoules(20),
+        demand: Demand {
+            external: 21,
+            model: ModelId(22),
+            origin: RegionId(23),
+            kind: Kind::Training,
+            class: Class::Batch,
+            tokens_in: Tokens(24),
+            tokens_out_max: Tokens(25),
+            deadline: Micros(26),
+            idempotency: 27,
+            prefix: vec![
+                Mark { hash: 28, tokens: Tokens(29) },
+                Mark { hash: 30, tokens: Tokens(31) },
+            ],
+            window: Some(Window { from: Micros(32), until: Micros(33) }),
+        },
+    }
+}
+
+fn berth() -> Berth {
+    Berth {
+        vessel: VesselId(1),
+        order: OrderId::new(2, OrderSlot(3)),
+        window: Window { from: Micros(4), until: Micros(5) },
+    }
+}
+
+fn key() -> RememberedKey {
+    RememberedKey { tenant: TenantId(1), key: 2, order: OrderId::new(3, OrderSlot(4)) }
+}
+
+fn prefix() -> Prefix {
+    Prefix { hash: u64::MAX, vessel: VesselId(1), tokens: Tokens(2) }
+}

@@ -1,0 +1,570 @@
+//! A second exchange, written from the rules alone: plain maps, plain scans, no index, no wheel.
+//!
+//! It is handed each command with what the engine decided about it, and decides again. Where a keyed
+//! draw decided it takes the outcome from the record and asks only whether it may have been drawn;
+//! everything else has to be what it would have decided itself, event by event.
+
+mod lifecycle;
+mod queue;
+mod routes;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use tensorforge_engine::command::{Command, LossCause, Stamp};
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::{
+    Account, Breaker, Class, Demand, End, Leg, LegKind, Manifest, Role, Stage, Tenant,
+    VesselStatus, Window,
+};
+use tensorforge_engine::policy::{Policy, PolicyLevel};
+use tensorforge_engine::refusal::{Bound, Refusal, Thing};
+use tensorforge_engine::security::Scope;
+use tensorforge_engine::units::{
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion,
+    Ppm, RegionId, TenantId, Tokens, VesselId,
+};
+use tensorforge_engine::{Event, State};
+
+/// Why the model does not agree.
+pub type Disagreement = String;
+
+type Decided<T> = Result<T, Stop>;
+
+/// Why a decision ends early.
+enum Stop {
+    /// The command is refused.
+    Refused(Refusal),
+    /// The record is not what the model would have decided.
+    Wrong(Disagreement),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+fn full<T>(bound: Bound, max: u32) -> Decided<T> {
+    Err(Refusal::Full { bound, max: u64::from(max) }.into())
+}
+
+fn wrong<T>(what: impl Into<String>) -> Decided<T> {
+    Err(Stop::Wrong(what.into()))
+}
+
+struct Ship {
+    name: String,
+    manifest: Manifest,
+    status: VesselStatus,
+    used: u32,
+    failures: u32,
+    backlog: u64,
+    seen: u64,
+    breaker: Breaker,
+    retry_at: u64,
+    completed: u64,
+    failed: u64,
+}
+
+#[derive(Clone)]
+struct Live {
+    id: OrderId,
+    tenant: u32,
+    stage: Stage,
+    attempt: u16,
+    leg: usize,
+    route: Vec<Leg>,
+    ticket: u64,
+    submitted: u64,
+    queued: u64,
+    dispatched: u64,
+    deadline: u64,
+    wake: u64,
+    avoid: VesselId,
+    berth: Option<u32>,
+    cached: u64,
+    tokens_out: u64,
+    first_token: u64,
+    cost: u64,
+    energy: u64,
+    demand: Demand,
+}
+
+/// The model.
+#[derive(Default)]
+pub struct Model {
+    now: u64,
+    limits: Option<Limits>,
+    policies: Vec<Policy>,
+    tenants: Vec<(Tenant, Account)>,
+    regions: Vec<(String, u64)>,
+    models: Vec<String>,
+    ships: BTreeMap<u32, Ship>,
+    /// Live orders by slot.
+    orders: BTreeMap<u32, Live>,
+    berths: BTreeMap<u32, (u32, Window)>,
+    /// Remembered keys by place: whose, which, and for which order.
+    keys: BTreeMap<u32, (u32, u64, OrderId)>,
+    keys_given: u64,
+    /// Prefixes by place: hash, vessel and length.
+    prefixes: BTreeMap<u64, (u64, VesselId, Tokens)>,
+    submitted: u64,
+    tickets: u64,
+    level: u8,
+    level_since: u64,
+    review_at: u64,
+    risk: u64,
+    completed: u64,
+    failed: u64,
+    /// What the engine decided and the model has not come to yet.
+    record: std::collections::VecDeque<Event>,
+}
+
+const LEVELS: [PolicyLevel; 4] =
+    [PolicyLevel::Normal, PolicyLevel::Elevated, PolicyLevel::Restricted, PolicyLevel::Halted];
+
+impl Model {
+    /// Decides a command again, and holds it against what was recorded.
+    pub fn step(
+        &mut self,
+        stamp: Stamp,
+        command: &Command,
+        events: &[Event],
+    ) -> Result<(), Disagreement> {
+        self.record = events.iter().cloned().collect();
+        let regressed = stamp.time.0 < self.now;
+        self.now = self.now.max(stamp.time.0);
+        let decided = if regressed {
+            Err(Refusal::TimeRegressed { now: Micros(self.now) }.into())
+        } else {
+            self.decide(stamp, command)
+        };
+        let told = match decided {
+            Err(Stop::Refused(refusal)) => self.refuse(stamp, command, refusal),
+            other => other,
+        };
+        match told {
+            Err(Stop::Wrong(what)) => return Err(what),
+            Err(Stop::Refused(refusal)) => return Err(format!("refused twice: {refusal}")),
+            Ok(()) => {}
+        }
+        match self.record.front() {
+            Some(event) => Err(format!("the model would not have decided {event:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the next event of the record, which has to be this one.
+    fn expect(&mut self, expected: Event) -> Decided<()> {
+        let found = self.record.pop_front();
+        let alike = match (&found, &expected) {
+            // Texts are told to people; that there is one is enough.
+            (
+                Some(Event::CommandRefused { refusal: Refusal::Invalid { fault } }),
+                Event::CommandRefused { refusal: Refusal::Invalid { .. } },
+            ) => !fault.is_empty(),
+            (
+                Some(Event::OrderRefused { order, refusal: Refusal::Invalid { fault }, .. }),
+                Event::OrderRefused { order: own, refusal: Refusal::Invalid { .. }, .. },
+            ) => !fault.is_empty() && order == own,
+            (found, expected) => found.as_ref() == Some(expected),
+        };
+        if alike { Ok(()) } else { wrong(format!("expected {expected:?}\n   found {found:?}")) }
+    }
+
+    fn refuse(&mut self, stamp: Stamp, command: &Command, refusal: Refusal) -> Decided<()> {
+        let Command::Submit(demand) = command else {
+            return self.expect(Event::CommandRefused { refusal });
+        };
+        self.submitted += 1;
+        let mut tenant = TenantId::NONE;
+        if let Some((_, account)) = self.tenants.get_mut(stamp.source.tenant.0 as usize) {
+            account.ended[1] += 1;
+            tenant = stamp.source.tenant;
+        }
+        let order = OrderId((self.submitted << 24) | 0x00ff_ffff);
+        self.expect(Event::OrderRefused { order, tenant, external: demand.external, refusal })
+    }
+
+    fn decide(&mut self, stamp: Stamp, command: &Command) -> Decided<()> {
+        let (scope, bit) = match command {
+            Command::Submit(_) | Command::Cancel { .. } | Command::Retry { .. } => {
+                (Scope::Order, 1)
+            }
+            Command::RegisterVessel { .. }
+            | Command::Heartbeat { .. }
+            | Command::Drain { .. }
+            | Command::Lose { .. }
+            | Command::ReportLeg { .. } => (Scope::Fleet, 2),
+            Command::SetPolicy(_) | Command::RollBackPolicy { .. } => (Scope::Policy, 4),
+            Command::Configure(_)
+            | Command::RegisterTenant(_)
+            | Command::RegisterRegion { .. }
+            | Command::RegisterModel { .. } => (Scope::Admin, 8),
+            Command::Advance => (Scope::Clock, 16),
+        };
+        if stamp.source.scopes.0 & bit == 0 {
+            return Err(Refusal::Forbidden { scope }.into());
+        }
+        let Some(limits) = self.limits.clone() else {
+            let Command::Configure(limits) = command else {
+                return Err(Refusal::NotConfigured.into());
+            };
+            self.limits = Some(limits.clone());
+            return self.expect(Event::Configured(limits.clone()));
+        };
+        match command {
+            Command::Configure(_) => Err(Refusal::AlreadyConfigured.into()),
+            Command::RegisterTenant(contract) => self.register_tenant(&limits, contract),
+            Command::RegisterRegion { name, hop } => {
+                let names = self.regions.iter().map(|(name, _)| name.as_str());
+                let id = place(names, name, Bound::Regions, limits.regions)?;
+                put(&mut self.regions, id, (name.clone(), hop.0));
+                let (region, name) = (RegionId(id), name.clone());
+                self.expect(Event::RegionRegistered { region, name, hop: *hop })
+            }
+            Command::RegisterModel { name } => {
+                let names = self.models.iter().map(String::as_str);
+                let id = place(names, name, Bound::Models, limits.models)?;
+                put(&mut self.models, id, name.clone());
+                self.expect(Event::ModelRegistered { model: ModelId(id), name: name.clone() })
+            }
+            Command::RegisterVessel { name, manifest } => {
+                self.register_vessel(&limits, name, manifest)
+            }
+            Command::Heartbeat { vessel } => self.heartbeat(*vessel),
+            Command::Drain { vessel } => self.drain(*vessel),
+            Command::Lose { vessel } => {
+                if self.ship(*vessel)?.status == VesselStatus::Lost {
+                    return Err(Refusal::WrongStage.into());
+                }
+                self.lose(*vessel, LossCause::Reported)
+            }
+            Command::SetPolicy(policy) => self.set_policy(&limits, policy),
+            Command::RollBackPolicy { to } => self.roll_back(&limits, *to),
+            Command::Submit(demand) => self.submit(stamp.source.tenant, demand),
+            Command::Cancel { order } => {
+                self.own(stamp.source.tenant, *order)?;
+                self.end(order.slot().0, End::Cancelled)
+            }
+            Command::Retry { order } => {
+                if self.own(stamp.source.tenant, *order)?.stage != Stage::Backoff {
+                    return Err(Refusal::WrongStage.into());
+                }
+                self.route_or_queue(order.slot().0, None)
+            }
+            Command::ReportLeg { order, attempt, leg, outcome } => {
+                self.report(*order, *attempt, *leg, outcome)
+            }
+            Command::Advance => self.advance(),
+        }
+    }
+
+    fn register_tenant(&mut self, limits: &Limits, contract: &Tenant) -> Decided<()> {
+        let names = self.tenants.iter().map(|(tenant, _)| tenant.name.as_str());
+        let id = place(names, &contract.name, Bound::Tenants, limits.tenants)?;
+        let account = self.tenants.get(id as usize).map(|(_, account)| account.clone());
+        let fresh = Account {
+            arrival: Micros(0),
+            live: 0,
+            ended: [0; 5],
+            tokens_in: Tokens(0),
+            cached: Tokens(0),
+            tokens_out: Tokens(0),
+            cost: MicroUsd(0),
+            energy: Millijoules(0),
+        };
+        put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));
+        self.expect(Event::TenantRegistered { tenant: TenantId(id), contract: contract.clone() })
+    }
+
+    fn register_vessel(&mut self, limits: &Limits, name: &str, manifest: &Manifest) -> Decided<()> {
+        if manifest.region.0 as usize >= self.regions.len() {
+            let id = u64::from(manifest.region.0);
+            return Err(Refusal::Unknown { thing: Thing::Region, id }.into());
+        }
+        if let Some(model) = manifest.models.iter().find(|m| m.0 as usize >= self.models.len()) {
+            return Err(Refusal::Unknown { thing: Thing::Model, id: u64::from(model.0) }.into());
+        }
+        if manifest.models.is_empty() || manifest.slots == 0 {
+            return Err(Refusal::Invalid { fault: String::new() }.into());
+        }
+        let names = self.ships.values().map(|ship| ship.name.as_str());
+        let id = place(names, name, Bound::Vessels, limits.vessels)?;
+        let now = self.now;
+        let ship = self.ships.entry(id).or_insert_with(|| Ship {
+            name: name.to_owned(),
+            manifest: manifest.clone(),
+            status: VesselStatus::Up,
+            used: 0,
+            failures: 0,
+            backlog: 0,
+            seen: now,
+            breaker: Breaker::Closed,
+            retry_at: 0,
+            completed: 0,
+            failed: 0,
+        });
+        ship.manifest = manifest.clone();
+        ship.status = VesselStatus::Up;
+        ship.seen = now;
+        let (vessel, name, manifest) = (VesselId(id), name.to_owned(), manifest.clone());
+        self.expect(Event::VesselRegistered { vessel, name, manifest })?;
+        self.pump(vessel)
+    }
+
+    fn heartbeat(&mut self, vessel: VesselId) -> Decided<()> {
+        let now = self.now;
+        let ship = self.ship(vessel)?;
+        ship.seen = now;
+        if ship.status != VesselStatus::Lost {
+            return self.expect(Event::VesselSeen { vessel });
+        }
+        ship.status = VesselStatus::Up;
+        ship.failures = 0;
+        ship.breaker = Breaker::Closed;
+        self.expect(Event::VesselReturned { vessel })?;
+        self.pump(vessel)
+    }
+
+    fn drain(&mut self, vessel: VesselId) -> Decided<()> {
+        let ship = self.ship(vessel)?;
+        if ship.status != VesselStatus::Up {
+            return Err(Refusal::WrongStage.into());
+        }
+        ship.status = VesselStatus::Draining;
+        self.expect(Event::VesselDraining { vessel })?;
+        self.drained(vessel)
+    }
+
+    /// A draining vessel with nothing aboard is drained.
+    fn drained(&mut self, vessel: VesselId) -> Decided<()> {
+        let ship = self.ship(vessel)?;
+        if ship.status == VesselStatus::Draining && ship.used == 0 {
+            ship.status = VesselStatus::Drained;
+            self.expect(Event::VesselDrained { vessel })?;
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, vessel: VesselId, cause: LossCause) -> Decided<()> {
+        self.ship(vessel)?.status = VesselStatus::Lost;
+        self.expect(Event::VesselLost { vessel, cause })?;
+        let aboard = |order: &&Live| {
+            order.stage == Stage::Running
+                && order.route[order.leg..].iter().any(|leg| leg.vessel == vessel)
+        };
+        let aboard: Vec<u32> =
+            self.orders.values().filter(aboard).map(|order| order.id.slot().0).collect();
+        for order in aboard {
+            self.fail(order, tensorforge_engine::command::Fault::VesselLost)?;
+        }
+        Ok(())
+    }
+
+    fn set_policy(&mut self, limits: &Limits, policy: &Policy) -> Decided<()> {
+        // The walk's policies have no other fault.
+        if policy.candidates == 0 {
+            return Err(Refusal::Invalid { fault: String::new() }.into());
+        }
+        let version = self.next_version(limits)?;
+        self.policies.push(policy.clone());
+        self.review_at = self.now + policy.escalation.review.0;
+        self.expect(Event::PolicyChanged { version, policy: Box::new(policy.clone()) })
+    }
+
+    fn roll_back(&mut self, limits: &Limits, to: PolicyVersion) -> Decided<()> {
+        let unknown = Refusal::Unknown { thing: Thing::Policy, id: u64::from(to.0) };
+        let policy = self.policies.get(to.0 as usize).cloned().ok_or(unknown)?;
+        let version = self.next_version(limits)?;
+        self.policies.push(policy.clone());
+        self.review_at = self.now + policy.escalation.review.0;
+        self.expect(Event::PolicyRolledBack { version, to, policy: Box::new(policy) })
+    }
+
+    fn next_version(&self, limits: &Limits) -> Decided<PolicyVersion> {
+        if self.policies.len() >= limits.policies as usize {
+            let max = u64::from(limits.policies);
+            return Err(Refusal::Full { bound: Bound::Policies, max }.into());
+        }
+        Ok(PolicyVersion(self.policies.len() as u32))
+    }
+
+    /// The rules in force are always the newest.
+    fn policy(&self) -> Decided<(PolicyVersion, Policy)> {
+        let policy = self.policies.last().cloned().ok_or(Refusal::NoPolicy)?;
+        Ok((PolicyVersion(self.policies.len() as u32 - 1), policy))
+    }
+
+    fn ship(&mut self, id: VesselId) -> Decided<&mut Ship> {
+        let unknown = Refusal::Unknown { thing: Thing::Vessel, id: u64::from(id.0) };
+        self.ships.get_mut(&id.0).ok_or(Stop::Refused(unknown))
+    }
+
+    fn order(&mut self, slot: u32) -> Decided<&mut Live> {
+        self.orders.get_mut(&slot).ok_or_else(|| Stop::Wrong(format!("slot {slot} is free")))
+    }
+
+    /// An order that the sender may dispose of.
+    fn own(&self, tenant: TenantId, id: OrderId) -> Decided<&Live> {
+        let unknown = Refusal::Unknown { thing: Thing::Order, id: id.0 >> 24 };
+        let order = self.orders.get(&id.slot().0).filter(|order| order.id == id);
+        let order = order.ok_or(unknown.clone())?;
+        if tenant == TenantId::NONE || tenant.0 == order.tenant {
+            Ok(order)
+        } else {
+            Err(unknown.into())
+        }
+    }
+
+    fn queue_length(&self) -> u64 {
+        self.orders.values().filter(|order| order.stage == Stage::Queued).count() as u64
+    }
+
+    /// When a vessel has to be looked at.
+    fn ship_wake(ship: &Ship) -> u64 {
+        let beat = ship.manifest.heartbeat.0;
+        let watched = matches!(ship.status, VesselStatus::Up | VesselStatus::Draining);
+        let silent = if watched && beat > 0 { ship.seen + 3 * beat } else { u64::MAX };
+        let breaker = if ship.breaker == Breaker::Open { ship.retry_at } else { u64::MAX };
+        silent.min(breaker)
+    }
+
+    /// Everything in which a state differs from the model.
+    pub fn differences(&self, state: &State) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut same = |what: String, model: String, engine: String| {
+            if model != engine {
+                found.push(format!("{what}: model {model}, engine {engine}"));
+            }
+        };
+        if let Some(control) = state.control() {
+            let engine = (
+                (control.now.0, control.level as u8, control.level_since.0, control.review_at.0),
+                (control.orders, control.tickets, control.queued, control.keys),
+                (control.risk.0, control.completed, control.failed),
+            );
+            let model = (
+                (self.now, self.level, self.level_since, self.review_at),
+                (self.submitted, self.tickets, self.queue_length(), self.keys_given),
+                (self.risk, self.completed, self.failed),
+            );
+            same("control".into(), format!("{model:?}"), format!("{engine:?}"));
+        }
+        for (id, (contract, account)) in self.tenants.iter().enumerate() {
+            let id = TenantId(id as u32);
+            let engine = (state.tables.tenants.get(id), state.tables.accounts.get(id));
+            let model = (Some(contract), Some(account));
+            same(format!("tenants.{id}"), format!("{model:?}"), format!("{engine:?}"));
+        }
+        for (id, ship) in &self.ships {
+            let (vessel, load) =
+                (state.tables.vessels.get(VesselId(*id)), state.tables.loads.get(VesselId(*id)));
+            let engine = vessel.zip(load).map(|(vessel, load)| {
+                (
+                    (vessel.status, load.breaker, load.used, load.failures),
+                    (load.backlog.0, load.seen.0, load.retry_at.0),
+                    (load.completed, load.failed, load.wake.0),
+                )
+            });
+            let model = Some((
+                (ship.status, ship.breaker, ship.used, ship.failures),
+                (ship.backlog, ship.seen, ship.retry_at),
+                (ship.completed, ship.failed, Self::ship_wake(ship)),
+            ));
+            same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));
+        }
+        for (slot, order) in &self.orders {
+            let engine = state.tables.orders.get(OrderSlot(*slot)).map(|row| {
+                (
+                    (row.id, row.tenant.0, row.stage, row.attempt, usize::from(row.leg)),
+                    (row.ticket, row.submitted.0, row.queued.0, row.dispatched.0),
+                    (row.deadline.0, row.wake.0, row.avoid, row.berth),
+                    (row.cached.0, row.tokens_out.0, row.first_token.0, row.cost.0),
+                    (row.energy.0, row.route.to_vec()),
+                )
+            });
+            let model = Some((
+                (order.id, order.tenant, order.stage, order.attempt, order.leg),
+                (order.ticket, order.submitted, order.queued, order.dispatched),
+                (
+                    order.deadline,
+                    order.wake,
+                    order.avoid,
+                    order.berth.map_or(BerthId::NONE, BerthId),
+                ),
+                (order.cached, order.tokens_out, order.first_token, order.cost),
+                (order.energy, order.route.clone()),
+            ));
+            same(format!("orders.{slot}"), format!("{model:?}"), format!("{engine:?}"));
+        }
+        let prefixes: Vec<_> = state
+            .tables
+            .prefixes
+            .iter()
+            .map(|(id, row)| (u64::from(id.0), (row.hash, row.vessel, row.tokens)))
+            .collect();
+        let own: Vec<_> = self.prefixes.iter().map(|(id, row)| (*id, *row)).collect();
+        same("prefixes".into(), format!("{own:?}"), format!("{prefixes:?}"));
+        let keys: Vec<_> = state
+            .tables
+            .keys
+            .iter()
+            .map(|(id, row)| (id.0, (row.tenant.0, row.key, row.order)))
+            .collect();
+        let own: Vec<_> = self.keys.iter().map(|(id, row)| (*id, *row)).collect();
+        same("keys".into(), format!("{own:?}"), format!("{keys:?}"));
+        let berths: Vec<_> = state
+            .tables
+            .berths
+            .iter()
+            .map(|(id, row)| (id.0, (row.vessel.0, row.window.clone())))
+            .collect();
+        let own: Vec<_> = self.berths.iter().map(|(id, row)| (*id, row.clone())).collect();
+        same("berths".into(), format!("{own:?}"), format!("{berths:?}"));
+        same(
+            "live orders".into(),
+            self.orders.len().to_string(),
+            state.tables.orders.len().to_string(),
+        );
+        let review = Some(self.review_at).filter(|at| *at > 0);
+        let ships = self.ships.values().map(Self::ship_wake).filter(|at| *at < u64::MAX);
+        let orders = self.orders.values().map(|order| order.wake).filter(|at| *at < u64::MAX);
+        let next = review.into_iter().chain(ships).chain(orders).min().map(Micros);
+        same("next deadline".into(), format!("{next:?}"), format!("{:?}", state.next_deadline()));
+        found
+    }
+
+    /// Somebody who waits although there is room; empty unless the exchange has fallen asleep.
+    pub fn forgotten(&self) -> Option<String> {
+        let lanes = (0..self.models.len() as u32)
+            .flat_map(|model| Class::ALL.iter().map(move |class| (ModelId(model), *class)));
+        let mut heads = lanes.filter_map(|lane| self.head(lane));
+        heads
+            .find(|slot| self.orders.get(slot).is_some_and(|order| self.has_room(&order.demand)))
+            .map(|slot| format!("order in slot {slot} waits although there is room for it"))
+    }
+}
+
+/// The place of a name in a list, or the one behind its end.
+fn place<'a>(
+    mut names: impl Iterator<Item = &'a str> + Clone,
+    name: &str,
+    bound: Bound,
+    max: u32,
+) -> Decided<u32> {
+    let count = names.clone().count() as u32;
+    match names.position(|known| known == name) {
+        Some(place) => Ok(place as u32),
+        None if count < max => Ok(count),
+        None => Err(Refusal::Full { bound, max: u64::from(max) }.into()),
+    }
+}
+
+fn put<T>(list: &mut Vec<T>, id: u32, value: T) {
+    match list.get_mut(id as usize) {
+        Some(place) => *place = value,
+        None => list.push(value),
+    }
+}

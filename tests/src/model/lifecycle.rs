@@ -1,0 +1,480 @@
+//! The life of an order, from its submission to its end.
+
+use tensorforge_engine::command::{Fault, Outcome};
+
+use super::*;
+
+impl Model {
+    pub(super) fn submit(&mut self, tenant: TenantId, demand: &Demand) -> Decided<()> {
+        let now = self.now;
+        let Some((contract, account)) = self.tenants.get(tenant.0 as usize).cloned() else {
+            return Err(Refusal::Unknown { thing: Thing::Tenant, id: tenant.0.into() }.into());
+        };
+        let mut remembered = self.keys.values();
+        let same = |(whose, key, _): &&(u32, u64, OrderId)| {
+            (*whose, *key) == (tenant.0, demand.idempotency) && *key != 0
+        };
+        if let Some((_, _, order)) = remembered.find(same).copied() {
+            let external = demand.external;
+            return self.expect(Event::OrderDeduplicated { order, tenant, external });
+        }
+        self.sound(demand)?;
+        let arrival = rules::arrival(&contract, account.arrival.0, now)
+            .map_err(|at| Refusal::RateLimited { retry_at: Micros(at) })?;
+        let (_, policy) = self.policy()?;
+        // Each level shuts out one more class, the least urgent first.
+        if demand.class as u8 >= 3 - self.level.min(3) {
+            let level = LEVELS[usize::from(self.level)];
+            return Err(Refusal::LevelForbids { level, class: demand.class }.into());
+        }
+        let limits = self.limits.clone().ok_or(Refusal::NotConfigured)?;
+        if contract.live_max > 0 && account.live >= u64::from(contract.live_max) {
+            return full(Bound::TenantOrders, contract.live_max);
+        }
+        if self.orders.len() >= limits.orders as usize {
+            return full(Bound::Orders, limits.orders);
+        }
+        self.served(demand)?;
+        let lifetime = policy.lifetime[demand.class as usize].0;
+        let deadline = match (&demand.window, demand.deadline.0) {
+            (None, 0) => now + lifetime,
+            (Some(window), 0) => window.until.0 + lifetime,
+            (_, deadline) => deadline,
+        };
+        let slot = (0..).find(|slot| !self.orders.contains_key(slot)).unwrap_or(0);
+        let id = OrderId((self.submitted + 1) << 24 | u64::from(slot));
+        let place = (self.keys_given % u64::from(limits.keys)) as u32;
+        let key = if demand.idempotency == 0 { KeySlot::NONE } else { KeySlot(place) };
+        let lane = (demand.model, demand.class);
+        let behind = self.head(lane).is_some();
+        let room = self.has_room(demand) && !behind;
+        let berth = match &demand.window {
+            Some(window) => Some((self.berth(&limits, demand, window)?, window.clone())),
+            None if !room && self.queue_length() >= u64::from(limits.queued) => {
+                return full(Bound::Queue, limits.queued);
+            }
+            None => None,
+        };
+        self.expect(Event::OrderAdmitted {
+            order: id,
+            tenant,
+            level: LEVELS[usize::from(self.level)],
+            arrival: Micros(arrival),
+            deadline: Micros(deadline),
+            key,
+            demand: demand.clone(),
+        })?;
+        self.admit(id, tenant, arrival, deadline, key, demand);
+        match berth {
+            Some((berth, window)) => self.take_berth(slot, berth, window),
+            None if room => self.route(slot, None),
+            None => {
+                self.enqueue(slot)?;
+                if behind { self.pump_lane(lane) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn sound(&self, demand: &Demand) -> Decided<()> {
+        if demand.model.0 as usize >= self.models.len() {
+            return Err(Refusal::Unknown { thing: Thing::Model, id: demand.model.0.into() }.into());
+        }
+        let most = 1u64 << 32;
+        let past = demand.deadline.0 != 0 && demand.deadline.0 <= self.now;
+        let mut marks = demand.prefix.windows(2);
+        let window = demand.window.as_ref();
+        let faulty = !(1..=most).contains(&demand.tokens_in.0)
+            || demand.tokens_out_max.0 > most
+            || past
+            || demand.prefix.len() > 8
+            || marks.any(|pair| pair[0].tokens >= pair[1].tokens)
+            || window.is_some_and(|w| w.until.0 <= w.from.0 || w.from.0 < self.now);
+        if faulty { Err(Refusal::Invalid { fault: String::new() }.into()) } else { Ok(()) }
+    }
+
+    /// Whether there is a vessel, or a pair, that could ever hold it.
+    fn served(&self, demand: &Demand) -> Decided<()> {
+        let up = self.ships.values().filter(|ship| {
+            ship.status == VesselStatus::Up && ship.manifest.models.contains(&demand.model)
+        });
+        let mut most: BTreeMap<u8, u64> = BTreeMap::new();
+        for ship in up {
+            let known = most.entry(ship.manifest.role as u8).or_default();
+            *known = (*known).max(ship.manifest.context_max.0);
+        }
+        if most.is_empty() {
+            return Err(Refusal::NoVessel.into());
+        }
+        let of = |role: Role| most.get(&(role as u8)).copied().unwrap_or(0);
+        let max = of(Role::Whole).max(of(Role::Prefill).min(of(Role::Decode)));
+        let asked = routes::size(demand);
+        if asked > max {
+            return Err(Refusal::TooLarge { asked: Tokens(asked), max: Tokens(max) }.into());
+        }
+        Ok(())
+    }
+
+    /// The berth that an order may have got: the record says on which vessel, of those with the fewest
+    /// berths in the window. All are asked in a fleet of no more than sixteen.
+    fn berth(
+        &self,
+        limits: &Limits,
+        demand: &Demand,
+        window: &Window,
+    ) -> Decided<(u32, VesselId, u32)> {
+        if self.berths.len() >= limits.berths as usize {
+            return full(Bound::Berths, limits.berths);
+        }
+        let overlapping = |vessel: u32| {
+            let berths = self.berths.values().filter(|(of, other)| {
+                *of == vessel && other.from < window.until && other.until > window.from
+            });
+            berths.count() as u32
+        };
+        let mut fitting = BTreeMap::new();
+        for (id, ship) in &self.ships {
+            let fits = ship.status == VesselStatus::Up
+                && ship.manifest.role == Role::Whole
+                && ship.manifest.models.contains(&demand.model)
+                && ship.manifest.context_max.0 >= routes::size(demand)
+                && overlapping(*id) < ship.manifest.slots;
+            if fits {
+                fitting.insert(*id, overlapping(*id));
+            }
+        }
+        let least = fitting.values().min().copied().ok_or(Refusal::NoBerth)?;
+        let Some(Event::OrderBerthed { vessel, .. }) = self.record.get(1) else {
+            return wrong(format!("no berth, but {:?}", self.record));
+        };
+        if fitting.get(&vessel.0) != Some(&least) {
+            return wrong(format!("a berth on {vessel}, but the choice was {fitting:?}"));
+        }
+        let berth = (0..).find(|id| !self.berths.contains_key(id)).unwrap_or(0);
+        Ok((berth, *vessel, least))
+    }
+
+    fn admit(
+        &mut self,
+        id: OrderId,
+        tenant: TenantId,
+        arrival: u64,
+        deadline: u64,
+        key: KeySlot,
+        demand: &Demand,
+    ) {
+        self.submitted += 1;
+        if key != KeySlot::NONE {
+            self.keys_given += 1;
+            self.keys.insert(key.0, (tenant.0, demand.idempotency, id));
+        }
+        let (_, account) = &mut self.tenants[tenant.0 as usize];
+        account.arrival = Micros(arrival);
+        account.live += 1;
+        let order = Live {
+            id,
+            tenant: tenant.0,
+            stage: Stage::Backoff,
+            attempt: 0,
+            leg: 0,
+            route: Vec::new(),
+            ticket: 0,
+            submitted: self.now,
+            queued: 0,
+            dispatched: 0,
+            deadline,
+            wake: deadline,
+            avoid: VesselId::NONE,
+            berth: None,
+            cached: 0,
+            tokens_out: 0,
+            first_token: 0,
+            cost: 0,
+            energy: 0,
+            demand: demand.clone(),
+        };
+        self.orders.insert(id.slot().0, order);
+    }
+
+    fn take_berth(
+        &mut self,
+        slot: u32,
+        (berth, vessel, overlapping): (u32, VesselId, u32),
+        window: Window,
+    ) -> Decided<()> {
+        let order = self.order(slot)?;
+        order.stage = Stage::Berthed;
+        order.berth = Some(berth);
+        order.wake = window.from.0.min(order.deadline);
+        let order = order.id;
+        self.berths.insert(berth, (vessel.0, window.clone()));
+        let berth = BerthId(berth);
+        self.expect(Event::OrderBerthed { order, berth, vessel, window, overlapping })
+    }
+
+    /// Gives an order's berth back, if it has one; the answer is whose it was.
+    pub(super) fn release_berth(&mut self, slot: u32) -> Decided<Option<u32>> {
+        let order = self.order(slot)?;
+        let (id, Some(berth)) = (order.id, order.berth.take()) else { return Ok(None) };
+        let vessel = self.berths.remove(&berth).map(|(vessel, _)| vessel);
+        self.expect(Event::BerthReleased { order: id, berth: BerthId(berth) })?;
+        Ok(vessel)
+    }
+
+    pub(super) fn route_or_queue(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
+        let demand = self.order(slot)?.demand.clone();
+        let open = self.open(demand.model, Role::Whole);
+        let only = only.filter(|id| {
+            open.contains(id) && self.ships[id].manifest.context_max.0 >= routes::size(&demand)
+        });
+        if only.is_some() || self.has_room(&demand) {
+            self.route(slot, only)
+        } else {
+            self.enqueue(slot)
+        }
+    }
+
+    pub(super) fn dispatch(&mut self, slot: u32) -> Decided<()> {
+        let now = self.now;
+        let (_, policy) = self.policy()?;
+        let order = self.order(slot)?.clone();
+        let leg = &order.route[order.leg];
+        let aboard = self.ship(leg.vessel)?.backlog;
+        let behind = if leg.kind == LegKind::Hop { leg.work.0 } else { aboard };
+        let span = u128::from(behind) * u128::from(policy.timeout_percent) / 100;
+        let timeout = now + rules::narrow(span).max(policy.timeout_min.0);
+        let row = self.order(slot)?;
+        row.dispatched = now;
+        row.wake = timeout.min(row.deadline);
+        self.expect(Event::LegDispatched {
+            order: order.id,
+            attempt: order.attempt,
+            leg: order.leg as u8,
+            kind: leg.kind,
+            vessel: leg.vessel,
+            timeout: Micros(timeout),
+        })
+    }
+
+    pub(super) fn report(
+        &mut self,
+        id: OrderId,
+        attempt: u16,
+        leg: u8,
+        outcome: &Outcome,
+    ) -> Decided<()> {
+        let order = self.orders.get(&id.slot().0).filter(|order| order.id == id).cloned();
+        let unknown = Refusal::Unknown { thing: Thing::Order, id: id.0 >> 24 };
+        let order = order.ok_or(unknown)?;
+        let present = (order.stage, order.attempt, order.leg);
+        if present != (Stage::Running, attempt, usize::from(leg)) {
+            return Err(Refusal::Stale.into());
+        }
+        match outcome {
+            Outcome::Failed(fault) => self.fail(id.slot().0, *fault),
+            Outcome::Done { tokens_out, cached, first_token, energy } => {
+                self.complete(&order, [tokens_out.0, cached.0, first_token.0, energy.0])
+            }
+        }
+    }
+
+    fn complete(&mut self, order: &Live, reported: [u64; 4]) -> Decided<()> {
+        let [tokens_out, cached, first_token, energy] = reported;
+        let (slot, now) = (order.id.slot().0, self.now);
+        let leg = order.route[order.leg].clone();
+        let hop = leg.kind == LegKind::Hop;
+        let asked = order.demand.tokens_in.0;
+        let left = order.demand.tokens_out_max.0 - order.tokens_out;
+        let tokens_out = if hop { 0 } else { tokens_out.min(left) };
+        let cached = if hop { 0 } else { cached.min(asked) };
+        let first_token = match first_token {
+            0 => 0,
+            after => (order.dispatched + after).min(now) - order.submitted,
+        };
+        let ship = self.ship(leg.vessel)?;
+        let cost = rules::leg_price(&ship.manifest, leg.kind, [asked, cached, tokens_out]);
+        ship.completed += 1;
+        let probed = !hop && ship.breaker == Breaker::Probing;
+        if !hop {
+            ship.used -= 1;
+            ship.backlog -= leg.work.0;
+            ship.failures = 0;
+        }
+        if probed {
+            ship.breaker = Breaker::Closed;
+        }
+        self.completed += 1;
+        let row = self.order(slot)?;
+        row.leg += 1;
+        row.tokens_out += tokens_out;
+        row.cached += cached;
+        row.cost += cost;
+        row.energy += energy;
+        if row.first_token == 0 {
+            row.first_token = first_token;
+        }
+        let over = row.leg == row.route.len();
+        self.expect(Event::LegCompleted {
+            order: order.id,
+            leg: order.leg as u8,
+            vessel: leg.vessel,
+            tokens_out: Tokens(tokens_out),
+            cached: Tokens(cached),
+            first_token: Micros(first_token),
+            cost: MicroUsd(cost),
+            energy: Millijoules(energy),
+        })?;
+        if probed {
+            self.expect(Event::BreakerClosed { vessel: leg.vessel })?;
+        }
+        self.drained(leg.vessel)?;
+        if over {
+            self.end(slot, End::Completed)?
+        } else {
+            self.dispatch(slot)?
+        }
+        self.pump(leg.vessel)
+    }
+
+    /// The legs of a route that still hold room.
+    fn held(order: &Live) -> Vec<Leg> {
+        if order.stage != Stage::Running {
+            return Vec::new();
+        }
+        let rest = order.route[order.leg..].iter();
+        rest.filter(|leg| leg.kind != LegKind::Hop).cloned().collect()
+    }
+
+    fn give_back(&mut self, legs: &[Leg]) -> Decided<()> {
+        for leg in legs {
+            let ship = self.ship(leg.vessel)?;
+            ship.used -= 1;
+            ship.backlog -= leg.work.0;
+        }
+        Ok(())
+    }
+
+    /// Vessels that have been left: drained perhaps, or open for those who wait.
+    fn left(&mut self, legs: &[Leg]) -> Decided<()> {
+        for leg in legs {
+            self.drained(leg.vessel)?;
+            self.pump(leg.vessel)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fail(&mut self, slot: u32, fault: Fault) -> Decided<()> {
+        let order = self.order(slot)?.clone();
+        let held = Self::held(&order);
+        let vessel = order.route[order.leg].vessel;
+        self.give_back(&held)?;
+        let is_gone = |leg: &&Leg| self.ships[&leg.vessel.0].status == VesselStatus::Lost;
+        let gone = order.route[order.leg..].iter().find(is_gone);
+        let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
+        let blamed = lost.unwrap_or(vessel);
+        self.failed += 1;
+        let ship = self.ship(blamed)?;
+        ship.failed += 1;
+        if lost.is_none() {
+            ship.failures += 1;
+        }
+        let row = self.order(slot)?;
+        row.stage = Stage::Backoff;
+        row.avoid = blamed;
+        row.wake = row.deadline;
+        let (attempt, leg) = (order.attempt, order.leg as u8);
+        self.expect(Event::LegFailed { order: order.id, attempt, leg, vessel, fault })?;
+        if lost.is_none() {
+            self.trip(vessel)?;
+        }
+        self.retry_or_give_up(slot, attempt)?;
+        self.left(&held)
+    }
+
+    /// So many in a row trip a breaker; of a probe, one.
+    fn trip(&mut self, vessel: VesselId) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let until = self.now + policy.breaker.open.0;
+        let limit = policy.breaker.failures;
+        let ship = self.ship(vessel)?;
+        let trips = match ship.breaker {
+            Breaker::Closed => limit != 0 && ship.failures >= limit,
+            Breaker::Probing => true,
+            Breaker::Open => false,
+        };
+        if !trips {
+            return Ok(());
+        }
+        ship.breaker = Breaker::Open;
+        ship.retry_at = until;
+        let failures = ship.failures;
+        self.expect(Event::BreakerOpened { vessel, failures, until: Micros(until) })
+    }
+
+    fn retry_or_give_up(&mut self, slot: u32, attempt: u16) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let now = self.now;
+        let (id, deadline) = (self.order(slot)?.id, self.order(slot)?.deadline);
+        let retry = &policy.retry;
+        let (least, most) = rules::wait(attempt, retry.backoff.0, retry.backoff_max.0);
+        if attempt >= retry.attempts || now + least >= deadline {
+            return self.end(slot, End::Failed);
+        }
+        let Some(Event::RetryScheduled { at, .. }) = self.record.front().cloned() else {
+            // With the longer waits it would have come too late.
+            return if now + most >= deadline {
+                self.end(slot, End::Failed)
+            } else {
+                wrong(format!("no retry, but {:?}", self.record.front()))
+            };
+        };
+        if !(now + least..=now + most).contains(&at.0) || at.0 >= deadline {
+            return wrong(format!("a retry at {at}, not in {least}..={most} after {now}"));
+        }
+        self.order(slot)?.wake = at.0;
+        self.expect(Event::RetryScheduled { order: id, attempts: attempt, at })
+    }
+
+    pub(super) fn end(&mut self, slot: u32, end: End) -> Decided<()> {
+        self.release_berth(slot)?;
+        let order = self.order(slot)?.clone();
+        let tenant = TenantId(order.tenant);
+        let (_, account) = &mut self.tenants[order.tenant as usize];
+        account.live -= 1;
+        account.ended[end as usize] += 1;
+        if end == End::Completed || order.cost > 0 || order.energy > 0 {
+            account.tokens_in.0 += order.demand.tokens_in.0;
+            account.cached.0 += order.cached;
+            account.tokens_out.0 += order.tokens_out;
+            account.cost.0 += order.cost;
+            account.energy.0 += order.energy;
+            self.expect(Event::OrderSettled {
+                order: order.id,
+                tenant,
+                tokens_in: order.demand.tokens_in,
+                cached: Tokens(order.cached),
+                tokens_out: Tokens(order.tokens_out),
+                cost: MicroUsd(order.cost),
+                energy: Millijoules(order.energy),
+            })?;
+        }
+        let held = Self::held(&order);
+        self.give_back(&held)?;
+        self.orders.remove(&slot);
+        let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
+        self.expect(Event::OrderEnded {
+            order: order.id,
+            tenant,
+            external: order.demand.external,
+            end,
+            attempts: order.attempt,
+            stop: at_work.map_or(VesselId::NONE, |leg| leg.vessel),
+            first_token: Micros(order.first_token),
+            latency: Micros(self.now - order.submitted),
+        })?;
+        self.left(&held)?;
+        if order.stage == Stage::Queued {
+            self.pump_lane((order.demand.model, order.demand.class))?;
+        }
+        Ok(())
+    }
+}

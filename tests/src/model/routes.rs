@@ -1,0 +1,305 @@
+//! Which routes there are, what each would mean, and whether the one that was taken may have been.
+
+use std::collections::BTreeSet;
+
+use tensorforge_engine::event::{Candidate, Verdict};
+
+use super::*;
+
+/// One vessel's share of a route.
+struct Share {
+    verdict: Verdict,
+    eta: u64,
+    cost: u64,
+    energy: u64,
+    cached: u64,
+    work: u64,
+    hop: u64,
+}
+
+impl Model {
+    /// Whether a vessel takes one more order.
+    pub(super) fn is_open(ship: &Ship) -> bool {
+        let room = match ship.breaker {
+            Breaker::Closed => ship.manifest.slots,
+            Breaker::Open => 0,
+            Breaker::Probing => 1,
+        };
+        ship.status == VesselStatus::Up && ship.used < room
+    }
+
+    /// The open vessels of a role that serve a model.
+    pub(super) fn open(&self, model: ModelId, role: Role) -> BTreeSet<u32> {
+        let open = self.ships.iter().filter(|(_, ship)| {
+            let serves = ship.manifest.models.contains(&model) && ship.manifest.role == role;
+            serves && Self::is_open(ship)
+        });
+        open.map(|(id, _)| *id).collect()
+    }
+
+    fn holds(&self, vessel: u32, demand: &Demand) -> bool {
+        self.ships[&vessel].manifest.context_max.0 >= size(demand)
+    }
+
+    /// Whether an order would find a route.
+    pub(super) fn has_room(&self, demand: &Demand) -> bool {
+        let any = |role| self.open(demand.model, role).into_iter().any(|id| self.holds(id, demand));
+        any(Role::Whole) || (any(Role::Prefill) && any(Role::Decode))
+    }
+
+    /// What vessels are believed to hold of a prompt: the longest prefix that each worked last.
+    fn holders(&self, demand: &Demand) -> BTreeMap<u32, u64> {
+        let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
+        let mut holders = BTreeMap::new();
+        for mark in &demand.prefix {
+            if let Some((hash, vessel, _)) = self.prefixes.get(&(mark.hash % places))
+                && *hash == mark.hash
+            {
+                holders.insert(vessel.0, mark.tokens.0);
+            }
+        }
+        holders
+    }
+
+    fn share(&self, demand: &Demand, vessel: u32) -> Share {
+        let ship = &self.ships[&vessel];
+        let manifest = &ship.manifest;
+        let prompts = manifest.role != Role::Decode;
+        let answers = manifest.role != Role::Prefill;
+        let held = self.holders(demand).get(&vessel).copied().filter(|_| prompts).unwrap_or(0);
+        let (prompt, answer) = (demand.tokens_in.0, demand.tokens_out_max.0);
+        let cached = held.min(prompt);
+        let (mut work, mut cost, mut energy) = (0u128, 0u128, 0u128);
+        if prompts {
+            work += u128::from(rules::prompt_time(manifest, prompt - cached));
+            cost += u128::from(rules::prompt_price(manifest, prompt, cached));
+            energy += rules::charge(prompt - cached, manifest.fuel_in.0, 1_000);
+        }
+        if answers {
+            work += u128::from(rules::answer_time(manifest, answer));
+            cost += u128::from(rules::answer_price(manifest, answer));
+            energy += rules::charge(answer, manifest.fuel_out.0, 1_000);
+        }
+        let known = (demand.origin.0 as usize) < self.regions.len();
+        let elsewhere = known && demand.origin != manifest.region;
+        let hop = if elsewhere { self.regions[manifest.region.0 as usize].1 } else { 0 };
+        let waiting = ship.backlog / u64::from(manifest.slots);
+        let way = if prompts { hop } else { 0 };
+        let fits = self.holds(vessel, demand);
+        Share {
+            verdict: if fits { Verdict::Eligible } else { Verdict::TooLarge },
+            eta: rules::narrow(u128::from(waiting) + u128::from(way) + work),
+            cost: rules::narrow(cost),
+            energy: rules::narrow(energy),
+            cached,
+            work: rules::narrow(work),
+            hop,
+        }
+    }
+
+    /// The candidate that these vessels make, but for its draw.
+    fn candidate(&self, order: &Live, vessel: VesselId, decode: VesselId) -> Decided<Candidate> {
+        let (_, policy) = self.policy()?;
+        let mut sum = self.share(&order.demand, vessel.0);
+        if decode != VesselId::NONE {
+            let second = self.share(&order.demand, decode.0);
+            sum.verdict = sum.verdict.max(second.verdict);
+            sum.eta += second.eta;
+            sum.cost += second.cost;
+            sum.energy += second.energy;
+        }
+        let avoided = order.avoid != VesselId::NONE && [vessel, decode].contains(&order.avoid);
+        let score = rules::points(&policy.weights, sum.eta, sum.cost, sum.energy, avoided);
+        Ok(Candidate {
+            vessel,
+            decode,
+            verdict: sum.verdict,
+            score,
+            tie: 0,
+            eta: Micros(sum.eta),
+            cost: MicroUsd(sum.cost),
+            energy: Millijoules(sum.energy),
+            cached: Tokens(sum.cached),
+        })
+    }
+
+    /// Takes a route from the record, and believes it only if it may have been drawn and is the best.
+    pub(super) fn route(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
+        let order = self.order(slot)?.clone();
+        let Some(Event::OrderRouted { candidates, route, .. }) = self.record.front().cloned()
+        else {
+            return wrong(format!("{} is not routed, but {:?}", order.id, self.record.front()));
+        };
+        let open = [Role::Whole, Role::Prefill, Role::Decode]
+            .map(|role| self.open(order.demand.model, role));
+        self.scored(&order, &candidates, &open)?;
+        let rank = |c: &Candidate| (c.verdict as u8, c.score, c.tie, c.vessel.0, c.decode.0);
+        if !candidates.is_sorted_by(|a, b| rank(a) < rank(b)) {
+            return wrong(format!("not in order, or not distinct: {candidates:?}"));
+        }
+        let Some(best) = candidates.first().filter(|c| c.verdict == Verdict::Eligible) else {
+            return wrong(format!("nothing to be had: {candidates:?}"));
+        };
+        match only {
+            Some(only) if candidates.len() != 1 || best.vessel.0 != only => {
+                return wrong(format!("only {only} was to be considered: {candidates:?}"));
+            }
+            Some(_) => {}
+            None => self.sampled(&order, &candidates, &open)?,
+        }
+        let legs = self.legs(&order.demand, best);
+        if legs != route.to_vec() {
+            return wrong(format!("{best:?} means {legs:?}, not {route:?}"));
+        }
+        let (version, _) = self.policy()?;
+        let [whole, prefill, _] = open.map(|open| open.len() as u32);
+        self.expect(Event::OrderRouted {
+            order: order.id,
+            attempt: order.attempt + 1,
+            policy: version,
+            open: whole + prefill,
+            candidates,
+            route,
+        })?;
+        self.take(slot, legs)
+    }
+
+    /// Whether every candidate was open, and has the points that it should have.
+    fn scored(
+        &self,
+        order: &Live,
+        candidates: &[Candidate],
+        [whole, prefill, decode]: &[BTreeSet<u32>; 3],
+    ) -> Decided<()> {
+        for candidate in candidates {
+            let known = if candidate.decode == VesselId::NONE {
+                whole.contains(&candidate.vessel.0)
+            } else {
+                prefill.contains(&candidate.vessel.0) && decode.contains(&candidate.decode.0)
+            };
+            if !known {
+                return wrong(format!("no open vessel for {candidate:?}"));
+            }
+            let own = self.candidate(order, candidate.vessel, candidate.decode)?;
+            let own = Candidate { tie: candidate.tie, ..own };
+            if own != *candidate {
+                return wrong(format!("expected {own:?}\n   found {candidate:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether these candidates may have been drawn.
+    fn sampled(
+        &self,
+        order: &Live,
+        candidates: &[Candidate],
+        [whole, prefill, decode]: &[BTreeSet<u32>; 3],
+    ) -> Decided<()> {
+        let (pairs, singles): (Vec<&Candidate>, Vec<&Candidate>) =
+            candidates.iter().partition(|c| c.decode != VesselId::NONE);
+        let holders: BTreeSet<u32> = self.holders(&order.demand).into_keys().collect();
+        let firsts = |of: &[&Candidate]| of.iter().map(|c| c.vessel.0).collect::<BTreeSet<u32>>();
+        self.drawn(order, &firsts(&singles), whole, &holders)?;
+        if prefill.is_empty() || decode.is_empty() {
+            return if pairs.is_empty() { Ok(()) } else { wrong("half a pair") };
+        }
+        let seconds: BTreeSet<u32> = pairs.iter().map(|c| c.decode.0).collect();
+        let firsts = firsts(&pairs);
+        self.drawn(order, &firsts, prefill, &holders)?;
+        self.drawn(order, &seconds, decode, &BTreeSet::new())?;
+        let paired = |a: u32, b: u32| pairs.iter().any(|c| (c.vessel.0, c.decode.0) == (a, b));
+        let sound = pairs.len() == firsts.len() + seconds.len() - 1
+            && self.best_is(order, &firsts, |a| seconds.iter().all(|b| paired(a, *b)))?
+            && self.best_is(order, &seconds, |b| firsts.iter().all(|a| paired(*a, b)))?;
+        if sound { Ok(()) } else { wrong(format!("not the best with all others: {pairs:?}")) }
+    }
+
+    /// Whether one of those that are best by themselves is so.
+    fn best_is(
+        &self,
+        order: &Live,
+        vessels: &BTreeSet<u32>,
+        so: impl Fn(u32) -> bool,
+    ) -> Decided<bool> {
+        let mut ranks = Vec::new();
+        for id in vessels {
+            let alone = self.candidate(order, VesselId(*id), VesselId::NONE)?;
+            ranks.push(((alone.verdict as u8, alone.score), *id));
+        }
+        let least = ranks.iter().map(|(rank, _)| *rank).min();
+        Ok(ranks.iter().any(|(rank, id)| Some(*rank) == least && so(*id)))
+    }
+
+    /// Whether this set may have been drawn among those that are open: as many as the policy says, those
+    /// that hold a prefix besides, and one that is large enough where none of them is.
+    fn drawn(
+        &self,
+        order: &Live,
+        found: &BTreeSet<u32>,
+        open: &BTreeSet<u32>,
+        holders: &BTreeSet<u32>,
+    ) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let count = usize::from(policy.candidates).min(open.len());
+        let large = |id: &u32| self.holds(*id, &order.demand);
+        let holders: BTreeSet<u32> = holders.intersection(open).copied().collect();
+        let others = found.difference(&holders).count();
+        let sample = found.is_superset(&holders) && found.len() >= count && others <= count;
+        let too_small = open.iter().filter(|id| !large(id)).count();
+        let searched = found.len() == 1
+            && found.iter().all(large)
+            && too_small >= count
+            && !holders.iter().any(large);
+        let blind = !found.iter().any(large) && open.iter().any(large);
+        if (sample && !blind) || searched {
+            Ok(())
+        } else {
+            wrong(format!("{found:?} was not drawn {count} among {open:?} with {holders:?}"))
+        }
+    }
+
+    fn legs(&self, demand: &Demand, best: &Candidate) -> Vec<Leg> {
+        let first = self.share(demand, best.vessel.0);
+        let leg = |kind, vessel, work| Leg { kind, vessel, work: Micros(work) };
+        let mut legs = Vec::new();
+        if first.hop > 0 {
+            legs.push(leg(LegKind::Hop, best.vessel, first.hop));
+        }
+        if best.decode == VesselId::NONE {
+            legs.push(leg(LegKind::Whole, best.vessel, first.work));
+        } else {
+            let second = self.share(demand, best.decode.0);
+            legs.push(leg(LegKind::Prefill, best.vessel, first.work));
+            legs.push(leg(LegKind::Decode, best.decode, second.work));
+        }
+        legs
+    }
+
+    /// An order goes on its way: it leaves the queue, its legs take room, its prefixes move.
+    fn take(&mut self, slot: u32, legs: Vec<Leg>) -> Decided<()> {
+        let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
+        let working: Vec<Leg> =
+            legs.iter().filter(|leg| leg.kind != LegKind::Hop).cloned().collect();
+        for leg in &working {
+            let ship = self.ship(leg.vessel)?;
+            ship.used += 1;
+            ship.backlog += leg.work.0;
+        }
+        let order = self.order(slot)?;
+        order.stage = Stage::Running;
+        order.attempt += 1;
+        order.leg = 0;
+        order.route = legs;
+        for mark in order.demand.prefix.clone() {
+            let row = (mark.hash, working[0].vessel, mark.tokens);
+            self.prefixes.insert(mark.hash % places, row);
+        }
+        self.dispatch(slot)
+    }
+}
+
+/// Prompt and answer together.
+pub(super) fn size(demand: &Demand) -> u64 {
+    demand.tokens_in.0 + demand.tokens_out_max.0
+}

@@ -1,0 +1,108 @@
+//! Sums: times, prices, points and rates, in integers so wide that nothing is lost.
+
+use tensorforge_engine::models::{LegKind, Manifest, Tenant};
+use tensorforge_engine::policy::Weights;
+
+/// What the engine's `u64` would hold.
+pub(super) fn narrow(wide: u128) -> u64 {
+    wide.min(u128::from(u64::MAX)) as u64
+}
+
+/// `amount` at `rate` for every `unit`; begun units count in proportion, the sum is rounded up.
+pub(super) fn charge(amount: u64, rate: u64, unit: u128) -> u128 {
+    let whole = u128::from(amount) * u128::from(rate);
+    whole / unit + u128::from(whole % unit != 0)
+}
+
+pub(super) fn prompt_time(manifest: &Manifest, tokens: u64) -> u64 {
+    narrow(charge(tokens, manifest.prefill_per_kilotoken.0, 1_000))
+}
+
+pub(super) fn answer_time(manifest: &Manifest, tokens: u64) -> u64 {
+    narrow(charge(tokens, manifest.decode_per_token.0, 1))
+}
+
+pub(super) fn prompt_price(manifest: &Manifest, tokens: u64, cached: u64) -> u64 {
+    let fresh = charge(tokens - cached, manifest.price_in.0, 1_000_000);
+    narrow(fresh + charge(cached, manifest.price_cached.0, 1_000_000))
+}
+
+pub(super) fn answer_price(manifest: &Manifest, tokens: u64) -> u64 {
+    narrow(charge(tokens, manifest.price_out.0, 1_000_000))
+}
+
+/// What is charged for a leg that was worked, of prompt, cached and generated tokens.
+pub(super) fn leg_price(manifest: &Manifest, kind: LegKind, tokens: [u64; 3]) -> u64 {
+    let [prompt, cached, answer] = tokens;
+    let (prompts, answers) = match kind {
+        LegKind::Hop => (false, false),
+        LegKind::Whole => (true, true),
+        LegKind::Prefill => (true, false),
+        LegKind::Decode => (false, true),
+    };
+    let prompt = if prompts { prompt_price(manifest, prompt, cached) } else { 0 };
+    let answer = if answers { answer_price(manifest, answer) } else { 0 };
+    narrow(u128::from(prompt) + u128::from(answer))
+}
+
+/// Points: of a millisecond, a micro-dollar and a joule, rounded down, and those of a grudge.
+pub(super) fn points(weights: &Weights, time: u64, cost: u64, energy: u64, avoided: bool) -> u64 {
+    let [time, cost, energy] = [time, cost, energy].map(u128::from);
+    let thousandths = time * u128::from(weights.time)
+        + cost * u128::from(weights.cost) * 1_000
+        + energy * u128::from(weights.energy);
+    let grudge = if avoided { weights.avoid } else { 0 };
+    narrow(u128::from(narrow(thousandths / 1_000)) + u128::from(grudge))
+}
+
+/// The next theoretical arrival of an order that passes its tenant's rate, or when it would pass.
+pub(super) fn arrival(contract: &Tenant, arrival: u64, now: u64) -> Result<u64, u64> {
+    if contract.rate == 0 {
+        return Ok(arrival);
+    }
+    let interval = narrow(charge(1, 1_000_000, u128::from(contract.rate)));
+    // A burst of n is n arrivals at one moment: n - 1 of them early.
+    let early = interval * u64::from(contract.burst - 1);
+    let earliest = if arrival > early { arrival - early } else { 0 };
+    if now < earliest { Err(earliest) } else { Ok(arrival.max(now) + interval) }
+}
+
+/// The shortest and the longest wait before the attempt after this one.
+pub(super) fn wait(attempt: u16, backoff: u64, longest: u64) -> (u64, u64) {
+    let mut wait = u128::from(backoff);
+    for _ in 1..attempt {
+        wait *= 2;
+    }
+    let wait = narrow(wait.min(u128::from(longest)));
+    (wait - wait / 2, wait)
+}
+
+/// `part` of `whole` in millionths, rounded down.
+pub(super) fn share(part: u64, whole: u64) -> u64 {
+    if whole == 0 { 0 } else { narrow(u128::from(part) * 1_000_000 / u128::from(whole)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who judges the judge: its sums, by hand.
+    #[test]
+    fn sums_are_as_by_hand() {
+        let charged = [0, 1, 10, 11].map(|amount| charge(amount, 7, 10));
+        assert_eq!(charged, [0, 1, 7, 8]);
+        assert_eq!(wait(1, 50, 400), (25, 50));
+        assert_eq!(wait(2, 51, 400), (51, 102));
+        assert_eq!(wait(5, 50, 401), (201, 401));
+        let weights = Weights { time: 10, cost: 2, energy: 5, avoid: 100 };
+        // 2 000 ms, 1 200 micro-dollars, 2 000 mJ.
+        assert_eq!(points(&weights, 2_000_000, 1_200, 2_000, false), 22_410);
+        assert_eq!(points(&weights, 99, 0, 1, true), 100);
+        assert_eq!(points(&weights, 100, 0, 0, false), 1);
+        let contract = Tenant { name: String::new(), rate: 3, burst: 2, live_max: 0 };
+        assert_eq!(arrival(&contract, 0, 5), Ok(333_339));
+        assert_eq!(arrival(&contract, 333_339, 5), Ok(666_673));
+        assert_eq!(arrival(&contract, 666_673, 5), Err(333_339));
+        assert_eq!(share(1, 3), 333_333);
+    }
+}

@@ -1,0 +1,224 @@
+//! A random walk through the commands: what a test feeds to an exchange, hostile things among it.
+
+use tensorforge_engine::command::{Fault, Outcome};
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::{
+    Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Window,
+};
+use tensorforge_engine::policy::{BreakerRule, Escalation, Policy, RetryRule, Weights};
+use tensorforge_engine::security::{Scopes, Source};
+use tensorforge_engine::units::{
+    MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
+    Tokens, VesselId,
+};
+use tensorforge_engine::{Command, State};
+
+/// A generator for tests (Knuth's linear congruence).
+#[derive(Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 24) % bound
+    }
+
+    /// One of these.
+    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+}
+
+/// Rules of which each is met within a walk.
+pub fn policy() -> Policy {
+    Policy {
+        weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
+        candidates: 3,
+        patience: [Micros(1), Micros(500_000), Micros(5_000_000)],
+        lifetime: [Micros(2_000_000), Micros(20_000_000), Micros(60_000_000)],
+        timeout_percent: 300,
+        timeout_min: Micros(200_000),
+        retry: RetryRule { attempts: 3, backoff: Micros(50_000), backoff_max: Micros(400_000) },
+        breaker: BreakerRule { failures: 3, open: Micros(1_000_000) },
+        escalation: Escalation {
+            elevated: Ppm(300_000),
+            restricted: Ppm(500_000),
+            halted: Ppm(900_000),
+            hysteresis: Ppm(50_000),
+            dwell: Micros(2_000_000),
+            review: Micros(1_000_000),
+        },
+    }
+}
+
+/// Other rules; now and then ones that nobody can want.
+fn some_policy(random: &mut Random) -> Policy {
+    let backoff = Micros(random.below(80_000));
+    Policy {
+        weights: Weights {
+            time: 1 + random.below(30) as u32,
+            cost: random.below(30) as u32,
+            energy: random.below(30) as u32,
+            avoid: random.below(100_000) as u32,
+        },
+        candidates: random.below(7) as u8,
+        patience: [(); 3].map(|()| Micros(1 + random.below(3_000_000))),
+        timeout_percent: 100 + random.below(300) as u32,
+        timeout_min: Micros(random.below(2) * 300_000),
+        retry: RetryRule {
+            attempts: 1 + random.below(4) as u16,
+            backoff,
+            backoff_max: backoff + Micros(random.below(300_000)),
+        },
+        breaker: BreakerRule { failures: random.below(5) as u32, open: Micros(900_000) },
+        ..policy()
+    }
+}
+
+fn manifest(random: &mut Random) -> Manifest {
+    Manifest {
+        region: RegionId(random.below(3) as u32),
+        role: *random.one(&[Role::Whole, Role::Whole, Role::Prefill, Role::Decode]),
+        models: (0..2).filter(|_| random.below(4) > 0).map(ModelId).collect(),
+        slots: random.below(5) as u32,
+        context_max: Tokens(*random.one(&[500, 4_000, 100_000])),
+        prefill_per_kilotoken: Micros(50_000),
+        decode_per_token: Micros(1_000 + random.below(20) * 500),
+        price_in: MicroUsd(250_000),
+        price_cached: MicroUsd(25_000),
+        price_out: MicroUsd(2_000_000),
+        fuel_in: Millijoules(300_000),
+        fuel_out: Millijoules(2_000_000),
+        heartbeat: Micros(*random.one(&[0, 2_000_000])),
+    }
+}
+
+fn demand(random: &mut Random, now: Micros) -> Demand {
+    let hostile = random.below(50) == 0;
+    let from = now + Micros(random.below(3_000_000));
+    Demand {
+        external: random.below(1_000),
+        model: ModelId(random.below(if hostile { 9 } else { 2 }) as u32),
+        origin: RegionId(random.below(4) as u32),
+        kind: Kind::Inference,
+        class: *random.one(Class::ALL),
+        tokens_in: Tokens(if hostile { u64::MAX } else { 1 + random.below(3_000) }),
+        tokens_out_max: Tokens(random.below(800)),
+        deadline: if random.below(3) == 0 { from } else { Micros::ZERO },
+        idempotency: random.below(40),
+        prefix: (1..=random.below(4))
+            .map(|depth| Mark { hash: random.below(30), tokens: Tokens(depth * 64) })
+            .collect(),
+        window: (random.below(12) == 0)
+            .then(|| Window { from, until: from + Micros(random.below(2_000_000)) }),
+    }
+}
+
+/// A command that somebody might send in this state, and who sends it.
+pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
+    let live: Vec<_> = state.tables.orders.iter().map(|(_, order)| order.clone()).collect();
+    let vessel = VesselId(random.below(9) as u32);
+    let tenant = TenantId(random.below(4) as u32);
+    let some_order = |random: &mut Random| {
+        if live.is_empty() || random.below(20) == 0 {
+            OrderId(random.below(u64::MAX))
+        } else {
+            live[random.below(live.len() as u64) as usize].id
+        }
+    };
+    let command = match random.below(100) {
+        0 if random.below(20) == 0 => Command::Configure(bounds()),
+        0 => Command::SetPolicy(Box::new(some_policy(random))),
+        1 => Command::RollBackPolicy { to: PolicyVersion(random.below(3) as u32) },
+        2..4 => Command::RegisterVessel {
+            name: format!("v{}", random.below(9)),
+            manifest: manifest(random),
+        },
+        4 => Command::Drain { vessel },
+        5 => Command::Lose { vessel },
+        6..9 => Command::Heartbeat { vessel },
+        9 => Command::RegisterTenant(Tenant {
+            name: format!("t{}", random.below(4)),
+            rate: random.below(60) as u32,
+            burst: 1 + random.below(5) as u32,
+            live_max: random.below(80) as u32,
+        }),
+        10..45 => return (Source::tenant(tenant), Command::Submit(demand(random, state.now()))),
+        45..48 => return (Source::tenant(tenant), Command::Cancel { order: some_order(random) }),
+        48 => return (Source::tenant(tenant), Command::Retry { order: some_order(random) }),
+        49..80 => {
+            let running: Vec<_> = live.iter().filter(|o| o.stage == Stage::Running).collect();
+            let (order, attempt, leg) = match running.is_empty() || random.below(20) == 0 {
+                true => (some_order(random), random.below(3) as u16, 0),
+                false => {
+                    let order = running[random.below(running.len() as u64) as usize];
+                    (order.id, order.attempt, order.leg)
+                }
+            };
+            let outcome = match random.below(5) {
+                0 => Outcome::Failed(*random.one(Fault::ALL)),
+                _ => Outcome::Done {
+                    tokens_out: Tokens(random.below(900)),
+                    cached: Tokens(random.below(500)),
+                    first_token: Micros(random.below(900_000)),
+                    energy: Millijoules(random.below(90_000)),
+                },
+            };
+            Command::ReportLeg { order, attempt, leg, outcome }
+        }
+        _ => Command::Advance,
+    };
+    let operator =
+        Source { scopes: Scopes(random.below(300) as u16 | 0b1_0110), ..Source::OPERATOR };
+    (operator, command)
+}
+
+/// Bounds that some walk reaches.
+pub fn bounds() -> Limits {
+    Limits {
+        tenants: 3,
+        vessels: 7,
+        orders: 120,
+        queued: 60,
+        policies: 40,
+        berths: 9,
+        keys: 16,
+        prefixes: 16,
+        ..Limits::default()
+    }
+}
+
+/// Bounds that every walk reaches.
+pub fn narrow_bounds() -> Limits {
+    Limits { orders: 8, queued: 5, berths: 2, ..bounds() }
+}
+
+/// What a walk begins with: its bounds, and a fleet of five.
+pub fn setup(bounds: Limits) -> Vec<Command> {
+    let mut random = Random(5);
+    let mut setup = vec![Command::Configure(bounds)];
+    for name in ["north", "south", "east"] {
+        setup.push(Command::RegisterRegion { name: name.into(), hop: Micros(30_000) });
+    }
+    for name in ["small", "large"] {
+        setup.push(Command::RegisterModel { name: name.into() });
+    }
+    for name in ["t0", "t1"] {
+        setup.push(Command::RegisterTenant(Tenant {
+            name: name.into(),
+            rate: 0,
+            burst: 0,
+            live_max: 0,
+        }));
+    }
+    setup.push(Command::SetPolicy(Box::new(policy())));
+    for vessel in 0..5 {
+        let mut manifest = manifest(&mut random);
+        manifest.slots = 3;
+        manifest.models = vec![ModelId(0), ModelId(1)];
+        setup.push(Command::RegisterVessel { name: format!("v{vessel}"), manifest });
+    }
+    setup
+}

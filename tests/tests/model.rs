@@ -1,0 +1,99 @@
+//! The engine against the model: the same random commands, and after every record the same decisions, the
+//! same state, and nobody who waits for nothing.
+
+use std::collections::BTreeSet;
+
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{JournalId, Micros, Seq};
+use tensorforge_engine::{Event, Exchange, Stamp};
+use tensorforge_tests::model::Model;
+use tensorforge_tests::walk::{Random, bounds, command, narrow_bounds, setup};
+
+/// Walks so many records, at this pace, and notes what was met on the way.
+fn agree(seed: u64, records: u64, pace: u64, bounds: Limits, met: &mut BTreeSet<String>) {
+    let mut exchange = Exchange::genesis(JournalId([seed as u8; 16]));
+    let mut model = Model::default();
+    let mut random = Random(seed);
+    let mut setup = setup(bounds).into_iter();
+    let mut time = Micros(0);
+    for seq in (0..records).map(Seq) {
+        let (source, command) = match setup.next() {
+            Some(command) => (Source::OPERATOR, command),
+            None => command(&mut random, exchange.state()),
+        };
+        match exchange.state().next_deadline() {
+            Some(due) if random.below(4) == 0 => time = time.max(due),
+            _ => time += Micros(random.below(pace)),
+        }
+        let sent = if random.below(200) == 0 { time - Micros(90_000) } else { time };
+        let stamp = Stamp { seq, time: sent, source };
+        let mut events = Vec::new();
+        exchange.decide(stamp, &command, &mut events).unwrap();
+        let context = || format!("seed {seed}, record {seq} at {time}: {command:?}\n{events:#?}");
+        if let Err(disagreement) = model.step(stamp, &command, &events) {
+            panic!("{disagreement}\n{}", context());
+        }
+        let differences = model.differences(exchange.state());
+        assert!(differences.is_empty(), "{}\n{}", differences.join("\n"), context());
+        assert_eq!(model.forgotten(), None, "{}", context());
+        met.extend(events.iter().map(kind));
+    }
+}
+
+/// The kind of an event, and of the refusal in it.
+fn kind(event: &Event) -> String {
+    let told = match event {
+        Event::CommandRefused { refusal } | Event::OrderRefused { refusal, .. } => {
+            refusal.to_string().split(" max=").next().unwrap_or_default().to_owned()
+        }
+        event => format!("{event:?}"),
+    };
+    let words = if told.starts_with("full") { 2 } else { 1 };
+    told.split_inclusive([' ', '{', '('])
+        .take(words)
+        .collect::<String>()
+        .trim_end_matches([' ', '{', '('])
+        .to_owned()
+}
+
+#[test]
+fn the_engine_decides_as_the_model_does() {
+    let mut met = BTreeSet::new();
+    for seed in 100..112 {
+        agree(seed, 3_000, 40_000, bounds(), &mut met);
+    }
+    // Time hardly passes: queues fill and bounds are reached.
+    for seed in 200..206 {
+        agree(seed, 3_000, 8_000, narrow_bounds(), &mut met);
+    }
+    // Time flies: almost everything times out, expires or falls silent.
+    for seed in 300..306 {
+        agree(seed, 2_000, 900_000, bounds(), &mut met);
+    }
+    // A walk that never meets something proves nothing about it.
+    let refusals = [
+        "already_configured",
+        "forbidden",
+        "full bound=Berths",
+        "full bound=Orders",
+        "full bound=Policies",
+        "full bound=Queue",
+        "full bound=TenantOrders",
+        "full bound=Tenants",
+        "full bound=Vessels",
+        "invalid",
+        "level_forbids",
+        "no_berth",
+        "no_vessel",
+        "rate_limited",
+        "stale",
+        "time_regressed",
+        "too_large",
+        "unknown",
+        "wrong_stage",
+    ];
+    let missed: Vec<_> = refusals.iter().filter(|kind| !met.contains(**kind)).collect();
+    let events = met.iter().filter(|kind| kind.starts_with(char::is_uppercase)).count();
+    assert!(missed.is_empty() && events == 29, "{missed:?} {events} {met:#?}");
+}

@@ -1,0 +1,375 @@
+//! The rules as tables: what is asked, and what was worked out by hand beside it.
+
+use tensorforge_engine::command::{Fault, Outcome};
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::{
+    Breaker, Class, Demand, Kind, Manifest, Role, Stage, Tenant, VesselStatus, Window,
+};
+use tensorforge_engine::policy::Policy;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{
+    JournalId, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq, TenantId,
+    Tokens, VesselId,
+};
+use tensorforge_engine::{Command, Event, Exchange, Stamp, State};
+use tensorforge_tests::walk;
+
+/// An exchange with regions `here` and `there` (30 ms away), one model and tenant `alba`.
+struct Desk {
+    exchange: Exchange,
+    records: u64,
+}
+
+impl Desk {
+    fn open(journal: u8, policy: &Policy, contract: (u32, u32, u32)) -> Self {
+        let exchange = Exchange::genesis(JournalId([journal; 16]));
+        let mut desk = Self { exchange, records: 0 };
+        let (rate, burst, live_max) = contract;
+        for command in [
+            Command::Configure(Limits::default()),
+            Command::RegisterRegion { name: "here".into(), hop: Micros(10_000) },
+            Command::RegisterRegion { name: "there".into(), hop: Micros(30_000) },
+            Command::RegisterModel { name: "minnow".into() },
+            Command::RegisterTenant(Tenant { name: "alba".into(), rate, burst, live_max }),
+            Command::SetPolicy(Box::new(policy.clone())),
+        ] {
+            desk.tell(0, command);
+        }
+        desk
+    }
+
+    fn tell(&mut self, time: u64, command: Command) -> Vec<Event> {
+        let source = match command {
+            Command::Submit(_) => Source::tenant(TenantId(0)),
+            _ => Source::OPERATOR,
+        };
+        let stamp = Stamp { seq: Seq(self.records), time: Micros(time), source };
+        self.records += 1;
+        let mut events = Vec::new();
+        self.exchange.decide(stamp, &command, &mut events).unwrap();
+        assert_eq!(self.state().check(), Vec::<String>::new(), "{command:?} {events:?}");
+        events
+    }
+
+    fn vessel(&mut self, name: &str, manifest: Manifest) {
+        self.tell(0, Command::RegisterVessel { name: name.into(), manifest });
+    }
+
+    fn state(&self) -> &State {
+        self.exchange.state()
+    }
+
+    fn order(&self, slot: u32) -> OrderId {
+        self.state().tables.orders.get(OrderSlot(slot)).unwrap().id
+    }
+
+    fn report(&mut self, time: u64, slot: u32, outcome: Outcome) -> Vec<Event> {
+        let row = self.state().tables.orders.get(OrderSlot(slot)).unwrap();
+        let (order, attempt, leg) = (row.id, row.attempt, row.leg);
+        self.tell(time, Command::ReportLeg { order, attempt, leg, outcome })
+    }
+}
+
+/// A thousandth of a second a prompt token and ten for a generated one, one and two micro-dollars, one
+/// and ten millijoules.
+fn boat() -> Manifest {
+    Manifest {
+        region: RegionId(0),
+        role: Role::Whole,
+        models: vec![ModelId(0)],
+        slots: 2,
+        context_max: Tokens(4_000),
+        prefill_per_kilotoken: Micros(1_000_000),
+        decode_per_token: Micros(10_000),
+        price_in: MicroUsd(1_000_000),
+        price_cached: MicroUsd(100_000),
+        price_out: MicroUsd(2_000_000),
+        fuel_in: Millijoules(1_000),
+        fuel_out: Millijoules(10_000),
+        heartbeat: Micros::ZERO,
+    }
+}
+
+fn demand() -> Demand {
+    Demand {
+        external: 0,
+        model: ModelId(0),
+        origin: RegionId::NONE,
+        kind: Kind::Inference,
+        class: Class::Standard,
+        tokens_in: Tokens(1_000),
+        tokens_out_max: Tokens(100),
+        deadline: Micros::ZERO,
+        idempotency: 0,
+        prefix: Vec::new(),
+        window: None,
+    }
+}
+
+const DONE: Outcome = Outcome::Done {
+    tokens_out: Tokens(100),
+    cached: Tokens::ZERO,
+    first_token: Micros::ZERO,
+    energy: Millijoules::ZERO,
+};
+
+/// Arrivals, and those that pass; or when the refused one is told to come again.
+#[test]
+fn rates_are_kept() {
+    let check = |rate: u32, burst: u32, arrivals: &[(u64, Option<u64>)]| {
+        let mut desk = Desk::open(1, &walk::policy(), (rate, burst, 0));
+        desk.vessel("dory", Manifest { slots: 100, ..boat() });
+        for (at, refused) in arrivals {
+            let events = desk.tell(*at, Command::Submit(demand()));
+            let told = match &events[0] {
+                Event::OrderRefused { refusal, .. } => refusal.to_string(),
+                Event::OrderAdmitted { .. } => String::new(),
+                other => panic!("{other:?}"),
+            };
+            let expected =
+                refused.map_or(String::new(), |at| format!("rate_limited retry_at={at}"));
+            assert_eq!(told, expected, "rate {rate}, burst {burst}, at {at}");
+        }
+    };
+    // No rate, no limit.
+    check(0, 0, &[(1, None), (1, None), (1, None), (1, None)]);
+    // One in 500 ms; the moment before is too early, the moment itself is not.
+    check(2, 1, &[(1, None), (1, Some(500_001)), (500_000, Some(500_001)), (500_001, None)]);
+    // Three at once, then one in 500 ms. Those refused use up nothing.
+    check(
+        2,
+        3,
+        &[
+            (10, None),
+            (10, None),
+            (10, None),
+            (10, Some(500_010)),
+            (10, Some(500_010)),
+            (500_010, None),
+            (500_010, Some(1_000_010)),
+            (1_000_010, None),
+        ],
+    );
+    // After a long rest there is one burst, and not two.
+    check(2, 2, &[(10, None), (9_000_000, None), (9_000_000, None), (9_000_000, Some(9_500_000))]);
+    // A third of a second is not whole in microseconds; rounded up, so that no fourth one slips in.
+    check(3, 1, &[(1, None), (333_334, Some(333_335)), (333_335, None), (666_669, None)]);
+    // 700 000 a second is one in two microseconds; one in one would be a million.
+    check(700_000, 1, &[(10, None), (11, Some(12)), (12, None), (14, None)]);
+}
+
+/// The wait before each attempt lies between half of the doubled backoff and the whole of it, and all
+/// of that span is used.
+#[test]
+fn retries_wait_ever_longer() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 6;
+    policy.retry.backoff = Micros(1_000);
+    policy.retry.backoff_max = Micros(5_000);
+    policy.breaker.failures = 0;
+    // 1 000, 2 000, 4 000, and 8 000 and 16 000 cut to 5 000.
+    let spans = [500..=1_000, 1_000..=2_000, 2_000..=4_000, 2_500..=5_000, 2_500..=5_000];
+    let mut seen = vec![Vec::new(); spans.len()];
+    for journal in 0..100 {
+        let mut desk = Desk::open(journal, &policy, (0, 0, 0));
+        desk.vessel("dory", boat());
+        desk.tell(10, Command::Submit(demand()));
+        let mut now = 10;
+        for (attempt, span) in (1u16..).zip(&spans) {
+            let events = desk.report(now, 0, Outcome::Failed(Fault::Error));
+            let [_, Event::RetryScheduled { attempts, at, .. }] = events[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(attempts, attempt);
+            assert!(span.contains(&(at.0 - now)), "attempt {attempt}: {} after {now}", at.0);
+            seen[usize::from(attempt) - 1].push(at.0 - now);
+            now = at.0;
+            desk.tell(now, Command::Advance);
+        }
+        let events = desk.report(now, 0, Outcome::Failed(Fault::Error));
+        assert!(matches!(events[..], [Event::LegFailed { .. }, Event::OrderEnded { .. }]));
+    }
+    for (waits, span) in seen.iter().zip(&spans) {
+        let (low, high) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        let tenth = (span.end() - span.start()) / 10;
+        assert!(*low < span.start() + tenth && *high > span.end() - tenth, "{low} {high} {span:?}");
+    }
+}
+
+/// A retry that would come after the deadline is none.
+#[test]
+fn an_order_is_not_tried_again_when_it_is_worth_nothing() {
+    let check = |deadline: u64, retried: bool| {
+        let mut policy = walk::policy();
+        policy.retry.backoff = Micros(1);
+        policy.retry.backoff_max = Micros(1);
+        let mut desk = Desk::open(1, &policy, (0, 0, 0));
+        desk.vessel("dory", boat());
+        desk.tell(10, Command::Submit(Demand { deadline: Micros(deadline), ..demand() }));
+        // A wait of one microsecond has no half to take off.
+        let events = desk.report(20, 0, Outcome::Failed(Fault::Error));
+        assert_eq!(matches!(events[1], Event::RetryScheduled { .. }), retried, "{events:?}");
+    };
+    check(22, true);
+    check(21, false);
+}
+
+/// Points by hand: `time` a millisecond, `cost` a micro-dollar, `energy` a joule, rounded down together.
+#[test]
+fn routes_are_scored() {
+    let check = |weights: [u32; 4], manifest: Manifest, origin: u32, expected: [u64; 4]| {
+        let mut policy = walk::policy();
+        let [time, cost, energy, avoid] = weights;
+        policy.weights = tensorforge_engine::policy::Weights { time, cost, energy, avoid };
+        let mut desk = Desk::open(1, &policy, (0, 0, 0));
+        desk.vessel("dory", manifest);
+        let demand = Demand { origin: RegionId(origin), ..demand() };
+        let events = desk.tell(10, Command::Submit(demand));
+        let Event::OrderRouted { candidates, .. } = &events[1] else { panic!("{events:?}") };
+        let best = &candidates[0];
+        let found = [best.score, best.eta.0, best.cost.0, best.energy.0];
+        assert_eq!(found, expected, "{weights:?}");
+    };
+    // 1 000 + 1 000 ms, 1 000 + 200 micro-dollars, 1 000 + 1 000 mJ.
+    check([1, 0, 0, 0], boat(), 9, [2_000, 2_000_000, 1_200, 2_000]);
+    check([0, 1, 0, 0], boat(), 9, [1_200, 2_000_000, 1_200, 2_000]);
+    check([0, 0, 1, 0], boat(), 9, [2, 2_000_000, 1_200, 2_000]);
+    check([10, 2, 5, 7], boat(), 9, [22_410, 2_000_000, 1_200, 2_000]);
+    // From the other region there are 10 ms to go into this one; from this one there are none.
+    check([1, 0, 0, 0], boat(), 1, [2_010, 2_010_000, 1_200, 2_000]);
+    check([1, 0, 0, 0], boat(), 0, [2_000, 2_000_000, 1_200, 2_000]);
+    // 1 000 tokens at 1 500 for a million are 1.5, of 100 at 2 500 a quarter: 2 and 1, rounded up.
+    let odd = Manifest {
+        price_in: MicroUsd(1_500),
+        price_out: MicroUsd(2_500),
+        fuel_in: Millijoules(1),
+        fuel_out: Millijoules(1),
+        prefill_per_kilotoken: Micros(1),
+        decode_per_token: Micros(0),
+        ..boat()
+    };
+    // 0.001 ms, 3 micro-dollars, 0.001 + 0.0001 J in two begun millijoules: 3.003 points.
+    check([1, 1, 1, 0], odd, 9, [3, 1, 3, 2]);
+}
+
+/// The breaker trips with the failure that is one too many, and a success in between forgives all.
+#[test]
+fn breakers_count_failures_in_a_row() {
+    let check = |limit: u32, outcomes: &str, tripped: bool| {
+        let mut policy = walk::policy();
+        policy.breaker.failures = limit;
+        policy.retry.attempts = 1;
+        let mut desk = Desk::open(1, &policy, (0, 0, 0));
+        desk.vessel("dory", boat());
+        for (at, outcome) in (10..).zip(outcomes.chars()) {
+            desk.tell(at, Command::Submit(demand()));
+            let outcome = if outcome == 'x' { Outcome::Failed(Fault::Error) } else { DONE };
+            desk.report(at, 0, outcome);
+        }
+        let breaker = desk.state().tables.loads.get(VesselId(0)).unwrap().breaker;
+        assert_eq!(breaker == Breaker::Open, tripped, "{limit} {outcomes}");
+    };
+    check(3, "xx", false);
+    check(3, "xxx", true);
+    check(3, "xx.xx", false);
+    check(3, "xx.xxx", true);
+    check(1, "x", true);
+    check(0, "xxxxxxxxxx", false);
+}
+
+/// To have arrived at a vessel is no success of the vessel.
+#[test]
+fn a_hop_neither_forgives_nor_closes() {
+    let mut policy = walk::policy();
+    policy.breaker.failures = 2;
+    policy.retry.attempts = 1;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    let far = || Command::Submit(Demand { origin: RegionId(1), ..demand() });
+    for at in [10, 20] {
+        desk.tell(at, far());
+        desk.report(at, 0, DONE);
+        desk.report(at, 0, Outcome::Failed(Fault::Error));
+    }
+    let load = |desk: &Desk| desk.state().tables.loads.get(VesselId(0)).unwrap().clone();
+    assert_eq!((load(&desk).breaker, load(&desk).failures), (Breaker::Open, 2));
+    desk.tell(30, far());
+    let until = load(&desk).retry_at.0;
+    desk.tell(until, Command::Advance);
+    desk.report(until + 1, 0, DONE);
+    assert_eq!(load(&desk).breaker, Breaker::Probing);
+    desk.report(until + 2, 0, DONE);
+    assert_eq!(load(&desk).breaker, Breaker::Closed);
+}
+
+/// A loss that nobody has seen is an error of the vessel that claims it.
+#[test]
+fn a_loss_is_forgiven_only_when_there_was_one() {
+    let mut policy = walk::policy();
+    policy.breaker.failures = 1;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    desk.tell(10, Command::Submit(demand()));
+    desk.report(20, 0, Outcome::Failed(Fault::VesselLost));
+    let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
+    assert_eq!((load.breaker, load.failures), (Breaker::Open, 1));
+
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    desk.tell(10, Command::Submit(demand()));
+    desk.tell(20, Command::Lose { vessel: VesselId(0) });
+    let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
+    assert_eq!((load.breaker, load.failures, load.failed), (Breaker::Closed, 0, 1));
+}
+
+/// A timer that is due at the very beginning of time is due.
+#[test]
+fn a_berth_at_the_first_moment_is_taken_up() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    desk.vessel("dory", boat());
+    let window = Some(Window { from: Micros(0), until: Micros(5) });
+    desk.tell(0, Command::Submit(Demand { window, ..demand() }));
+    assert_eq!(desk.state().next_deadline(), Some(Micros(0)));
+    desk.tell(0, Command::Advance);
+    let order = desk.state().order(desk.order(0)).unwrap();
+    assert_eq!(order.stage, Stage::Running);
+}
+
+/// Nobody waits for a vessel that has been sent away.
+#[test]
+fn a_drained_vessel_may_be_silent() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    let heartbeat = Micros(1_000);
+    desk.vessel("dory", Manifest { heartbeat, ..boat() });
+    desk.vessel("punt", Manifest { heartbeat, ..boat() });
+    desk.tell(10, Command::Drain { vessel: VesselId(0) });
+    desk.tell(100_000, Command::Advance);
+    let status = |id| desk.state().tables.vessels.get(VesselId(id)).unwrap().status;
+    assert_eq!([status(0), status(1)], [VesselStatus::Drained, VesselStatus::Lost]);
+}
+
+/// A leg has so many percent of its own time and of all that is aboard before it, and a least time.
+#[test]
+fn legs_time_out() {
+    let mut policy = walk::policy();
+    policy.timeout_percent = 150;
+    policy.timeout_min = Micros(20_000);
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    let mut timeout = |at: u64, origin: u32| {
+        let demand = Demand { origin: RegionId(origin), ..demand() };
+        let events = desk.tell(at, Command::Submit(demand));
+        let Some(Event::LegDispatched { timeout, .. }) = events.last() else {
+            panic!("{events:?}")
+        };
+        timeout.0 - at
+    };
+    // 2 000 ms of its own.
+    assert_eq!(timeout(10, 9), 3_000_000);
+    // A way of 10 ms, for which nothing aboard matters: 15 ms, but never less than 20.
+    assert_eq!(timeout(20, 1), 20_000);
+    let events = desk.report(30, 1, DONE);
+    let Some(Event::LegDispatched { timeout, .. }) = events.last() else { panic!("{events:?}") };
+    // 2 000 ms of its own behind 2 000 ms.
+    assert_eq!(timeout.0 - 30, 6_000_000);
+}
