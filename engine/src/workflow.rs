@@ -1,6 +1,7 @@
 //! The life of an order, from its submission to the one state in which it ends.
 //!
-//! identity -> idempotency -> rate -> admission -> berth, or route, or queue -> legs -> settlement -> end.
+//! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit ->
+//! berth, or route, or queue -> legs -> settlement -> end.
 //! Refusals are tried in that order, so the first that applies is the one that is told.
 
 use alloc::borrow::ToOwned;

@@ -67,6 +67,10 @@ fn the_engine_decides_as_the_model_does() {
     for seed in 200..206 {
         agree(seed, 3_000, 8_000, narrow_bounds(), &mut met);
     }
+    // The same with room to wait: many orders that fit some vessels only.
+    for seed in 400..406 {
+        agree(seed, 3_000, 4_000, bounds(), &mut met);
+    }
     // Time flies: almost everything times out, expires or falls silent.
     for seed in 300..306 {
         agree(seed, 2_000, 900_000, bounds(), &mut met);

@@ -63,7 +63,7 @@ pub(super) fn arrival(contract: &Tenant, arrival: u64, now: u64) -> Result<u64, 
     let interval = narrow(charge(1, 1_000_000, u128::from(contract.rate)));
     // A burst of n is n arrivals at one moment: n - 1 of them early.
     let early = interval * u64::from(contract.burst - 1);
-    let earliest = arrival.saturating_sub(early);
+    let earliest = arrival.max(early) - early;
     if now < earliest { Err(earliest) } else { Ok(arrival.max(now) + interval) }
 }
 
