@@ -31,7 +31,7 @@ code! {
         Inference = 0,
         /// A bundle of requests that is served as one.
         Batch = 1,
-        /// A training job; it holds a berth for its whole window.
+        /// A training job; it asks for a window, and begins when its berth does.
         Training = 2,
     }
 }

@@ -20,6 +20,10 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
     let verified = verify(&journal, threads, &|records| bar.set_position(records))?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
+    let spans = match verified.spans {
+        1 => "1 span".to_owned(),
+        spans => format!("{spans} spans"),
+    };
     if as_json {
         output::json(&json!({
             "records": verified.records,
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
             paint(GOOD, "verified"),
             grouped(verified.records),
             grouped(verified.events),
-            paint(FAINT, format!("({} spans, {seconds:.3} s)", verified.spans)),
+            paint(FAINT, format!("({}, {seconds:.3} s)", spans)),
         ));
         output::say(&format!("{} {}", paint(NAME, "root"), hex(&verified.root)));
         output::say(&format!(
