@@ -288,6 +288,7 @@ fn predicates_and_judges_that_cannot_answer() {
             "it speaks of no table; there are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes",
         ),
         ("control.queued", "expected true or false, found UInt(0)"),
+        ("control.nosuch > 3", "nothing called `nosuch` was ever there"),
         (
             "control.queued > 'a'",
             "found no matching overload for '_>_' applied to '(uint, string)'",

@@ -152,6 +152,7 @@ impl Predicate {
         let bar = output::progress("searching", journal.next_seq());
         let mut verdict = StateVerdict { records: None, root: [0; 32], probes: 0, skipped: 0 };
         let (mut seen, mut failure) = (None, None);
+        let (mut told, mut missing) = (false, None);
         let mut replay = Replay::from_genesis(journal, Mode::Fold);
         replay.run(journal.next_seq(), |step| {
             let digests = Some(self.digests(step.state));
@@ -162,14 +163,26 @@ impl Predicate {
             verdict.probes += 1;
             bar.set_position(step.head.seq.0);
             match self.holds(step.state) {
-                Ok(false) => return ControlFlow::Continue(()),
-                Ok(true) => verdict.records = Some(step.head.seq.0 + 1),
+                Ok(Answer::No) => {
+                    told = true;
+                    return ControlFlow::Continue(());
+                }
+                Ok(Answer::Missing(key)) => {
+                    missing = Some(key);
+                    return ControlFlow::Continue(());
+                }
+                Ok(Answer::Yes) => verdict.records = Some(step.head.seq.0 + 1),
                 Err(error) => failure = Some(error),
             }
             ControlFlow::Break(())
         })?;
         bar.finish_and_clear();
         verdict.root = replay.state().root();
+        // What is not there yet is no mistake; what never is must be one.
+        if let (None, false, Some(key)) = (verdict.records, told, missing) {
+            failure =
+                failure.or(Some(self.wrong(format!("nothing called `{key}` was ever there"))));
+        }
         failure.map_or(Ok(verdict), Err)
     }
 
@@ -179,23 +192,33 @@ impl Predicate {
         meant.map(|(_, digest)| digest).collect()
     }
 
-    fn holds(&self, state: &State) -> Result<bool> {
-        let wrong = |what: String| {
-            Failure::input(format!("--when {}: {what}", self.text)).with_help(Self::HELP)
-        };
+    fn wrong(&self, what: String) -> Failure {
+        Failure::input(format!("--when {}: {what}", self.text)).with_help(Self::HELP)
+    }
+
+    fn holds(&self, state: &State) -> Result<Answer> {
+        let wrong = |what: String| self.wrong(what);
         let mut context = Context::default();
         for name in &self.tables {
             let view = shown(name, state.view(name).unwrap_or_default());
             context.add_variable(name, &view).map_err(|error| wrong(error.to_string()))?;
         }
         match self.program.execute(&context) {
-            Ok(cel::Value::Bool(holds)) => Ok(holds),
+            Ok(cel::Value::Bool(true)) => Ok(Answer::Yes),
+            Ok(cel::Value::Bool(false)) => Ok(Answer::No),
             Ok(other) => Err(wrong(format!("expected true or false, found {other:?}"))),
-            // A row or a field that is not there, or not yet.
-            Err(cel::ExecutionError::NoSuchKey(_)) => Ok(false),
+            Err(cel::ExecutionError::NoSuchKey(key)) => Ok(Answer::Missing(key.to_string())),
             Err(error) => Err(wrong(error.to_string())),
         }
     }
+}
+
+/// What an expression says of one state.
+enum Answer {
+    Yes,
+    No,
+    /// It speaks of a row or a field that is not there.
+    Missing(String),
 }
 
 /// A table as predicates and commands see it: those of a single row stand for the row.
