@@ -226,9 +226,10 @@ impl State {
     }
 
     /// The part of the state under a dotted path, such as `vessels.3.manifest.slots`, as JSON.
-    /// The empty path is the whole state: tables by name, rows by key.
+    /// The empty path is the whole state: tables by name, rows by key; a table that can have but one
+    /// row is that row.
     pub fn view(&self, path: &str) -> Option<Value> {
-        let mut parts = path.split('.').filter(|part| !part.is_empty());
+        let mut parts = path.split('.').filter(|part| !part.is_empty()).peekable();
         let Some(name) = parts.next() else {
             let tables = self.tables.all().into_iter();
             return Some(
@@ -236,8 +237,14 @@ impl State {
             );
         };
         let table = self.tables.all().into_iter().find(|table| table.name() == name)?;
-        let Some(row) = parts.next() else { return Some(view_table(table)) };
-        let row = table.view_row(row.parse().ok()?)?;
+        let row = if table.is_single() {
+            // The one row has no key to name; naming it is no mistake either.
+            parts.next_if_eq(&"0");
+            table.view_row(0)?
+        } else {
+            let Some(row) = parts.next() else { return Some(view_table(table)) };
+            table.view_row(row.parse().ok()?)?
+        };
         parts.try_fold(row, |value, part| match value {
             Value::Object(mut fields) => fields.remove(part),
             Value::Array(mut items) => {
@@ -525,6 +532,9 @@ fn confirmed(tables: &Tables, timer: &Timer) -> bool {
 }
 
 fn view_table(table: &dyn AnyTable) -> Value {
+    if table.is_single() {
+        return table.view_row(0).unwrap_or(Value::Null);
+    }
     let rows = table.keys().into_iter();
     rows.filter_map(|key| Some((alloc::format!("{key}"), table.view_row(key)?))).collect()
 }

@@ -20,6 +20,8 @@ use crate::units::Seq;
 
 /// A dense key: a small integer with a name.
 pub trait Key: Copy + Ord + Debug {
+    /// Whether there is but one key.
+    const SINGLE: bool = false;
     /// The place of the row.
     fn index(self) -> u32;
     /// The key of a place.
@@ -31,6 +33,7 @@ pub trait Key: Copy + Ord + Debug {
 pub struct Only;
 
 impl Key for Only {
+    const SINGLE: bool = true;
     fn index(self) -> u32 {
         0
     }
@@ -265,6 +268,8 @@ pub trait AnyTable {
     fn name(&self) -> &'static str;
     /// How many rows there are.
     fn rows(&self) -> u32;
+    /// Whether there can be but one.
+    fn is_single(&self) -> bool;
     /// The sum of the digests of its rows, modulo 2^128.
     fn digest(&self) -> u128;
     /// Brings the digest up to date with the rows written since it last was.
@@ -292,6 +297,10 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
 
     fn rows(&self) -> u32 {
         self.len()
+    }
+
+    fn is_single(&self) -> bool {
+        K::SINGLE
     }
 
     fn digest(&self) -> u128 {

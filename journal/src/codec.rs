@@ -202,7 +202,7 @@ pub struct Head {
     pub time: Micros,
     /// Who sent it.
     pub source: Source,
-    /// The tag of the state's root after it.
+    /// The tag of the state after it.
     pub tag: u64,
     /// Its bytes, in the batch's body.
     pub bytes: Range<usize>,

@@ -41,6 +41,9 @@ pub fn diff(left: &Journal, right: &Journal) -> Result<Parting, ReplayError> {
             return Ok(Parting { divergence: Some(divergence), probes });
         }
     }
+    // Headers alone have said so: whether the records are what the headers say is another question.
+    left.verify()?;
+    right.verify()?;
     Ok(Parting { divergence: None, probes })
 }
 

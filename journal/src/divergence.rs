@@ -177,10 +177,11 @@ impl Divergence {
 
 /// A difference from its path through the JSON view of the state.
 fn view_difference((path, left, right): (String, Value, Value)) -> Difference {
-    let mut parts = path.splitn(3, '.');
-    let mut part = || parts.next().unwrap_or_default().to_owned();
-    let (table, row, field) = (part(), part(), part());
-    Difference { table: table.into(), row: row.parse().unwrap_or(0), field, left, right }
+    let (table, rest) = path.split_once('.').unwrap_or((&path, ""));
+    let (row, field) = rest.split_once('.').unwrap_or((rest, ""));
+    // The one row of a single-row table has no key in a path.
+    let (row, field) = row.parse().map_or((0, rest), |row| (row, field));
+    Difference { table: table.to_owned().into(), row, field: field.to_owned(), left, right }
 }
 
 fn event_value(event: Option<&Event>) -> Value {

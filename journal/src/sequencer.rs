@@ -108,6 +108,9 @@ fn run(mut ledger: Ledger, incoming: &Receiver<Request>) -> Result<(u64, Root), 
     let mut committed = ledger.records();
     loop {
         let open = take(&mut ledger, incoming, &mut waiting)?;
+        // The watermark says what they say; unread, they would pile up. One that comes after this is
+        // left to wake the next wait, so none is missed.
+        ledger.notices().try_iter().for_each(drop);
         let durable = ledger.durable()?;
         release(&mut waiting, durable);
         // One frame is with the disk while the next one fills.
@@ -141,7 +144,10 @@ fn take(
                     Ok(request) => request,
                     Err(_) => return Ok(false),
                 },
-                recv(ledger.notices()) -> _ => break,
+                recv(ledger.notices()) -> notice => match notice {
+                    Ok(_) => break,
+                    Err(_) => return Err(JournalError::Closed.into()),
+                },
             },
         };
         let seq = Seq(ledger.records());

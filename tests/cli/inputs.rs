@@ -259,7 +259,7 @@ fn numbers_and_names_that_the_journal_does_not_have() {
         ("replay j.tfj --from 512".into(), from("512")),
         ("replay j.tfj --from yesterday".into(), from("yesterday")),
         ("replay j.tfj --from 2048 --to 2000".into(), "error: --from 2048 is beyond --to 2000\n".into()),
-        ("log j.tfj --from 5 --to 4".into(), "error: --from 5 is beyond 4, where the records end\n".into()),
+        ("log j.tfj --from 5 --to 4".into(), "error: --from 5 is beyond 4, where it stops\n".into()),
         ("snapshot take j.tfj --at 1023".into(), "error: no block ends at or before record 1023\nhelp: snapshots stand at the ends of blocks, every 1024 records\n".into()),
         ("explain j.tfj --order 999999".into(), order("order 999999")),
         ("explain j.tfj --order 0".into(), order("order 0")),

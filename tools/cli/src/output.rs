@@ -1,6 +1,7 @@
 //! What people see: progress on a terminal, colours where they are wanted, tables.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -8,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::args::Colour;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// The colour of things that are right.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -34,11 +35,29 @@ pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Writes to standard output. A reader that has gone away, as `head` does, ends the process quietly.
+/// Whether the reader of standard output has gone away, as `head` does.
+static GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether nobody reads what is printed any more. What a verb finds out is its exit code all the same.
+pub(crate) fn gone() -> bool {
+    GONE.load(Ordering::Relaxed)
+}
+
+/// Writes to standard output. A reader that has gone away is no error; a full disk is.
 pub(crate) fn print(text: &str) {
+    if gone() {
+        return;
+    }
     let mut out = anstream::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        gone(&error);
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            GONE.store(true, Ordering::Relaxed)
+        }
+        Err(error) => {
+            complain(&Failure::input(format!("standard output cannot be written: {error}")));
+            std::process::exit(i32::from(Exit::BadInput as u8));
+        }
     }
 }
 
@@ -64,12 +83,6 @@ pub(crate) fn complain(failure: &Failure) {
 /// Says something in passing on standard error.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}: {text}", paint(NAME, "note"));
-}
-
-fn gone(error: &io::Error) {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        std::process::exit(0);
-    }
 }
 
 /// A bar over `total` records; silent unless standard error is a terminal.

@@ -113,6 +113,8 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
         }
         if let Some(command) = command {
             output::say(&format!("  {}", log::value_text(&command)));
+            let dir = journal.dir().display();
+            output::say(&format!("see it: tensorforge state {dir} --at {records}"));
         }
     }
     Ok(Exit::Different)
@@ -200,7 +202,7 @@ impl Predicate {
         let wrong = |what: String| self.wrong(what);
         let mut context = Context::default();
         for name in &self.tables {
-            let view = shown(name, state.view(name).unwrap_or_default());
+            let view = state.view(name).unwrap_or_default();
             context.add_variable(name, &view).map_err(|error| wrong(error.to_string()))?;
         }
         match self.program.execute(&context) {
@@ -219,14 +221,6 @@ enum Answer {
     No,
     /// It speaks of a row or a field that is not there.
     Missing(String),
-}
-
-/// A table as predicates and commands see it: those of a single row stand for the row.
-fn shown(name: &str, table: Value) -> Value {
-    match name {
-        "control" | "limits" => table.get("0").cloned().unwrap_or_default(),
-        _ => table,
-    }
 }
 
 /// A command that judges states by its exit code.
@@ -268,10 +262,8 @@ impl Asked<'_> {
     }
 
     fn exit_code(&self, records: u64, state: &State) -> Result<Option<i32>> {
-        let Value::Object(tables) = state.view("").unwrap_or_default() else { return Ok(None) };
-        let view: serde_json::Map<String, Value> =
-            tables.into_iter().map(|(name, table)| (name.clone(), shown(&name, table))).collect();
-        std::fs::write(self.file, Value::Object(view).to_string())
+        let view = state.view("").unwrap_or_default();
+        std::fs::write(self.file, view.to_string())
             .map_err(|error| Failure::file(self.file, &error))?;
         let status = Command::new("sh")
             .args(["-c", self.command])

@@ -1,6 +1,6 @@
 //! `diff`: where two journals first part, the first decision that flipped, and what changed in all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use serde::Serialize;
@@ -198,16 +198,18 @@ struct Side {
 }
 
 fn first_flip(a: &Course, b: &Course) -> Option<Flip> {
-    let nothing = Vec::new();
-    let flips = a.orders.iter().filter_map(|(key, left)| {
-        let right = b.orders.get(key).unwrap_or(&nothing);
-        let place = flipped_at(left, right)?;
+    let keys: BTreeSet<&(u32, u64)> = a.orders.keys().chain(b.orders.keys()).collect();
+    let flips = keys.into_iter().filter_map(|key| {
+        let of = |course: &Course| course.orders.get(key).cloned().unwrap_or_default();
+        let (left, right) = (of(a), of(b));
+        let place = flipped_at(&left, &right)?;
         let side = |decisions: &Decisions| {
             let (seq, decision, value) = decisions.get(place)?.clone();
             Some(Side { seq, decision, value })
         };
-        let tenant = a.names.tenants.get(&key.0).cloned().unwrap_or_default();
-        Some(Flip { tenant, external: key.1, left: side(left), right: side(right) })
+        let named = |course: &Course| course.names.tenants.get(&key.0).cloned();
+        let tenant = named(a).or_else(|| named(b)).unwrap_or_default();
+        Some(Flip { tenant, external: key.1, left: side(&left), right: side(&right) })
     });
     flips.min_by_key(|flip| flip.left.as_ref().or(flip.right.as_ref()).map(|side| side.seq))
 }

@@ -38,7 +38,13 @@ pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
         }));
         return Ok(Exit::AsAsked);
     }
-    output::say(&paint(NAME, format!("order {order}")));
+    let arrived = story.told.first().map_or(0, |(stamp, ..)| stamp.time.0);
+    output::say(&format!(
+        "{}, arrived at {}",
+        paint(NAME, format!("order {order}")),
+        span(arrived)
+    ));
+    output::say(&paint(FAINT, format!("{:>12}  {:>8}", "since then", "record")));
     let mut first = None;
     for (stamp, _, event) in &story.told {
         let since = stamp.time.0 - *first.get_or_insert(stamp.time.0);

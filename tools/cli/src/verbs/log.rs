@@ -16,10 +16,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
     let to = verbs::within(&journal, args.to.unwrap_or(journal.next_seq()))?;
     if args.from > to {
-        return Err(Failure::input(format!(
-            "--from {} is beyond {to}, where the records end",
-            args.from
-        )));
+        return Err(Failure::input(format!("--from {} is beyond {to}, where it stops", args.from)));
     }
     let show = |stamp: &Stamp, command: &Command, events: &[Event], tag: u64| {
         if as_json {
@@ -31,7 +28,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     if !args.decide {
         read_records(&journal, args.from, to, |record| {
             show(&record.stamp, &record.command, &record.events, record.tag);
-            ControlFlow::Continue(())
+            if output::gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         return Ok(Exit::AsAsked);
     }

@@ -21,8 +21,21 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
     let mut documents = Vec::new();
     for path in &scenarios {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let played =
-            Scenario::open(path).and_then(|scenario| scenario.play()).map_err(Failure::input)?;
+        let scenario = Scenario::open(path).map_err(Failure::input)?;
+        let played = match scenario.play() {
+            Ok(played) => played,
+            Err(error) => {
+                differing += 1;
+                if as_json {
+                    let error = error.to_string();
+                    documents
+                        .push(json!({ "scenario": name, "verdict": "failed", "error": error }));
+                } else {
+                    output::say(&format!("{} {name}\n  {error}", paint(BAD, "   failed")));
+                }
+                continue;
+            }
+        };
         let text = snapshot_text(&played);
         let file = snapshots.join(format!("{name}.snap"));
         let accepted = accepted(&file)?;

@@ -17,7 +17,9 @@ pub(crate) fn run(args: &StateArgs, as_json: bool) -> Result<Exit> {
     } else {
         state_at(&journal, Mode::Fold, records)?
     };
-    let path = args.path.as_deref().unwrap_or_default();
+    // Predicates spell keys in brackets; a path may too.
+    let path = args.path.as_deref().unwrap_or_default().replace(['[', '"'], ".").replace(']', "");
+    let path = path.as_str();
     let Some(view) = state.view(path) else {
         let tables: Vec<&str> = state.tables.all().iter().map(|table| table.name()).collect();
         return Err(Failure::input(format!("there is nothing at `{path}` after {records} records"))

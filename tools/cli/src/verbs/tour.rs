@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 
-use crate::args::{Cli, TourArgs};
+use crate::args::{Cli, TourArgs, Verb};
 use crate::builtin;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{self, NAME, paint};
@@ -43,7 +43,12 @@ pub(crate) fn run(args: &TourArgs) -> Result<Exit> {
         ));
         let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words))
             .map_err(Failure::input)?;
-        crate::run(&cli)?;
+        let exit = crate::run(&cli)?;
+        let expected =
+            if matches!(cli.verb, Verb::Diff(_)) { Exit::Different } else { Exit::AsAsked };
+        if exit != expected {
+            return Ok(exit);
+        }
     }
     if let Some(keep) = &args.keep {
         output::say(&format!("\nThe journals are in {}.", keep.display()));
