@@ -235,9 +235,12 @@ fn completed_leg(
     let leg = order.route.get(usize::from(order.leg))?;
     let manifest = &state.tables.vessels.get(leg.vessel)?.manifest;
     let (asked_in, asked_out) = (order.demand.tokens_in, order.demand.tokens_out_max);
+    // Working a prompt yields the first token; a leg that works none finds none in a cache.
+    let (tokens_out, cached) = (tokens_out.min(asked_out - order.tokens_out), cached.min(asked_in));
     let (tokens_out, cached) = match leg.kind {
         LegKind::Hop => (Tokens::ZERO, Tokens::ZERO),
-        _ => (tokens_out.min(asked_out - order.tokens_out), cached.min(asked_in)),
+        LegKind::Whole | LegKind::Prefill => (tokens_out, cached),
+        LegKind::Decode => (tokens_out, Tokens::ZERO),
     };
     // The leg was dispatched when the one before it ended; the report counts from there.
     let first_token = if first_token == Micros::ZERO {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bincode::config::{self, Config};
-use bincode::enc::write::Writer;
+use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::event::Event;
 use tensorforge_engine::security::{Scopes, Source};
@@ -31,12 +31,41 @@ fn codec() -> impl Config {
         .with_limit::<RECORD_BYTES_MAX>()
 }
 
+/// The longest command. What is decided about one is bounded by the engine; with this, so is a record.
+pub const COMMAND_BYTES_MAX: usize = 64 << 10;
+
+/// Refuses a command that is too long to be recorded, before anything is decided about it.
+pub fn check_command(command: &Command) -> Result<(), EncodeError> {
+    let mut size = SizeWriter::default();
+    bincode::serde::encode_into_writer(command, SizeOf(&mut size), codec())
+        .map_err(|error| EncodeError::Refused { detail: error.to_string() })?;
+    match size.bytes_written {
+        bytes if bytes > COMMAND_BYTES_MAX => Err(EncodeError::CommandTooLong { bytes }),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the codec count what it would write.
+struct SizeOf<'a>(&'a mut SizeWriter);
+
+impl Writer for SizeOf<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.write(bytes)
+    }
+}
+
 /// Why a record cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// It is longer than any record may be.
     #[error("the record has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed")]
     TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Its command is longer than any command may be.
+    #[error("the command has {bytes} bytes, at most {COMMAND_BYTES_MAX} are allowed")]
+    CommandTooLong {
         /// Its length.
         bytes: usize,
     },

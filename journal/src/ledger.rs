@@ -13,7 +13,7 @@ use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root, State};
 
 use crate::chain::{BLOCK_RECORDS, BlockEntry, Chain};
-use crate::codec::EncodeError;
+use crate::codec::{self, EncodeError};
 use crate::committer::{Committer, Durable};
 use crate::error::JournalError;
 use crate::reader::Journal;
@@ -125,6 +125,8 @@ pub struct Ledger {
     since_block: u64,
     snapshots: PathBuf,
     options: Options,
+    /// Whether a record was decided that could not be recorded.
+    broken: bool,
 }
 
 impl Ledger {
@@ -170,6 +172,7 @@ impl Ledger {
             since_block: 0,
             snapshots: dir.join(snapshot::SNAPSHOTS),
             options,
+            broken: false,
         })
     }
 
@@ -198,7 +201,8 @@ impl Ledger {
     /// Decides a command and records what was decided. A time before that of the last record is
     /// taken as that one: the journal's time never goes back.
     ///
-    /// The events may be shown to nobody, and their effects not be performed, before the record is
+    /// A command that is too long is an error that leaves everything as it was; after any other error
+    /// the ledger records nothing more. The events may be shown to nobody, and their effects not be performed, before the record is
     /// [durable](Self::durable).
     pub fn record(
         &mut self,
@@ -206,6 +210,12 @@ impl Ledger {
         source: Source,
         command: &Command,
     ) -> Result<&[Event], LedgerError> {
+        if self.broken {
+            return Err(JournalError::Closed.into());
+        }
+        codec::check_command(command)?;
+        // From here on an error leaves the state ahead of the journal: nothing may follow it.
+        self.broken = true;
         let time = time.max(self.exchange.state().now());
         let stamp = Stamp { seq: Seq(self.records()), time, source };
         self.events.clear();
@@ -224,6 +234,7 @@ impl Ledger {
         {
             self.commit()?;
         }
+        self.broken = false;
         Ok(&self.events)
     }
 

@@ -15,6 +15,7 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, Seq};
 use tensorforge_engine::{Effect, Event, Root, effects};
 
+use crate::codec::{self, EncodeError};
 use crate::error::JournalError;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -42,10 +43,16 @@ pub struct Client {
     requests: Sender<Request>,
 }
 
-/// The sequencer has stopped; the record may or may not be durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sequencer has stopped; the command may or may not have been recorded")]
-pub struct Stopped;
+/// Why a command got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The sequencer has stopped.
+    #[error("the sequencer has stopped; the command may or may not have been recorded")]
+    Stopped,
+    /// The command cannot be recorded, and was not sent.
+    #[error(transparent)]
+    Unrecordable(#[from] EncodeError),
+}
 
 /// An answer to come.
 pub struct Pending {
@@ -54,22 +61,34 @@ pub struct Pending {
 
 impl Pending {
     /// Waits until the record is durable.
-    pub fn wait(self) -> Result<Answer, Stopped> {
-        self.reply.recv().map_err(|_| Stopped)
+    pub fn wait(self) -> Result<Answer, CallError> {
+        self.reply.recv().map_err(|_| CallError::Stopped)
     }
 }
 
 impl Client {
     /// Sends a command and waits until its record is durable.
-    pub fn call(&self, time: Micros, source: Source, command: Command) -> Result<Answer, Stopped> {
+    pub fn call(
+        &self,
+        time: Micros,
+        source: Source,
+        command: Command,
+    ) -> Result<Answer, CallError> {
         self.send(time, source, command)?.wait()
     }
 
     /// Sends a command; blocks while the sequencer's queue is full.
-    pub fn send(&self, time: Micros, source: Source, command: Command) -> Result<Pending, Stopped> {
+    pub fn send(
+        &self,
+        time: Micros,
+        source: Source,
+        command: Command,
+    ) -> Result<Pending, CallError> {
+        // Judged at the door, so that one caller's mistake is nobody else's end.
+        codec::check_command(&command)?;
         let (reply, answer) = bounded(1);
         let request = Request { time, source, command, reply };
-        self.requests.send(request).map_err(|_| Stopped)?;
+        self.requests.send(request).map_err(|_| CallError::Stopped)?;
         Ok(Pending { reply: answer })
     }
 }
@@ -164,5 +183,42 @@ fn release(waiting: &mut VecDeque<(Sender<Answer>, Answer)>, durable: u64) {
             // A caller that has gone away needs no answer.
             let _ = reply.send(answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Options;
+    use tensorforge_engine::config::Limits;
+    use tensorforge_engine::units::JournalId;
+
+    #[test]
+    fn a_command_that_is_too_long_is_its_senders_error_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.tfj");
+        let ledger = Ledger::create(&path, JournalId([9; 16]), Options::default()).unwrap();
+        let (sequencer, client) = Sequencer::start(ledger, 8).unwrap();
+        let call = |command| client.call(Micros(1), Source::OPERATOR, command);
+        call(Command::Configure(Limits::default())).unwrap();
+        let long = Command::RegisterModel { name: "m".repeat(codec::COMMAND_BYTES_MAX) };
+        assert!(matches!(call(long).unwrap_err(), CallError::Unrecordable(_)));
+        let answer = call(Command::RegisterModel { name: "m".into() }).unwrap();
+        assert_eq!(answer.seq, Seq(1));
+        drop(client);
+        assert_eq!(sequencer.finish().unwrap().0, 2);
+    }
+
+    #[test]
+    fn a_ledger_refuses_what_is_too_long_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.tfj");
+        let mut ledger = Ledger::create(&path, JournalId([9; 16]), Options::default()).unwrap();
+        let before = ledger.state().root();
+        let long = Command::RegisterModel { name: "m".repeat(codec::COMMAND_BYTES_MAX) };
+        assert!(ledger.record(Micros(1), Source::OPERATOR, &long).is_err());
+        assert_eq!((ledger.records(), ledger.state().root()), (0, before));
+        ledger.record(Micros(1), Source::OPERATOR, &Command::Configure(Limits::default())).unwrap();
+        assert_eq!(ledger.close().unwrap().0, 1);
     }
 }

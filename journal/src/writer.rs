@@ -177,8 +177,10 @@ impl Writer {
         check(&origin, &options)?;
         let dir = dir.as_ref().to_path_buf();
         // Nothing is made where no journal is, not even a lock.
-        let numbers = segments_in(disk.as_ref(), &dir)?;
+        segments_in(disk.as_ref(), &dir)?;
         let lock = lock(disk.as_ref(), &dir)?;
+        // Listed under the lock: a writer that has just gone may have begun another segment.
+        let numbers = segments_in(disk.as_ref(), &dir)?;
         // What a crashed writer left unsynced is made durable before it is believed.
         repair::sync_segments(disk.as_ref(), &dir, &numbers)?;
         let journal = scan(&disk, &dir)?.whole()?;

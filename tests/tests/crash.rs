@@ -117,6 +117,10 @@ impl Victim {
     fn tear(&self, draw: &mut Draw) {
         let Ok(journal) = Journal::open(self.journal()) else { return };
         let last = journal.segments().last().expect("a segment");
+        // A first frame is only written once the segment before has been cut, which may not be so yet.
+        if last.frames.is_empty() {
+            return;
+        }
         let name = format!("segments/{:010}.seg", last.page.segment);
         let file = OpenOptions::new().write(true).open(self.journal().join(name));
         let file = file.expect("a segment to write");

@@ -16,7 +16,7 @@ use tensorforge_engine::models::{Class, Demand, Kind};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Millijoules, ModelId, TenantId, Tokens};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
-use tensorforge_journal::sequencer::Stopped;
+use tensorforge_journal::sequencer::CallError;
 use tensorforge_journal::{Client, JournalError, Ledger, LedgerError, ReplayError, Sequencer};
 use tensorforge_tests::small_segments;
 
@@ -113,7 +113,7 @@ fn tell(
     time: Micros,
     source: Source,
     command: Command,
-) -> Result<Vec<Effect>, Stopped> {
+) -> Result<Vec<Effect>, CallError> {
     let answer = client.call(time, source, command)?;
     let line = format!("{}\n", json!({ "seq": answer.seq, "events": answer.events }));
     let mut out = io::stdout().lock();

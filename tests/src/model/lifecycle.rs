@@ -284,8 +284,9 @@ impl Model {
         let hop = leg.kind == LegKind::Hop;
         let asked = order.demand.tokens_in.0;
         let left = order.demand.tokens_out_max.0 - order.tokens_out;
+        let reads = matches!(leg.kind, LegKind::Whole | LegKind::Prefill);
         let tokens_out = if hop { 0 } else { tokens_out.min(left) };
-        let cached = if hop { 0 } else { cached.min(asked) };
+        let cached = if reads { cached.min(asked) } else { 0 };
         let first_token = match first_token {
             0 => 0,
             after => (order.dispatched + after).min(now) - order.submitted,
