@@ -110,3 +110,30 @@ fn an_expectation_that_fails_names_its_step() {
     assert!(said.is_some_and(|line| line.contains("expired")), "{out}");
     assert!(out.contains("   failed plain-life\n"), "{out}");
 }
+
+#[test]
+fn a_scenario_that_cannot_be_played_says_where() {
+    let folder = workplace();
+    let scenarios = folder.path().join("scenarios");
+    let file = scenarios.join("plain-life.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let check = |text: &str, expected: &str| {
+        fs::write(&file, text).unwrap();
+        let (code, out, err) = snapshot_test(&scenarios, &folder.path().join("snapshots"), &[]);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert_eq!(err, format!("error: {}: {expected}\n", file.display()));
+    };
+    let back = format!("{text}\n[[step]]\nat_ms = 5\nwait = {{}}\n");
+    let count = back.matches("[[step]]").count();
+    let last = text.rsplit_once("\nat_ms = ").unwrap().1.split('\n').next().unwrap();
+    let last = last.replace('_', "");
+    check(&back, &format!("step {count} at 5 ms is before step {} at {last} ms", count - 1));
+    let long = "x".repeat(129);
+    check(
+        &text.replacen("tenants = [", &format!("tenants = [\"{long}\", "), 1),
+        &format!(
+            "fleet \"one-boat\": the exchange refuses tenant \"{long}\": \
+             invalid name is empty, longer than 128 bytes or not printable"
+        ),
+    );
+}

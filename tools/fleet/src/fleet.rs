@@ -8,11 +8,16 @@ mod file;
 use std::path::Path;
 use std::sync::Arc;
 
-use tensorforge_engine::command::Command;
+use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Manifest, Region, Tenant};
 use tensorforge_engine::policy::Policy;
-use tensorforge_engine::units::{Micros, Ppm, VesselId};
+use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::table::Breach;
+use tensorforge_engine::units::{JournalId, Micros, Ppm, Seq, VesselId};
+use tensorforge_engine::{Event, Exchange};
+use thiserror::Error;
 
 use crate::document::{self, DocumentError};
 use crate::preset::Preset;
@@ -100,6 +105,24 @@ impl FaultKind {
     }
 }
 
+/// Why an exchange cannot be set up with a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SetupError {
+    /// It takes one part of it for none that it could serve with.
+    #[error("fleet {fleet:?}: the exchange refuses {part}: {refusal}")]
+    Refused {
+        /// Which fleet.
+        fleet: String,
+        /// The part, by its kind and name.
+        part: String,
+        /// What stood in the way.
+        refusal: Refusal,
+    },
+    /// The engine's own fault.
+    #[error(transparent)]
+    Breach(#[from] Breach),
+}
+
 impl Fleet {
     /// Reads a fleet.
     pub fn open(path: &Path) -> Result<Self, DocumentError> {
@@ -140,5 +163,34 @@ impl Fleet {
         let policy = Command::SetPolicy(Box::new(policy.clone()));
         let parties = regions.chain(models).chain(tenants).chain(vessels);
         [configure].into_iter().chain(parties).chain([policy]).collect()
+    }
+
+    /// Says all that [`setup_commands_for`](Self::setup_commands_for) has to a bare exchange, and
+    /// names the first part that it refuses.
+    pub fn rehearse(&self, tenants: &[impl AsRef<str>], policy: &Policy) -> Result<(), SetupError> {
+        let mut exchange = Exchange::genesis(JournalId::default());
+        let mut events = Vec::new();
+        for (command, seq) in self.setup_commands_for(tenants, policy).iter().zip(0..) {
+            let stamp = Stamp { seq: Seq(seq), time: Micros::ZERO, source: Source::OPERATOR };
+            events.clear();
+            exchange.decide(stamp, command, &mut events)?;
+            if let [Event::CommandRefused { refusal }] = events.as_slice() {
+                let (part, refusal) = (part(command), refusal.clone());
+                return Err(SetupError::Refused { fleet: self.name.clone(), part, refusal });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a command of the setup is about.
+fn part(command: &Command) -> String {
+    match command {
+        Command::Configure(_) => "the limits".to_owned(),
+        Command::RegisterRegion { name, .. } => format!("region {name:?}"),
+        Command::RegisterModel { name } => format!("model {name:?}"),
+        Command::RegisterTenant(contract) => format!("tenant {:?}", contract.name),
+        Command::RegisterVessel { name, .. } => format!("vessel {name:?}"),
+        _ => "the policy".to_owned(),
     }
 }

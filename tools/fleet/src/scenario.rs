@@ -22,7 +22,7 @@ use tensorforge_engine::units::{
 use tensorforge_engine::{Event, Exchange, State};
 
 use crate::document::{self, DocumentError, Millis, listed};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, SetupError};
 use crate::policy::{parse_policy, read_policy};
 
 pub use told::snapshot_text;
@@ -125,6 +125,22 @@ struct OfTenant {
     order: u64,
 }
 
+impl Step {
+    /// What people call the step of this place.
+    fn named(&self, place: usize) -> String {
+        format!("step {} at {} ms", place + 1, self.at_ms.micros().0 / 1_000)
+    }
+}
+
+/// Steps that are before the step before them.
+fn backward(steps: &[Step]) -> impl Iterator<Item = String> {
+    let pairs = steps.iter().zip(steps.iter().skip(1)).enumerate();
+    let back = pairs.filter(|(_, (before, step))| step.at_ms < before.at_ms);
+    back.map(|(place, (before, step))| {
+        format!("{} is before {}", step.named(place + 1), before.named(place))
+    })
+}
+
 impl Scenario {
     /// Reads a scenario and the fleet and policy that it names, from paths relative to it.
     pub fn open(path: &Path) -> Result<Self, DocumentError> {
@@ -136,9 +152,9 @@ impl Scenario {
             Some(policy) => read_policy(&folder.join(policy))?,
             None => parse_policy("the default policy", "")?,
         };
-        let ascending = read.steps.is_sorted_by_key(|step| step.at_ms);
-        let faults = if ascending { Vec::new() } else { vec!["step.at_ms goes back".to_owned()] };
-        document::sound(&file, faults)?;
+        let refused = fleet.rehearse(&read.tenants, &policy).err();
+        let faults = refused.iter().map(SetupError::to_string).chain(backward(&read.steps));
+        document::sound(&file, faults.collect())?;
         let (tenants, steps) = (read.tenants, read.steps);
         Ok(Self { file, fleet, policy, tenants, steps, folder })
     }
@@ -157,11 +173,7 @@ impl Scenario {
         for (number, step) in self.steps.iter().enumerate() {
             self.step(&mut stage, step).map_err(|fault| DocumentError::Invalid {
                 file: self.file.clone(),
-                faults: vec![format!(
-                    "step {} at {} ms: {fault}",
-                    number + 1,
-                    step.at_ms.micros().0 / 1_000
-                )],
+                faults: vec![format!("{}: {fault}", step.named(number))],
             })?;
         }
         Ok(Played { transcript: stage.transcript, state: stage.exchange.into_state() })

@@ -158,10 +158,11 @@ fn fleets_that_cannot_be_had() {
     };
     check("slots = 5", "slots = 0", ": vessel[0].slots is 0");
     check("count = 2", "count = 0", ": vessel[0].count is 0");
+    check("count = 2", "count = 2_000_000", ": vessel.count adds up to 2000001, more than 1048576");
     check(
-        "count = 2",
-        "count = 2_000_000",
-        ": vessel.count adds up to 2000001, more than 1048576; vessel is empty; at least one is needed",
+        "name = \"w\"\npreset = \"p\"",
+        "name = \"w\"\npreset = \"q\"",
+        ": vessel[1].preset is \"q\", not one of \"p\"",
     );
     check("name = \"w\"", "name = \"v-1\"", ": vessel[1].name is \"v-1\", which vessel[0] has");
     check("preset = \"p\"", "preset = \"q\"", ": vessel[0].preset is \"q\", not one of \"p\"");

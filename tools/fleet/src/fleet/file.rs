@@ -158,17 +158,15 @@ impl FleetFile {
         }
         let limits = limits(&self.limits, faults);
         let vessels = vessels(&self.vessels, self.preset, &regions, &models, faults);
-        for (key, count, max) in [
-            ("region", regions.len(), limits.regions),
-            ("model", models.len(), limits.models),
-            ("vessel", vessels.len(), limits.vessels),
+        for (key, entries, count, max) in [
+            ("region", self.regions.len(), regions.len(), limits.regions),
+            ("model", self.models.len(), models.len(), limits.models),
+            ("vessel", self.vessels.len(), vessels.len(), limits.vessels),
         ] {
-            match count {
-                0 => faults.push(format!("{key} is empty; at least one is needed")),
-                _ if count as u64 > u64::from(max) => {
-                    faults.push(format!("{key} has {count}, more than the {max} of limits.{key}s"));
-                }
-                _ => {}
+            if entries == 0 {
+                faults.push(format!("{key} is empty; at least one is needed"));
+            } else if count as u64 > u64::from(max) {
+                faults.push(format!("{key} has {count}, more than the {max} of limits.{key}s"));
             }
         }
         let plan = plan(&self.faults, &self.vessels, faults);
