@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::State;
-use tensorforge_engine::models::End;
+use tensorforge_engine::models::{Account, End};
 use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::units::{MicroUsd, Millijoules, Tokens};
 
 use crate::output::{dollars, grouped, span};
 
@@ -15,6 +16,7 @@ use crate::output::{dollars, grouped, span};
 pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) events: u64,
+    pub(crate) admitted: u64,
     /// Orders by end state, in the order of `End`.
     pub(crate) ended: [u64; 5],
     /// Refused orders by the kind of refusal.
@@ -29,37 +31,48 @@ pub(crate) struct Tally {
 /// What settlements add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
-    pub(crate) tokens_in: u64,
-    pub(crate) cached: u64,
-    pub(crate) tokens_out: u64,
-    pub(crate) cost: u64,
-    pub(crate) energy: u64,
+    pub(crate) tokens_in: Tokens,
+    pub(crate) cached: Tokens,
+    pub(crate) tokens_out: Tokens,
+    pub(crate) cost: MicroUsd,
+    pub(crate) energy: Millijoules,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.tokens_in += other.tokens_in;
+        self.cached += other.cached;
+        self.tokens_out += other.tokens_out;
+        self.cost += other.cost;
+        self.energy += other.energy;
+    }
 }
 
 impl Tally {
     /// Counts the events of one record.
     pub(crate) fn count(&mut self, events: &[Event]) {
-        self.records += 1;
-        self.events += events.len() as u64;
+        let one = |count: &mut u64| *count = count.saturating_add(1);
+        one(&mut self.records);
+        self.events = self.events.saturating_add(events.len() as u64);
         for event in events {
             match event {
+                Event::OrderAdmitted { .. } => one(&mut self.admitted),
                 Event::OrderRefused { refusal, .. } => {
-                    self.ended[End::Refused as usize] += 1;
-                    *self.refusals.entry(refusal_kind(refusal)).or_default() += 1;
+                    one(&mut self.ended[End::Refused as usize]);
+                    one(self.refusals.entry(refusal_kind(refusal)).or_default());
                 }
                 Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => {
-                    self.sums.tokens_in += tokens_in.0;
-                    self.sums.cached += cached.0;
-                    self.sums.tokens_out += tokens_out.0;
-                    self.sums.cost += cost.0;
-                    self.sums.energy += energy.0;
+                    let (tokens_in, cached, tokens_out) = (*tokens_in, *cached, *tokens_out);
+                    let (cost, energy) = (*cost, *energy);
+                    self.sums.add(Sums { tokens_in, cached, tokens_out, cost, energy });
                 }
-                Event::RetryScheduled { .. } => self.retries += 1,
+                Event::RetryScheduled { .. } => one(&mut self.retries),
                 Event::OrderEnded { end, latency, first_token, .. } => {
-                    self.ended[*end as usize] += 1;
+                    one(&mut self.ended[*end as usize]);
                     if *end == End::Completed {
                         self.latencies.push(latency.0);
-                        self.first_tokens.push(first_token.0);
+                        // An answer without a token has no first one.
+                        self.first_tokens.extend(Some(first_token.0).filter(|span| *span > 0));
                     }
                 }
                 _ => {}
@@ -69,18 +82,21 @@ impl Tally {
 
     /// Orders that ended, in whatever way.
     pub(crate) fn orders(&self) -> u64 {
-        self.ended.iter().sum()
+        self.ended.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Orders that were admitted and have not ended.
+    pub(crate) fn live(&self) -> u64 {
+        let served = self.orders().saturating_sub(self.ended[End::Refused as usize]);
+        self.admitted.saturating_sub(served)
     }
 
     /// The same sums, as the accounts of the tenants hold them.
     pub(crate) fn sums_of_accounts(state: &State) -> Sums {
         let mut sums = Sums::default();
         for (_, account) in state.tables.accounts.iter() {
-            sums.tokens_in += account.tokens_in.0;
-            sums.cached += account.cached.0;
-            sums.tokens_out += account.tokens_out.0;
-            sums.cost += account.cost.0;
-            sums.energy += account.energy.0;
+            let Account { tokens_in, cached, tokens_out, cost, energy, .. } = *account;
+            sums.add(Sums { tokens_in, cached, tokens_out, cost, energy });
         }
         sums
     }
@@ -105,11 +121,11 @@ impl Tally {
             }
         }
         let Sums { tokens_in, cached, tokens_out, cost, energy } = self.sums;
-        line("tokens in", tokens_in, grouped(tokens_in));
-        line("tokens cached", cached, grouped(cached));
-        line("tokens out", tokens_out, grouped(tokens_out));
-        line("cost", cost, dollars(cost));
-        line("energy", energy, format!("{} J", grouped(energy / 1_000)));
+        line("tokens in", tokens_in.0, grouped(tokens_in.0));
+        line("tokens cached", cached.0, grouped(cached.0));
+        line("tokens out", tokens_out.0, grouped(tokens_out.0));
+        line("cost", cost.0, dollars(cost.0));
+        line("energy", energy.0, format!("{} J", grouped(energy.0 / 1_000)));
         lines
     }
 
@@ -126,6 +142,7 @@ impl Tally {
         };
         json!({
             "orders": orders,
+            "live": self.live(),
             "refusals": self.refusals,
             "retries": self.retries,
             "latency_us": latency(&self.latencies),
@@ -166,7 +183,32 @@ fn percentiles(values: &[u64]) -> Vec<(usize, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use tensorforge_engine::units::{OrderId, TenantId};
+
     use super::*;
+
+    #[test]
+    fn what_a_crafted_journal_adds_up_to_sticks_at_the_largest_number() {
+        let (order, tenant) = (OrderId(1), TenantId(0));
+        let settled = Event::OrderSettled {
+            order,
+            tenant,
+            tokens_in: Tokens::MAX,
+            cached: Tokens::MAX,
+            tokens_out: Tokens::MAX,
+            cost: MicroUsd::MAX,
+            energy: Millijoules::MAX,
+        };
+        let full = u64::MAX;
+        let mut tally = Tally { records: full, events: full, retries: full, ..Tally::default() };
+        tally.ended = [full; 5];
+        tally.count(&[settled.clone(), settled]);
+        assert_eq!((tally.records, tally.events, tally.orders()), (full, full, full));
+        assert_eq!(
+            (tally.live(), tally.sums.cost, tally.sums.tokens_in),
+            (0, MicroUsd::MAX, Tokens::MAX)
+        );
+    }
 
     #[test]
     fn percentiles_are_nearest_ranks() {
