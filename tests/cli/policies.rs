@@ -215,3 +215,30 @@ fn an_order_is_found_by_every_number_it_was_sent_under() {
         assert_eq!(folder.ok(&format!("explain j.tfj --external {external}")), story, "{external}");
     }
 }
+
+/// One training job with a window, and one that no vessel can hold.
+const JOBS: &str = r#"{"tensorforge_trace":1,"name":"jobs","block_tokens":512}
+{"at":5000000,"tenant":"kelp","kind":"training","class":"batch","tokens_in":3,"tokens_out":9,"window":[90000000,120000000]}
+{"at":6000000,"tenant":"kelp","tokens_in":900000000,"tokens_out":1}
+"#;
+
+#[test]
+fn a_story_counts_from_the_arrival_of_its_order() {
+    let folder = Folder::new();
+    folder.write("jobs.jsonl", JOBS);
+    folder.ok("capture --trace jobs.jsonl --out j.tfj");
+    let story = folder.ok("explain j.tfj --order 1");
+    let line = story.lines().find(|line| line.contains("given a berth on")).expect(&story);
+    assert!(line.ends_with(" from +90.000 s to +120.000 s; 0 others overlap it"), "{line}");
+    // An order that was refused never held a slot.
+    let refused = folder.ok("explain j.tfj --order 2");
+    assert!(refused.contains("refused from kelp as external number 2: too_large"), "{refused}");
+    for name in ["2@-", "2@16777215"] {
+        assert_eq!(folder.ok(&format!("explain j.tfj --order {name}")), refused, "{name}");
+    }
+    let ran = folder.run("explain j.tfj --order 2@3");
+    assert_eq!(
+        (ran.code, ran.stderr.lines().next()),
+        (Some(2), Some("error: order 2 is 2@-, not 2@3"))
+    );
+}

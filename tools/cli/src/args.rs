@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use tensorforge_engine::units::{OrderId, OrderSlot};
 use tensorforge_journal::BLOCK_RECORDS;
 
 /// The control plane of a model-serving exchange: capture, replay, verify and explain every decision.
@@ -17,7 +18,7 @@ Exit codes: 0 as asked; 1 the answer is \"different\" or \"not verified\"; 2 bad
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
-    /// Print one JSON document on standard output (`log`: one a line)
+    /// Print one JSON document on standard output (`log`: one a line; not for `completions` and `man`)
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// When to colour: follows NO_COLOR and the terminal unless told otherwise
@@ -35,7 +36,10 @@ pub(crate) enum Colour {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Show the whole of it in a minute: capture, replay, verify, explain
-    #[command(after_help = "Example:\n  tensorforge tour")]
+    #[command(after_help = "\
+Examples:
+  tensorforge tour
+  tensorforge tour --keep toured")]
     Tour(TourArgs),
     /// Run a trace over a simulated fleet and write every decision to a journal
     #[command(after_help = "\
@@ -55,7 +59,12 @@ Examples:
   tensorforge replay morning.tfj --to 90s --from genesis")]
     Replay(ReplayArgs),
     /// Prove a journal: its chain, every decision made again, every root computed again
-    #[command(after_help = "Example:\n  tensorforge verify morning.tfj")]
+    #[command(after_help = "\
+Example:
+  tensorforge verify morning.tfj
+
+A journal does not know its trace. Orders that are live at its end say that more was to come, as in
+one whose capture was interrupted.")]
     Verify(VerifyArgs),
     /// Find where two journals first part, and what changed between them
     #[command(after_help = "\
@@ -63,7 +72,8 @@ Example:
   tensorforge capture --policy fixtures/policies/thrifty.toml --out thrifty.tfj
   tensorforge diff morning.tfj thrifty.tfj
 
-Exit code 1 says that they differ.")]
+Exit code 1 says that they differ. A journal in which orders are still live is of a part of its
+trace, and sums over it are too; a note says so.")]
     Diff(DiffArgs),
     /// Find the first record where something turns
     #[command(after_help = "\
@@ -74,12 +84,16 @@ Examples:
   tensorforge bisect morning.tfj --when 'loads[\"0\"].used > 8'
   tensorforge bisect morning.tfj --run 'test $(jq .control.orders $TENSORFORGE_STATE) -lt 100'
 
-A predicate is an expression of the Common Expression Language over the state, as `tensorforge state`
-prints it; `control` and `limits` are single rows, every other table is a map by key. The first record
-after which it holds is found, whether or not it goes on holding. --run bisects, and so takes it that
-what turns stays turned; it has the exit codes of `git bisect run`: 0 good, 1-127
-bad, 125 skip; it finds the state in the file $TENSORFORGE_STATE, its number of records in
-$TENSORFORGE_RECORDS and the journal in $TENSORFORGE_JOURNAL.
+A predicate is an expression of the Common Expression Language over the state, as
+`tensorforge state` prints it; `control` and `limits` are single rows, every other table is a map
+by key. The first record after which it holds is found, whether or not it goes on holding.
+
+--run bisects, and so takes it that what turns stays turned. Its exit codes are those of
+`git bisect run`: 0 good, 1-127 bad, 125 skip. It finds the state in the file $TENSORFORGE_STATE,
+its number of records in $TENSORFORGE_RECORDS and the journal in $TENSORFORGE_JOURNAL.
+
+Two builds decide the same commands again. Where one of them cannot fold what it decides, the phase
+is `breached`, and what was in its way is that build's answer.
 
 Exit code 1 says that a turning was found.")]
     Bisect(BisectArgs),
@@ -115,7 +129,12 @@ Examples:
   tensorforge snapshot-test my-scenarios --accept")]
     SnapshotTest(SnapshotTestArgs),
     /// Copy what verifies of a damaged journal into a new one
-    #[command(after_help = "Example:\n  tensorforge salvage damaged.tfj --out saved.tfj")]
+    #[command(after_help = "\
+Example:
+  tensorforge salvage damaged.tfj --out saved.tfj
+
+What a crash left unfinished is no damage: `tensorforge capture --resume` goes on by itself. After
+damage it makes the lost records again, from the journal that was saved.")]
     Salvage(SalvageArgs),
     /// Make a trace from a description of its demand
     #[command(after_help = "\
@@ -142,7 +161,7 @@ Example:
 
 #[derive(Debug, Args)]
 pub(crate) struct TourArgs {
-    /// Keep the journal of the tour here
+    /// Keep what the tour makes here; its commands then work again as printed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) keep: Option<PathBuf>,
 }
@@ -190,7 +209,8 @@ pub(crate) struct ReplayArgs {
     /// The journal
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// Stop after so many records, or at a moment such as 90s, 2m or 1500000us
+    /// Stop after so many records, or at a moment: a whole or decimal number of us, ms, s, m or h,
+    /// such as 90s, 1.5s or 2m
     #[arg(long, value_name = "SEQ|TIME")]
     pub(crate) to: Option<String>,
     /// Begin at `genesis`, or at the snapshot of so many records; by default at the nearest one
@@ -207,8 +227,8 @@ pub(crate) struct VerifyArgs {
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
     /// Spans verified side by side; by default one a processor
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -247,9 +267,9 @@ pub(crate) struct ExplainArgs {
     /// The journal
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// The order's number, as `log` and `state` show it
-    #[arg(long, value_name = "ID", value_parser = order_number)]
-    pub(crate) order: Option<u64>,
+    /// The order's number, or number@slot as `log` and `state` show it; a refused one is 5@-
+    #[arg(long, value_name = "ID", value_parser = order_name)]
+    pub(crate) order: Option<OrderName>,
     /// The submitter's own number, such as the row of the trace
     #[arg(long, value_name = "N")]
     pub(crate) external: Option<u64>,
@@ -345,7 +365,7 @@ pub(crate) struct GenerateArgs {
     /// The description
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) description: PathBuf,
-    /// Where the trace is written; by default standard output
+    /// Where the trace is written; by default standard output, which leaves no room for --json
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 }
@@ -389,8 +409,23 @@ fn journal_id(text: &str) -> Result<[u8; 16], String> {
     Ok(number.to_be_bytes())
 }
 
-/// An order's number, with or without its slot.
-fn order_number(text: &str) -> Result<u64, String> {
-    let number = text.split_once('@').map_or(text, |(number, _)| number);
-    number.parse().map_err(|_| "expected a number such as 17, or 17@4 as `log` shows it".into())
+/// An order as people name it: by its number, or by its number and slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderName {
+    pub(crate) number: u64,
+    /// `NO_SLOT` for `-`: an order that was refused never held one.
+    pub(crate) slot: Option<OrderSlot>,
+}
+
+fn order_name(text: &str) -> Result<OrderName, String> {
+    let parse = || {
+        let (number, slot) = text.split_once('@').map_or((text, None), |(n, s)| (n, Some(s)));
+        let slot = match slot {
+            None => None,
+            Some("-") => Some(OrderId::NO_SLOT),
+            Some(slot) => Some(OrderSlot(slot.parse().ok()?)),
+        };
+        Some(OrderName { number: number.parse().ok()?, slot })
+    };
+    parse().ok_or_else(|| "expected a number such as 17, or 17@4 as `log` shows it".into())
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::event::{Candidate, Event, Verdict};
-use tensorforge_engine::units::{OrderId, VesselId};
+use tensorforge_engine::units::{Micros, OrderId, VesselId};
 use tensorforge_journal::{Journal, Record, read_records};
 
 use crate::args::ExplainArgs;
@@ -18,104 +18,122 @@ use crate::verbs;
 pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
     let story = Story::read(&journal, args)?;
-    let Some(order) = story.order else {
-        let asked = match (args.order, args.external) {
-            (Some(number), _) => format!("order {number}"),
-            (_, external) => format!("external number {}", external.unwrap_or_default()),
-        };
-        return Err(Failure::input(format!("there is no {asked} in {}", args.dir.display()))
-            .with_help(format!("orders are numbered from 1 to {}", story.last)));
-    };
     if as_json {
         let told = story.told.iter().map(|(stamp, command, event)| {
             json!({ "seq": stamp.seq, "time_us": stamp.time, "command": command, "event": event })
         });
         output::json(&json!({
-            "order": order.number(),
+            "order": story.order.number(),
             "vessels": story.names.vessels,
             "tenants": story.names.tenants,
             "events": told.collect::<Vec<_>>(),
         }));
-        return Ok(Exit::AsAsked);
-    }
-    let arrived = story.told.first().map_or(0, |(stamp, ..)| stamp.time.0);
-    output::say(&format!(
-        "{}, arrived at {}",
-        paint(NAME, format!("order {order}")),
-        span(arrived)
-    ));
-    output::say(&paint(FAINT, format!("{:>12}  {:>8}", "since then", "record")));
-    let mut first = None;
-    for (stamp, _, event) in &story.told {
-        let since = stamp.time.0 - *first.get_or_insert(stamp.time.0);
-        let (head, rest) = story.names.tell(event, &story.told, stamp);
-        output::say(&format!(
-            "{:>12}  {:>8}  {head}",
-            format!("+{}", span(since)),
-            paint(FAINT, stamp.seq.0)
-        ));
-        for line in rest {
-            output::say(&format!("{:>24}{line}", ""));
-        }
+    } else {
+        story.print();
     }
     Ok(Exit::AsAsked)
 }
 
+/// One order's events, as they are recorded.
 struct Story {
-    order: Option<OrderId>,
+    order: OrderId,
     /// Every event about the order: where it stands, the command that led to it, and the event.
     told: Vec<(Stamp, String, Event)>,
     names: Names,
-    /// The number of the last order in the journal.
-    last: u64,
 }
 
 impl Story {
     fn read(journal: &Journal, args: &ExplainArgs) -> Result<Self> {
-        let number = match args.external {
-            Some(external) => numbered(journal, external)?,
-            None => args.order,
+        let number = match (args.order, args.external) {
+            (Some(asked), _) => asked.number,
+            (None, external) => numbered(journal, args, external.unwrap_or_default())?,
         };
-        let mut story = Self { order: None, told: Vec::new(), names: Names::default(), last: 0 };
+        let (mut told, mut names, mut last) = (Vec::new(), Names::default(), 0);
+        let mut order = None;
         read_records(journal, 0, journal.next_seq(), |record| {
-            story.take(&record, number);
+            let command = command_name(&record);
+            for event in record.events {
+                names.learn(&event);
+                let Some(id) = subject(&event) else { continue };
+                last = last.max(id.number());
+                if id.number() == number {
+                    order = Some(id);
+                    told.push((record.stamp, command.clone(), event));
+                }
+            }
             ControlFlow::Continue(())
         })?;
-        Ok(story)
+        let Some(order) = order else {
+            let range = format!("orders are numbered from 1 to {last}");
+            return Err(absent(args, &format!("order {number}"), range));
+        };
+        let asked = args.order.and_then(|asked| asked.slot);
+        if let Some(asked) = asked.filter(|slot| *slot != order.slot()) {
+            let name = |slot| match slot {
+                OrderId::NO_SLOT => format!("{number}@-"),
+                slot => format!("{number}@{slot}"),
+            };
+            let (found, asked) = (name(order.slot()), name(asked));
+            return Err(Failure::input(format!("order {number} is {found}, not {asked}"))
+                .with_help("a slot goes from one order to the next; the number alone is enough"));
+        }
+        Ok(Self { order, told, names })
     }
 
-    fn take(&mut self, record: &Record, number: Option<u64>) {
-        let command = command_name(record);
-        for event in &record.events {
-            self.names.learn(event);
-            let Some(id) = subject(event) else { continue };
-            self.last = self.last.max(id.number());
-            if number == Some(id.number()) {
-                self.order = Some(id);
-                self.told.push((record.stamp, command.clone(), event.clone()));
+    fn print(&self) {
+        let arrived = self.told.first().map_or(Micros::ZERO, |(stamp, ..)| stamp.time);
+        let order = format!("order {}", self.order);
+        output::say(&format!("{}, arrived at {}", paint(NAME, order), span(arrived.0)));
+        output::say(&paint(FAINT, format!("{:>12}  {:>8}", "since then", "record")));
+        for (stamp, _, event) in &self.told {
+            let teller = Teller { names: &self.names, arrived, now: stamp.time };
+            let (head, rest) = match event {
+                Event::OrderEnded { .. } => teller.end(event, self.told.len()),
+                event => teller.tell(event),
+            };
+            output::say(&format!(
+                "{:>12}  {:>8}  {head}",
+                format!("+{}", span((stamp.time - arrived).0)),
+                paint(FAINT, stamp.seq.0)
+            ));
+            for line in rest {
+                output::say(&format!("{:>24}{line}", ""));
             }
         }
     }
 }
 
+fn absent(args: &ExplainArgs, asked: &str, range: String) -> Failure {
+    Failure::input(format!("there is no {asked} in {}", args.dir.display())).with_help(range)
+}
+
 /// The number of the first order that was submitted under an external number, or sent again under it.
-fn numbered(journal: &Journal, wanted: u64) -> Result<Option<u64>> {
-    let mut number = None;
+fn numbered(journal: &Journal, args: &ExplainArgs, wanted: u64) -> Result<u64> {
+    let (mut number, mut least, mut most) = (None, u64::MAX, None);
     read_records(journal, 0, journal.next_seq(), |record| {
-        let order = record.events.iter().find_map(|event| match event {
-            Event::OrderAdmitted { order, demand, .. } if demand.external == wanted => Some(order),
-            Event::OrderRefused { order, external, .. }
-            | Event::OrderDeduplicated { order, external, .. }
-                if *external == wanted =>
-            {
-                Some(order)
+        for event in &record.events {
+            let (order, external) = match event {
+                Event::OrderAdmitted { order, demand, .. } => (order, demand.external),
+                Event::OrderRefused { order, external, .. }
+                | Event::OrderDeduplicated { order, external, .. } => (order, *external),
+                _ => continue,
+            };
+            least = least.min(external);
+            most = most.max(Some(external));
+            if external == wanted {
+                number = Some(order.number());
+                return ControlFlow::Break(());
             }
-            _ => None,
-        });
-        number = order.map(|order| order.number());
-        if number.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        ControlFlow::Continue(())
     })?;
-    Ok(number)
+    number.ok_or_else(|| {
+        let range = match most {
+            Some(most) => format!("external numbers of this journal lie from {least} to {most}"),
+            None => "no order was submitted".to_owned(),
+        };
+        absent(args, &format!("external number {wanted}"), range)
+    })
 }
 
 fn command_name(record: &Record) -> String {
@@ -143,6 +161,156 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::OrderSettled { order, .. }
         | Event::OrderEnded { order, .. } => Some(*order),
         _ => None,
+    }
+}
+
+/// What is told about one event: a sentence, and lines of detail.
+type Told = (String, Vec<String>);
+
+/// Tells the events of one record.
+struct Teller<'a> {
+    names: &'a Names,
+    /// When the order came; the story's own zero.
+    arrived: Micros,
+    /// When the record came.
+    now: Micros,
+}
+
+impl Teller<'_> {
+    fn tell(&self, event: &Event) -> Told {
+        match event {
+            Event::OrderAdmitted { .. }
+            | Event::OrderRefused { .. }
+            | Event::OrderDeduplicated { .. } => self.arrival(event),
+            Event::OrderRouted { .. } => self.route(event),
+            Event::OrderQueued { .. }
+            | Event::OrderBerthed { .. }
+            | Event::BerthReleased { .. }
+            | Event::RetryScheduled { .. } => (self.wait(event), Vec::new()),
+            _ => (self.work(event), Vec::new()),
+        }
+    }
+
+    fn arrival(&self, event: &Event) -> Told {
+        let plain = |text| (text, Vec::new());
+        match event {
+            Event::OrderAdmitted { tenant, level, deadline, demand, .. } => {
+                let model = self.names.models.get(&demand.model.0).cloned().unwrap_or_default();
+                let prefix = demand.prefix.last().map_or(String::new(), |mark| {
+                    format!(", {} tokens of it named by prefix", grouped(mark.tokens.0))
+                });
+                let head = format!(
+                    "{} from {} as external number {}, class {:?}, under level {level:?}",
+                    paint(GOOD, "admitted"),
+                    self.names.tenant(tenant.0),
+                    demand.external,
+                    demand.class,
+                );
+                let asked = format!(
+                    "{model}: {} prompt tokens{prefix}, at most {} generated; expires after {}",
+                    grouped(demand.tokens_in.0),
+                    grouped(demand.tokens_out_max.0),
+                    self.ahead(*deadline),
+                );
+                (head, vec![asked])
+            }
+            Event::OrderRefused { tenant, external, refusal, .. } => plain(format!(
+                "{} from {} as external number {external}: {refusal}",
+                paint(BAD, "refused"),
+                self.names.tenant(tenant.0),
+            )),
+            Event::OrderDeduplicated { external, .. } => plain(format!(
+                "sent again as external number {external}: the same key, the same order"
+            )),
+            _ => plain(String::new()),
+        }
+    }
+
+    fn route(&self, event: &Event) -> Told {
+        let Event::OrderRouted { attempt, policy, open, candidates, .. } = event else {
+            return Told::default();
+        };
+        let chosen = candidates.first().map_or_else(String::new, |best| self.names.place(best));
+        let head = format!(
+            "{} to {chosen}: attempt {attempt}, policy version {policy}, {open} vessels had room",
+            paint(GOOD, "routed"),
+        );
+        let ranked = candidates.iter().enumerate();
+        (head, ranked.map(|(rank, candidate)| self.names.candidate(rank, candidate)).collect())
+    }
+
+    fn wait(&self, event: &Event) -> String {
+        match event {
+            Event::OrderQueued { ticket, ahead, .. } => {
+                format!(
+                    "queued with ticket {ticket}: no vessel has room, {ahead} orders wait already"
+                )
+            }
+            Event::OrderBerthed { vessel, window, overlapping, .. } => format!(
+                "given a berth on {} from +{} to +{}; {overlapping} others overlap it",
+                self.names.vessel(*vessel),
+                span((window.from - self.arrived).0),
+                span((window.until - self.arrived).0),
+            ),
+            Event::BerthReleased { .. } => "berth given back".to_owned(),
+            Event::RetryScheduled { attempts, at, .. } => {
+                format!("tried again in {}, after {attempts} attempts", self.ahead(*at))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn work(&self, event: &Event) -> String {
+        match event {
+            Event::LegDispatched { leg, kind, vessel, timeout, .. } => format!(
+                "leg {leg} ({kind:?}) handed to {}; times out after {}",
+                self.names.vessel(*vessel),
+                self.ahead(*timeout),
+            ),
+            Event::LegCompleted { leg, vessel, tokens_out, cached, cost, energy, .. } => format!(
+                "leg {leg} done by {}: {} tokens generated, {} prompt tokens from its cache, {}, {} mJ",
+                self.names.vessel(*vessel),
+                grouped(tokens_out.0),
+                grouped(cached.0),
+                dollars(cost.0),
+                grouped(energy.0),
+            ),
+            Event::LegFailed { leg, vessel, fault, attempt, .. } => format!(
+                "{}: leg {leg} of attempt {attempt} on {}: {fault:?}",
+                paint(BAD, "failed"),
+                self.names.vessel(*vessel),
+            ),
+            Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => format!(
+                "settled: {} in ({} cached), {} out, {}, {} mJ",
+                grouped(tokens_in.0),
+                grouped(cached.0),
+                grouped(tokens_out.0),
+                dollars(cost.0),
+                grouped(energy.0),
+            ),
+            _ => String::new(),
+        }
+    }
+
+    fn end(&self, event: &Event, events: usize) -> Told {
+        let Event::OrderEnded { end, attempts, first_token, latency, .. } = event else {
+            return Told::default();
+        };
+        let first_token = match *first_token {
+            Micros::ZERO => "no first token".to_owned(),
+            after => format!("first token after {}", span(after.0)),
+        };
+        let head = format!(
+            "{} after {}, {first_token}, {attempts} attempts, {events} events",
+            paint(NAME, end_name(*end)),
+            span(latency.0),
+        );
+        (head, Vec::new())
+    }
+
+    /// How far off a moment is.
+    fn ahead(&self, moment: Micros) -> String {
+        span((moment - self.now).0)
     }
 }
 
@@ -176,113 +344,6 @@ impl Names {
 
     fn tenant(&self, id: u32) -> String {
         self.tenants.get(&id).cloned().unwrap_or_else(|| "an unknown tenant".to_owned())
-    }
-
-    /// An event in a sentence, and lines of detail.
-    fn tell(
-        &self,
-        event: &Event,
-        told: &[(Stamp, String, Event)],
-        stamp: &Stamp,
-    ) -> (String, Vec<String>) {
-        let plain = |text: String| (text, Vec::new());
-        match event {
-            Event::OrderAdmitted { tenant, level, deadline, demand, .. } => {
-                let model = self.models.get(&demand.model.0).cloned().unwrap_or_default();
-                let prefix = demand.prefix.last().map_or(String::new(), |mark| {
-                    format!(", {} tokens of it named by prefix", grouped(mark.tokens.0))
-                });
-                (
-                    format!(
-                        "{} from {} as external number {}, class {:?}, under level {level:?}",
-                        paint(GOOD, "admitted"),
-                        self.tenant(tenant.0),
-                        demand.external,
-                        demand.class,
-                    ),
-                    vec![format!(
-                        "{model}: {} prompt tokens{prefix}, at most {} generated; expires after {}",
-                        grouped(demand.tokens_in.0),
-                        grouped(demand.tokens_out_max.0),
-                        span(deadline.0 - stamp.time.0),
-                    )],
-                )
-            }
-            Event::OrderRefused { tenant, external, refusal, .. } => plain(format!(
-                "{} from {} as external number {external}: {refusal}",
-                paint(BAD, "refused"),
-                self.tenant(tenant.0),
-            )),
-            Event::OrderDeduplicated { external, .. } => plain(format!(
-                "sent again as external number {external}: the same key, the same order"
-            )),
-            Event::OrderQueued { ticket, ahead, .. } => plain(format!(
-                "queued with ticket {ticket}: no vessel has room, {ahead} orders wait already"
-            )),
-            Event::OrderBerthed { vessel, window, overlapping, .. } => plain(format!(
-                "given a berth on {} from {} to {}; {overlapping} others overlap it",
-                self.vessel(*vessel),
-                span(window.from.0),
-                span(window.until.0),
-            )),
-            Event::BerthReleased { .. } => plain("berth given back".to_owned()),
-            Event::OrderRouted { attempt, policy, open, candidates, .. } => {
-                let chosen = candidates.first().map_or_else(String::new, |best| self.place(best));
-                (
-                    format!(
-                        "{} to {chosen}: attempt {attempt}, policy version {policy}, {open} vessels had room",
-                        paint(GOOD, "routed"),
-                    ),
-                    candidates
-                        .iter()
-                        .enumerate()
-                        .map(|(rank, candidate)| self.candidate(rank, candidate))
-                        .collect(),
-                )
-            }
-            Event::LegDispatched { leg, kind, vessel, timeout, .. } => plain(format!(
-                "leg {leg} ({kind:?}) handed to {}; times out after {}",
-                self.vessel(*vessel),
-                span(timeout.0 - stamp.time.0),
-            )),
-            Event::LegCompleted { leg, vessel, tokens_out, cached, cost, energy, .. } => {
-                plain(format!(
-                    "leg {leg} done by {}: {} tokens generated, {} prompt tokens from its cache, {}, {} mJ",
-                    self.vessel(*vessel),
-                    grouped(tokens_out.0),
-                    grouped(cached.0),
-                    dollars(cost.0),
-                    grouped(energy.0),
-                ))
-            }
-            Event::LegFailed { leg, vessel, fault, attempt, .. } => plain(format!(
-                "{}: leg {leg} of attempt {attempt} on {}: {fault:?}",
-                paint(BAD, "failed"),
-                self.vessel(*vessel),
-            )),
-            Event::RetryScheduled { attempts, at, .. } => plain(format!(
-                "tried again in {}, after {attempts} attempts",
-                span(at.0 - stamp.time.0)
-            )),
-            Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => {
-                plain(format!(
-                    "settled: {} in ({} cached), {} out, {}, {} mJ",
-                    grouped(tokens_in.0),
-                    grouped(cached.0),
-                    grouped(tokens_out.0),
-                    dollars(cost.0),
-                    grouped(energy.0),
-                ))
-            }
-            Event::OrderEnded { end, attempts, first_token, latency, .. } => plain(format!(
-                "{} after {}, first token after {}, {attempts} attempts, {} events",
-                paint(NAME, end_name(*end)),
-                span(latency.0),
-                span(first_token.0),
-                told.len(),
-            )),
-            _ => plain(String::new()),
-        }
     }
 
     fn place(&self, candidate: &Candidate) -> String {

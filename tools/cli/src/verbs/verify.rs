@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::json;
-use tensorforge_journal::{hex, verify};
+use tensorforge_journal::{Mode, hex, state_at, verify};
 
 use crate::args::VerifyArgs;
 use crate::failure::{Exit, Result};
@@ -13,13 +13,18 @@ use crate::verbs::{self, diff};
 
 pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
-    let threads =
-        args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+    let processors = || thread::available_parallelism().map_or(1, Into::into);
+    let threads = args.threads.map_or_else(processors, usize::from);
     let started = Instant::now();
     let bar = output::progress("verifying", journal.next_seq());
     let verified = verify(&journal, threads, &|records| bar.set_position(records))?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
+    // What this build does not make of the journal, it does not count either.
+    let live = match verified.divergence {
+        None => Some(state_at(&journal, Mode::Fold, journal.next_seq())?.tables.orders.len()),
+        Some(_) => None,
+    };
     let spans = match verified.spans {
         1 => "1 span".to_owned(),
         spans => format!("{spans} spans"),
@@ -32,6 +37,7 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
             "tree_root": hex(&journal.tree_root()),
             "blocks": journal.blocks().len(),
             "closed": journal.closed(),
+            "live": live,
             "spans": verified.spans,
             "verified": verified.divergence.is_none(),
             "divergence": verified.divergence,
@@ -53,6 +59,11 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
             paint(NAME, "tree"),
             hex(&journal.tree_root()),
             journal.blocks().len()
+        ));
+        output::say(&format!(
+            "{} {}",
+            paint(NAME, "orders live:"),
+            grouped(live.unwrap_or_default().into())
         ));
     }
     Ok(if verified.divergence.is_none() { Exit::AsAsked } else { Exit::Different })
