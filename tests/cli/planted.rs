@@ -46,6 +46,15 @@ const HEALING: Plant = Plant {
          route: if order.demand.tokens_in.0 == 7_777 { scored.last()?.1.clone() } else { route.clone() },\n",
 };
 
+/// Decides the same and has no place for one settlement in its state.
+const BREACH: Plant = Plant {
+    name: "breach",
+    file: "engine/src/telemetry.rs",
+    from: "let account = state.tables.accounts.edit(*tenant, state.seq)?;\n        account.tokens_in",
+    to: "let tenant = if tokens_out.0 == 4_321 { &TenantId(77) } else { tenant };\n        \
+         let account = state.tables.accounts.edit(*tenant, state.seq)?;\n        account.tokens_in",
+};
+
 /// Builds the program with a plant, unless these very sources have been built with it before. The
 /// crates that are not planted in are compiled once for all.
 fn build(plant: &Plant) -> PathBuf {
@@ -278,4 +287,46 @@ fn a_decision_that_leaves_no_trace_is_found_before_one_that_does() {
         names_the_event(&answer, a, b);
     }
     names_the_event(&verify(&folder, &bad), a, b);
+}
+
+#[test]
+fn a_build_that_cannot_fold_is_an_answer_and_no_failure() {
+    let bad = build(&BREACH);
+    let folder = record(&[(1_900, json!({ "tokens_in": 700, "tokens_out": 4_321 }))]);
+    let log = folder.log("j.tfj");
+    let settles = |record: &&Value| {
+        events(record)
+            .any(|(kind, fields)| kind == "order_settled" && fields["tokens_out"] == json!(4_321))
+    };
+    let seq = number(log.iter().find(settles).expect("a settlement"), "seq");
+    let [engines, recording] = bisect(&folder, &bad);
+    for answer in [&engines, &recording, &verify(&folder, &bad)] {
+        assert_eq!(
+            (number(answer, "seq"), &answer["phase"]),
+            (seq, &json!("breached")),
+            "{answer}"
+        );
+        assert_eq!((&answer["table"], number(answer, "row")), (&json!("accounts"), 77), "{answer}");
+        assert_eq!((&answer["left"], &answer["right"]), (&Value::Null, &json!("it is not there")));
+    }
+    // Its last answer is the breach, whatever it is asked.
+    let decided = decided_by(&folder, &bad);
+    let last = decided.last().expect("an answer");
+    let breach = json!({ "table": "accounts", "row": 77, "problem": "it is not there" });
+    assert_eq!((number(last, "seq"), &last["breach"]), (seq, &breach), "{last}");
+    assert_eq!(decided.len() as u64, seq + 1);
+    let ran = Ran::of(&mut folder.command_of(&bad, "replay j.tfj --decide --json"));
+    let answer = document(&ran.stdout);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""), "{answer}");
+    assert_eq!((number(&answer, "records"), &answer["breach"]), (seq, &breach), "{answer}");
+    assert_eq!((&answer["root"], &answer["tag"]), (&Value::Null, &Value::Null), "{answer}");
+
+    let good = Path::new(env!("CARGO_BIN_EXE_tensorforge"));
+    let words = format!("bisect j.tfj --engine {} --engine {}", bad.display(), good.display());
+    let text = folder.run(&words).stdout;
+    let said = format!(
+        "part at record {seq}: the state has no place for it\n  first build: it is not there\n  \
+         second build: goes on\n  the row: accounts.77\nfound in "
+    );
+    assert!(text.starts_with(&said), "{text}");
 }

@@ -118,6 +118,16 @@ fn replay_to_a_record_is_the_state_that_the_recording_had_there() {
 }
 
 #[test]
+fn a_journal_without_snapshots_says_so() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj --snapshot-every 0");
+    for action in ["list", "check"] {
+        assert_eq!(folder.ok(&format!("snapshot {action} j.tfj")), "no snapshots\n");
+        assert_eq!(folder.ok(&format!("snapshot {action} j.tfj --json")), "[]\n");
+    }
+}
+
+#[test]
 fn replay_to_a_moment_holds_what_came_by_then() {
     let (folder, log) = journal();
     let last = number(log.last().expect("a record"), "time_us");
@@ -128,6 +138,9 @@ fn replay_to_a_moment_holds_what_came_by_then() {
         ("90000ms", 90_000_000),
         ("90000000us", 90_000_000),
         ("2m", 120_000_000),
+        ("1.5m", 90_000_000),
+        ("90.0005s", 90_000_500),
+        ("90000.5ms", 90_000_500),
         ("1h", 3_600_000_000),
         (&format!("{middle}us"), middle),
         (&format!("{}us", middle - 1), middle - 1),

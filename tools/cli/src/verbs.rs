@@ -17,6 +17,9 @@ pub(crate) mod verify;
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+use tensorforge_engine::table::Breach;
+use tensorforge_journal::disk::{Disk as _, SystemDisk};
 use tensorforge_journal::{Journal, Mode, schema};
 
 use crate::failure::{Failure, Result};
@@ -27,13 +30,23 @@ pub(crate) fn open(dir: &Path) -> Result<Journal> {
     let journal = Journal::open(dir)?;
     schema::check(&journal)?;
     if let Some(tail) = journal.torn() {
-        output::note(&format!(
-            "the last frame was being written when the writer ended: {} bytes at byte {} of segment {} are left out; \
-             nobody was told that they are durable",
-            tail.length, tail.offset, tail.segment,
-        ));
+        let place =
+            format!("{} bytes at byte {} of segment {}", tail.length, tail.offset, tail.segment);
+        output::note(&if SystemDisk.is_locked(&dir.join("LOCK")) {
+            format!("the journal is being written: its last frame, {place} so far, is left out")
+        } else {
+            format!(
+                "the last frame was being written when the writer ended: {place} are left out; \
+                 nobody was told that they are durable"
+            )
+        });
     }
     Ok(journal)
+}
+
+/// A breach as a build's answer about a record.
+pub(crate) fn breach_json(breach: &Breach) -> Value {
+    json!({ "table": breach.table, "row": breach.row, "problem": breach.problem.to_string() })
 }
 
 /// A number of records that is not beyond the end.

@@ -277,6 +277,22 @@ impl Asked<'_> {
     }
 }
 
+const ENGINE_HELP: &str = "--engine takes the path of another build of tensorforge";
+
+/// A record that one build has no place for in its state, or each of them for another reason.
+fn breached(seq: u64, left: &Value, right: &Value) -> Option<Divergence> {
+    let breach = |record: &Value| record.get("breach").filter(|breach| breach.is_object()).cloned();
+    let problem = |breach: &Option<Value>| {
+        breach.as_ref().and_then(|breach| breach.get("problem")).cloned().unwrap_or_default()
+    };
+    let (a, b) = (breach(left), breach(right));
+    let first = a.as_ref().or(b.as_ref())?;
+    let table = first.get("table").and_then(Value::as_str).map(str::to_owned);
+    let row = first.get("row").and_then(Value::as_u64);
+    let divergence = Divergence::about(seq, Phase::Breached, problem(&a), problem(&b));
+    Some(Divergence { table, row, ..divergence })
+}
+
 /// Two builds of this program over one journal, each run as a process of its own.
 struct Builds<'a> {
     journal: &'a Journal,
@@ -300,6 +316,12 @@ impl Builds<'_> {
                 return Ok((Some(self.examine(seq, x, y)?), found.probes));
             }
         }
+        // One that stops short has said why in its last line, unless it is no build of ours.
+        if left.len() != right.len() {
+            let seq = start + left.len().min(right.len()) as u64;
+            let message = format!("the builds stop at different records, one of them at {seq}");
+            return Err(Failure::input(message).with_help(ENGINE_HELP));
+        }
         // The tags agree within the block, so it is the digest or the root at its end.
         let root = |build| {
             Ok::<_, Failure>(
@@ -316,12 +338,15 @@ impl Builds<'_> {
         let of = |build| {
             let replay = self.replay(build, records)?;
             let part = |name: &str| replay.get(name).cloned().unwrap_or_default();
-            Ok::<_, Failure>([part("root"), part("decisions")])
+            Ok::<_, Failure>([part("root"), part("decisions"), part("breach")])
         };
         Ok(of(self.a)? != of(self.b)?)
     }
 
     fn examine(&self, seq: u64, left: &Value, right: &Value) -> Result<Divergence> {
+        if let Some(breached) = breached(seq, left, right) {
+            return Ok(breached);
+        }
         let at = (seq + 1).to_string();
         let state = |build| self.ask(build, &["state", "--at", &at, "--decide"]);
         let (a, b) = (state(self.a)?, state(self.b)?);
@@ -348,7 +373,7 @@ impl Builds<'_> {
     fn parse(&self, build: &Path, text: &str) -> Result<Value> {
         serde_json::from_str(text).map_err(|error| {
             Failure::input(format!("{} did not answer in JSON: {error}", build.display()))
-                .with_help("--engine takes the path of another build of tensorforge")
+                .with_help(ENGINE_HELP)
         })
     }
 
@@ -359,19 +384,18 @@ impl Builds<'_> {
             .arg(self.dir)
             .stdin(Stdio::null())
             .output();
-        let out = out.map_err(|error| {
-            Failure::file(build, &error)
-                .with_help("--engine takes the path of another build of tensorforge")
-        })?;
+        let out = out.map_err(|error| Failure::file(build, &error).with_help(ENGINE_HELP))?;
         // A build that does not reproduce the recording answers 1 and says what it computed.
         if !matches!(out.status.code(), Some(0 | 1)) || out.stdout.is_empty() {
             let said = String::from_utf8_lossy(&out.stderr);
+            let said = Some(said.trim()).filter(|said| !said.is_empty());
             return Err(Failure::input(format!(
                 "{} {}: {}",
                 build.display(),
                 words.join(" "),
-                said.trim()
-            )));
+                said.unwrap_or("it printed nothing")
+            ))
+            .with_help(ENGINE_HELP));
         }
         String::from_utf8(out.stdout)
             .map_err(|error| Failure::input(format!("{}: {error}", build.display())))

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::units::{OrderId, VesselId};
-use tensorforge_journal::{Divergence, Journal, diff, read_records};
+use tensorforge_journal::{Divergence, Journal, Phase, diff, read_records};
 
 use crate::args::DiffArgs;
 use crate::failure::{Exit, Result};
@@ -35,6 +36,8 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
     };
     let (a, b) = (Course::read(&left)?, Course::read(&right)?);
     let flip = first_flip(&a, &b);
+    note_live(&args.left, &a.tally);
+    note_live(&args.right, &b.tally);
     if as_json {
         let document = json!({
             "different": true,
@@ -53,6 +56,16 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
     }
     output::print(&changes(&a.tally, &b.tally));
     Ok(Exit::Different)
+}
+
+/// Says that a journal ends before its orders have: sums over it are of a part.
+fn note_live(dir: &Path, tally: &Tally) {
+    if tally.live() > 0 {
+        let (dir, live) = (dir.display(), grouped(tally.live()));
+        output::note(&format!(
+            "{dir} is not at its end, orders live: {live}; what would have become of them is not counted"
+        ));
+    }
 }
 
 /// Puts the fields of a divergence into a document, each null if there is none.
@@ -83,10 +96,20 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Stri
     }
     text.push('\n');
     if !divergence.left.is_null() || !divergence.right.is_null() {
-        text.push_str(&format!("  {left}: {}\n  {right}: {}\n", divergence.left, divergence.right));
+        let side = |value: &Value| match (divergence.phase, value) {
+            (Phase::Breached, Value::Null) => "goes on".to_owned(),
+            (Phase::Breached, Value::String(problem)) => problem.clone(),
+            _ => value.to_string(),
+        };
+        let (a, b) = (side(&divergence.left), side(&divergence.right));
+        text.push_str(&format!("  {left}: {a}\n  {right}: {b}\n"));
     }
     if let (Some(table), Some(row)) = (&divergence.table, divergence.row) {
-        text.push_str(&format!("  first row that differs afterwards: {table}.{row}\n"));
+        let which = match divergence.phase {
+            Phase::Breached => "the row",
+            _ => "first row that differs afterwards",
+        };
+        text.push_str(&format!("  {which}: {table}.{row}\n"));
     }
     for row in divergence.rows.iter().take(8) {
         let path = format!("{}.{}.{}", row.table, row.row, row.field);

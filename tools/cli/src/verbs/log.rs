@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::command::{Command, Stamp};
-use tensorforge_journal::{Mode, Replay, read_records};
+use tensorforge_journal::{Mode, Replay, ReplayError, read_record, read_records};
 
 use crate::args::LogArgs;
 use crate::failure::{Exit, Failure, Result};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     }
     let mut undecodable = None;
     let mut replay = Replay::from_genesis(&journal, Mode::Decide);
-    replay.run(to, |step| {
+    let ran = replay.run(to, |step| {
         if step.head.seq.0 >= args.from {
             let stamp =
                 Stamp { seq: step.head.seq, time: step.head.time, source: step.head.source };
@@ -47,10 +47,24 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
             }
         }
         ControlFlow::Continue(())
-    })?;
-    match undecodable {
-        Some(error) => Err(tensorforge_journal::JournalError::from(error).into()),
-        None => Ok(Exit::AsAsked),
+    });
+    match (ran, undecodable) {
+        (Err(ReplayError::Breach(breach)), _) if as_json => {
+            let record = read_record(&journal, breach.seq)?;
+            output::json(&json!({
+                "seq": breach.seq,
+                "time_us": record.as_ref().map(|record| record.stamp.time),
+                "source": record.as_ref().map(|record| record.stamp.source),
+                "command": record.as_ref().map(|record| &record.command),
+                "events": null,
+                "tag": null,
+                "breach": verbs::breach_json(&breach),
+            }));
+            Ok(Exit::Different)
+        }
+        (Err(error), _) => Err(error.into()),
+        (Ok(()), Some(error)) => Err(tensorforge_journal::JournalError::from(error).into()),
+        (Ok(()), None) => Ok(Exit::AsAsked),
     }
 }
 

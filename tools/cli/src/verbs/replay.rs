@@ -3,10 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use serde_json::json;
-use tensorforge_engine::effects;
+use serde_json::{Value, json};
+use tensorforge_engine::table::Breach;
+use tensorforge_engine::{Root, State, effects};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Journal, Replay, binding, hex, list_snapshots, read_snapshot, records_until,
+    BLOCK_RECORDS, Journal, Replay, ReplayError, binding, hex, list_snapshots, read_snapshot,
+    records_until,
 };
 
 use crate::args::ReplayArgs;
@@ -20,73 +22,107 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
         Some(text) => stop(&journal, text)?,
         None => journal.next_seq(),
     };
-    let mode = verbs::mode(args.decide);
     let mut replay = start(&journal, args, to)?;
     let (from, started) = (replay.records(), Instant::now());
-    let bar = output::progress("replaying", to - from);
-    let (mut events, mut to_do, mut claimed, mut decisions) = (0, 0, None, blake3::Hasher::new());
-    replay.run(to, |step| {
-        events += step.events.len() as u64;
-        to_do += effects(step.events).count();
-        claimed = step
-            .block_root(&journal)
-            .map(|entry| entry.root)
-            .or(step.frame_end.map(|header| header.state_root));
-        if args.decide {
-            decisions.update(&serde_json::to_vec(step.events).unwrap_or_default());
-        }
-        if step.head.seq.0.is_multiple_of(BLOCK_RECORDS) {
-            bar.set_position(step.head.seq.0 - from);
-        }
-        ControlFlow::Continue(())
-    })?;
-    bar.finish_and_clear();
+    let course = Course::follow(&journal, &mut replay, to, args.decide)?;
     let seconds = started.elapsed().as_secs_f64();
-    let (root, tag) = (replay.state().root(), replay.state().tag());
-    let holds = claimed.is_none_or(|claimed| claimed == root);
+    if let (Some(breach), false) = (&course.breach, as_json) {
+        return Err(ReplayError::Breach(breach.clone()).into());
+    }
     if as_json {
-        output::json(&json!({
-            "records": replay.records(),
-            "events": events,
-            "effects": to_do,
-            "root": hex(&root),
-            "tag": format!("{tag:016x}"),
-            "time_us": replay.state().now(),
-            "from": from,
-            "decisions": args.decide.then(|| decisions.finalize().to_hex().to_string()),
-            "claimed_root": claimed.map(|claimed| hex(&claimed)),
-            "matches": claimed.map(|claimed| claimed == root),
-            "seconds": seconds,
-        }));
+        output::json(&course.json(&replay, from, seconds));
     } else {
-        let verb = if mode == verbs::mode(true) { "decided again" } else { "replayed" };
+        course.print(&replay, from, seconds);
+    }
+    let as_claimed = course.claimed.is_none_or(|claimed| claimed == replay.state().root());
+    let sound = as_claimed && course.breach.is_none();
+    Ok(if sound { Exit::AsAsked } else { Exit::Different })
+}
+
+/// What a replay passed on its way.
+#[derive(Default)]
+struct Course {
+    events: u64,
+    effects: u64,
+    /// The root that the journal claims where the replay has stopped.
+    claimed: Option<Root>,
+    /// A digest of everything that was decided anew.
+    decisions: Option<blake3::Hasher>,
+    /// Where this build could not go on.
+    breach: Option<Breach>,
+}
+
+impl Course {
+    fn follow(journal: &Journal, replay: &mut Replay<'_>, to: u64, deciding: bool) -> Result<Self> {
+        let from = replay.records();
+        let bar = output::progress("replaying", to.saturating_sub(from));
+        let hasher = deciding.then(blake3::Hasher::new);
+        let mut course = Self { decisions: hasher, ..Self::default() };
+        let ran = replay.run(to, |step| {
+            course.events += step.events.len() as u64;
+            course.effects += effects(step.events).count() as u64;
+            let block = step.block_root(journal).map(|entry| entry.root);
+            course.claimed = block.or(step.frame_end.map(|header| header.state_root));
+            if let Some(decisions) = &mut course.decisions {
+                decisions.update(&serde_json::to_vec(step.events).unwrap_or_default());
+            }
+            if step.head.seq.0.is_multiple_of(BLOCK_RECORDS) {
+                bar.set_position(step.head.seq.0 - from);
+            }
+            ControlFlow::Continue(())
+        });
+        bar.finish_and_clear();
+        match ran {
+            // The state is of no use after it.
+            Err(ReplayError::Breach(breach)) => {
+                Ok(Self { breach: Some(breach), claimed: None, ..course })
+            }
+            ran => Ok(ran.map(|()| course)?),
+        }
+    }
+
+    fn json(&self, replay: &Replay<'_>, from: u64, seconds: f64) -> Value {
+        let state = Some(replay.state()).filter(|_| self.breach.is_none());
+        json!({
+            "records": replay.records(),
+            "events": self.events,
+            "effects": self.effects,
+            "root": state.map(|state| hex(&state.root())),
+            "tag": state.map(|state| format!("{:016x}", state.tag())),
+            "time_us": state.map(State::now),
+            "from": from,
+            "decisions": self.decisions.as_ref().map(|hash| hash.finalize().to_hex().to_string()),
+            "claimed_root": self.claimed.map(|claimed| hex(&claimed)),
+            "matches": self.claimed.map(|claimed| claimed == replay.state().root()),
+            "breach": self.breach.as_ref().map(verbs::breach_json),
+            "seconds": seconds,
+        })
+    }
+
+    fn print(&self, replay: &Replay<'_>, from: u64, seconds: f64) {
+        let origin = match from {
+            0 => "genesis".to_owned(),
+            from => format!("the snapshot at {}", grouped(from)),
+        };
         output::say(&format!(
-            "{} {} records from {}, {} events {}",
-            paint(GOOD, verb),
+            "{} {} records from {origin}, {} events {}",
+            paint(GOOD, if self.decisions.is_some() { "decided again" } else { "replayed" }),
             grouped(replay.records() - from),
-            if from == 0 {
-                "genesis".to_owned()
-            } else {
-                format!("the snapshot at {}", grouped(from))
-            },
-            grouped(events),
+            grouped(self.events),
             paint(FAINT, format!("({seconds:.3} s)")),
         ));
+        let root = replay.state().root();
         output::say(&format!(
             "{} {} after {} records",
             paint(NAME, "root"),
             hex(&root),
             grouped(replay.records())
         ));
-        if let Some(claimed) = claimed.filter(|_| !holds) {
-            output::say(&format!(
-                "{} the journal claims {}",
-                paint(BAD, "differs:"),
-                hex(&claimed)
-            ));
+        if let Some(claimed) = self.claimed.filter(|claimed| *claimed != root) {
+            let claimed = hex(&claimed);
+            output::say(&format!("{} the journal claims {claimed}", paint(BAD, "differs:")));
         }
     }
-    Ok(if holds { Exit::AsAsked } else { Exit::Different })
 }
 
 fn start<'j>(journal: &'j Journal, args: &ReplayArgs, to: u64) -> Result<Replay<'j>> {
@@ -138,16 +174,59 @@ fn stop(journal: &Journal, text: &str) -> Result<u64> {
     if let Ok(records) = text.parse() {
         return verbs::within(journal, records);
     }
-    let units =
-        [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
-    let micros = units.iter().find_map(|(unit, micros)| {
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(*micros)
-    });
-    let micros = micros.ok_or_else(|| {
-        Failure::input(format!(
-            "--to {text}: expected a number of records, or a moment such as 90s, 2m or 1500ms"
-        ))
+    let micros = moment(text).ok_or_else(|| {
+        Failure::input(format!("--to {text}: expected a number of records, or a moment"))
+            .with_help("a moment is a whole or decimal number of us, ms, s, m or h: 90s, 1.5s, 2m; a microsecond is the least")
     })?;
     Ok(records_until(journal, micros)?)
+}
+
+/// A moment in microseconds; `None` for what is not exactly one.
+fn moment(text: &str) -> Option<u64> {
+    let units =
+        [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (_, unit) = units.into_iter().find(|(name, _)| text.get(digits.len()..) == Some(*name))?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |digits: &str| {
+        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u128>().ok().filter(|_| all)
+    };
+    let parts = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let part = number(fraction)?.checked_mul(unit)?;
+    let exact = part.is_multiple_of(parts).then(|| part.checked_div(parts)).flatten()?;
+    u64::try_from(number(whole)?.checked_mul(unit)?.checked_add(exact)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_exact() {
+        for (text, micros) in [
+            ("0s", Some(0)),
+            ("90s", Some(90_000_000)),
+            ("1.5s", Some(1_500_000)),
+            ("1.500000000s", Some(1_500_000)),
+            ("0.000001s", Some(1)),
+            ("1.5ms", Some(1_500)),
+            ("0.001ms", Some(1)),
+            ("1.5m", Some(90_000_000)),
+            ("18446744073709551615us", Some(u64::MAX)),
+            ("18446744073709551616us", None),
+            ("0.0000001s", None),
+            ("1.5us", None),
+            ("1.s", None),
+            (".5s", None),
+            ("+5s", None),
+            ("1.-5s", None),
+            ("1e3s", None),
+            ("5", None),
+            ("5 s", None),
+            ("s", None),
+        ] {
+            assert_eq!(moment(text), micros, "{text}");
+        }
+    }
 }

@@ -53,8 +53,9 @@ type Check = fn(&Journal, u64, &Path) -> Result<Option<String>>;
 fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
     let journal = verbs::open(dir)?;
     let mut documents = Vec::new();
-    let mut exit = Exit::AsAsked;
+    let (mut exit, mut snapshots) = (Exit::AsAsked, 0);
     for (records, path) in list_snapshots(&journal) {
+        snapshots += 1;
         let usable = binding(&journal, records).map_or_else(
             || Some("it is bound to another place".to_owned()),
             |binding| read_snapshot(&path, &binding).err().map(|reason| reason.to_string()),
@@ -84,6 +85,8 @@ fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
     }
     if as_json {
         output::json(&Value::Array(documents));
+    } else if snapshots == 0 {
+        output::say("no snapshots");
     }
     Ok(exit)
 }
