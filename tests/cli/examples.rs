@@ -87,6 +87,65 @@ fn every_example_works_as_printed() {
 }
 
 #[test]
+fn no_line_of_the_help_is_broken_twice() {
+    let folder = Folder::new();
+    for verb in verbs(&folder) {
+        let help = folder.ok(&format!("{verb} --help"));
+        // What clap breaks has few words; its own lines are indented or begin a paragraph.
+        let (_, after) = help.split_once("Print version\n").expect(&help);
+        let mut before = "";
+        for line in after.lines() {
+            let broken = before.len() > 80 && !line.is_empty() && line.len() < 12;
+            assert!(!broken && line.len() <= 100, "{verb}: {before}\n{line}");
+            before = line;
+        }
+    }
+}
+
+#[test]
+fn the_tour_is_one_document_and_its_commands_work_again() {
+    let folder = Folder::new();
+    let passing = folder.ok("tour");
+    assert!(passing.contains("$ tensorforge verify morning.tfj\nverified "), "{passing}");
+    assert!(passing.contains(" into morning.tfj: "), "{passing}");
+    assert!(passing.contains("`tensorforge tour --keep DIR` keeps them"), "{passing}");
+    assert!(!folder.path("morning.tfj").exists());
+
+    let kept = folder.json("tour --keep toured");
+    let stops = kept["stops"].as_array().expect("stops");
+    assert_eq!((stops.len(), &kept["kept"]), (6, &serde_json::json!("toured")));
+    let plain = |stop: &serde_json::Value| {
+        let mut answer = stop.clone();
+        answer.as_object_mut().map(|answer| answer.remove("seconds"));
+        answer
+    };
+    for stop in stops {
+        let words = text(stop, "command").strip_prefix("tensorforge ").expect("a command");
+        if words.starts_with("capture") {
+            assert_eq!(folder.run(words).code, Some(2), "{words}: it is there already");
+            continue;
+        }
+        let ran = folder.run(&format!("{words} --json"));
+        assert_eq!(plain(&document(&ran.stdout)), plain(&stop["answer"]), "{words}");
+    }
+}
+
+#[test]
+fn what_is_generated_is_told() {
+    let folder = Folder::new();
+    let words = "generate fixtures/traces/surge.gen.toml --out s.jsonl";
+    let said = "generated surge into s.jsonl: 306 orders, the last at 119.905 s\n";
+    assert_eq!(folder.ok(words), said);
+    let told = serde_json::json!({
+        "trace": "surge", "path": "s.jsonl", "rows": 306, "tenants": ["kelp", "tern"],
+        "last_us": 119_905_538,
+    });
+    assert_eq!(folder.json(words), told);
+    let rows = fs::read_to_string(folder.path("s.jsonl")).expect("a trace").lines().count();
+    assert_eq!(rows, 307);
+}
+
+#[test]
 fn completions_and_manuals_name_every_verb() {
     let folder = Folder::new();
     let verbs = verbs(&folder);

@@ -2,9 +2,14 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use tensorforge_engine::command::Command as EngineCommand;
+use tensorforge_engine::config::Limits;
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{JournalId, Micros};
 use tensorforge_journal::{Journal, Ledger, LedgerOptions};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -140,6 +145,94 @@ fn captures_of_bad_input_say_where_it_is_bad() {
 }
 
 #[test]
+fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
+    let folder = Folder::new();
+    let fleet = fixture("fleets/four-vessels.toml");
+    let long = "x".repeat(129);
+    let vessel = |from: &str, to: &str| fleet.replacen(from, to, 1);
+    let names: Vec<String> = (0..65).map(|number| format!("m{number}")).collect();
+    let listed =
+        names.iter().map(|name| format!("[[model]]\nname = {name:?}\n")).collect::<String>();
+    let models =
+        |entry: &str| entry.replacen("models = [\"coral-70b\"]", &format!("models = {names:?}"), 1);
+    const NAME: &str = "invalid name is empty, longer than 128 bytes or not printable";
+    const RATE: &str = "invalid rate is more than 1000000 a second, or burst is 0 under a rate";
+    for (name, text, said) in [
+        (
+            "vessel",
+            vessel("name = \"barge\"", &format!("name = \"{long}\"")),
+            format!("vessel \"{long}-0\": {NAME}"),
+        ),
+        (
+            "control",
+            vessel("name = \"barge\"", r#"name = "b\u0007""#),
+            format!(r#"vessel "b\u{{7}}-0": {NAME}"#),
+        ),
+        (
+            "model",
+            format!("{fleet}[[model]]\nname = \"{long}\"\n"),
+            format!("model \"{long}\": {NAME}"),
+        ),
+        (
+            "region",
+            format!("{fleet}[[region]]\nname = \"{long}\"\n"),
+            format!("region \"{long}\": {NAME}"),
+        ),
+        (
+            "rate",
+            format!("{fleet}[[tenant]]\nname = \"kelp\"\nrate = 1_000_001\n"),
+            format!("tenant \"kelp\": {RATE}"),
+        ),
+        (
+            "burst",
+            format!("{fleet}[[tenant]]\nname = \"atoll\"\nrate = 1\nburst = 0\n"),
+            format!("tenant \"atoll\": {RATE}"),
+        ),
+        (
+            "models",
+            format!("{}{listed}", models(&fleet)),
+            "vessel \"deck-0\": invalid manifest.models has more than 64 models".to_owned(),
+        ),
+        (
+            "tenants",
+            format!("{fleet}[limits]\ntenants = 2\n"),
+            "tenant \"reef\": full bound=Tenants max=2".to_owned(),
+        ),
+    ] {
+        folder.write("fleet.toml", text);
+        let said = format!("error: fleet \"four-vessels\": the exchange refuses {said}\n");
+        check(&folder, "capture --fleet fleet.toml --out x.tfj", 2, &said);
+        assert!(!folder.path("x.tfj").exists(), "{name}: a directory is left");
+    }
+}
+
+#[test]
+fn a_torn_tail_is_told_otherwise_while_somebody_writes() {
+    let folder = Folder::new();
+    let dir = folder.path("j.tfj");
+    let mut ledger =
+        Ledger::create(&dir, JournalId([7; 16]), LedgerOptions::default()).expect("a journal");
+    let configure = EngineCommand::Configure(Limits::default());
+    ledger.record(Micros::ZERO, Source::OPERATOR, &configure).expect("a record");
+    ledger.flush().expect("a disk");
+    let journal = Journal::open(&dir).expect("a journal");
+    let end = journal.frames().last().map(|frame| frame.offset + frame.length).expect("a frame");
+    let segment = fs::OpenOptions::new().write(true).open(dir.join("segments/0000000000.seg"));
+    segment.expect("a segment").write_all_at(b"half a frame", end).expect("room");
+    let note = |said: &str| {
+        let ran = folder.run("verify j.tfj");
+        assert_eq!((ran.code, ran.stderr), (Some(0), format!("note: {said}\n")));
+    };
+    note(&format!(
+        "the journal is being written: its last frame, 12 bytes at byte {end} of segment 0 so far, is left out"
+    ));
+    drop(ledger);
+    note(&format!(
+        "the last frame was being written when the writer ended: 12 bytes at byte {end} of segment 0 are left out; nobody was told that they are durable"
+    ));
+}
+
+#[test]
 fn flags_that_cannot_be_meant_are_refused() {
     const MORE: &str = "\n\nFor more information, try '--help'.\n";
     let folder = Folder::new();
@@ -156,12 +249,30 @@ fn flags_that_cannot_be_meant_are_refused() {
             "capture --out x --journal-id xyz",
             "invalid value 'xyz' for '--journal-id <HEX>': expected 1 to 32 hexadecimal digits",
         ),
+        ("verify x --threads 0", "invalid value '0' for '--threads <N>': 0 is not in 1..=65535"),
+        (
+            "explain x --order 17@b",
+            "invalid value '17@b' for '--order <ID>': expected a number such as 17, or 17@4 as `log` shows it",
+        ),
         (
             "explain x --order abc",
             "invalid value 'abc' for '--order <ID>': expected a number such as 17, or 17@4 as `log` shows it",
         ),
     ] {
         check(&folder, words, 2, &format!("error: {said}{MORE}"));
+    }
+    for (words, said) in [
+        ("man --json --out x", "--json does not apply to `man`, which writes manual pages"),
+        (
+            "completions --json bash",
+            "--json does not apply to `completions`, which prints a script",
+        ),
+        (
+            "generate --json fixtures/traces/surge.gen.toml",
+            "--json needs --out: standard output is the trace itself",
+        ),
+    ] {
+        check(&folder, words, 2, &format!("error: {said}\n"));
     }
     for words in ["", "capture", "verify", "nosuchverb", "bisect a b --when c", "explain x"] {
         assert_eq!(folder.run(words).code, Some(2), "{words}");
@@ -247,6 +358,11 @@ fn numbers_and_names_that_the_journal_does_not_have() {
             "error: there is no {what} in j.tfj\nhelp: orders are numbered from 1 to {orders}\n"
         )
     };
+    const MOMENT: &str = "help: a moment is a whole or decimal number of us, ms, s, m or h: 90s, 1.5s, 2m; a microsecond is the least\n";
+    const SLOTS: &str =
+        "help: a slot goes from one order to the next; the number alone is enough\n";
+    const EXTERNAL: &str = "error: there is no external number 999999 in j.tfj\nhelp: external numbers of this journal lie from 1 to 1246\n";
+    const ENGINE: &str = "help: --engine takes the path of another build of tensorforge\n";
     const TABLES: &str = "help: a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes\n";
     let nothing =
         |path: &str| format!("error: there is nothing at `{path}` after {end} records\n{TABLES}");
@@ -255,7 +371,8 @@ fn numbers_and_names_that_the_journal_does_not_have() {
         (format!("state j.tfj --at {beyond}"), none(&beyond.to_string())),
         (format!("log j.tfj --to {beyond}"), none(&beyond.to_string())),
         (format!("snapshot take j.tfj --at {beyond}"), none(&beyond.to_string())),
-        ("replay j.tfj --to 5x".into(), "error: --to 5x: expected a number of records, or a moment such as 90s, 2m or 1500ms\n".into()),
+        ("replay j.tfj --to 5x".into(), format!("error: --to 5x: expected a number of records, or a moment\n{MOMENT}")),
+        ("replay j.tfj --to 1.5us".into(), format!("error: --to 1.5us: expected a number of records, or a moment\n{MOMENT}")),
         ("replay j.tfj --from 512".into(), from("512")),
         ("replay j.tfj --from yesterday".into(), from("yesterday")),
         ("replay j.tfj --from 2048 --to 2000".into(), "error: --from 2048 is beyond --to 2000\n".into()),
@@ -263,12 +380,15 @@ fn numbers_and_names_that_the_journal_does_not_have() {
         ("snapshot take j.tfj --at 1023".into(), "error: no block ends at or before record 1023\nhelp: snapshots stand at the ends of blocks, every 1024 records\n".into()),
         ("explain j.tfj --order 999999".into(), order("order 999999")),
         ("explain j.tfj --order 0".into(), order("order 0")),
-        ("explain j.tfj --external 999999".into(), order("external number 999999")),
+        ("explain j.tfj --external 999999".into(), EXTERNAL.into()),
+        ("explain j.tfj --order 17@1".into(), format!("error: order 17 is 17@6, not 17@1\n{SLOTS}")),
+        ("explain j.tfj --order 17@-".into(), format!("error: order 17 is 17@6, not 17@-\n{SLOTS}")),
         ("state j.tfj nosuch".into(), nothing("nosuch")),
         ("state j.tfj vessels.99".into(), nothing("vessels.99")),
         ("state j.tfj vessels.0.nosuch".into(), nothing("vessels.0.nosuch")),
         ("bisect j.tfj --engine a".into(), "error: --engine is given twice, once for each build to compare\n".into()),
         ("bisect j.tfj --engine nosuch --engine nosuch".into(), "error: nosuch: No such file or directory (os error 2)\nhelp: --engine takes the path of another build of tensorforge\n".into()),
+        ("bisect j.tfj --engine /bin/true --engine /bin/true".into(), format!("error: /bin/true replay --to {end} --decide: it printed nothing\n{ENGINE}")),
         ("bisect j.tfj --engine /bin/echo --engine /bin/echo".into(), "error: /bin/echo did not answer in JSON: expected value at line 1 column 1\nhelp: --engine takes the path of another build of tensorforge\n".into()),
     ] {
         check(&folder, &words, 2, &said);
@@ -391,9 +511,19 @@ fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
         let salvaged =
             Ran::of(salvage.args(["-c", command]).current_dir(folder.path("")).env("PATH", &path));
         assert_eq!(salvaged.code, Some(0), "{case}: {}", salvaged.stderr);
+        if let Some(lost) = salvaged.stdout.lines().find_map(|line| line.strip_prefix("lost: ")) {
+            assert!(lost.ends_with(" records, from the damaged one on"), "{case}: {lost}");
+        }
         let verified = folder.json("verify saved.tfj");
         assert_eq!(self::number(&verified, "records"), kept, "{case}");
         assert!(log.starts_with(&folder.ok("log saved.tfj --json")), "{case}: other records");
+        let go_on = "capture --resume --out saved.tfj";
+        let said = format!(
+            "\ngo on: tensorforge {go_on}, with the arguments of the capture, makes the rest again\n"
+        );
+        assert!(salvaged.stdout.ends_with(&said), "{case}: {}", salvaged.stdout);
+        folder.ok(&format!("{go_on} --frame-records 100"));
+        assert!(log == folder.ok("log saved.tfj --json"), "{case}: the rest is another one");
         for name in ["hurt.tfj", "saved.tfj"] {
             fs::remove_dir_all(folder.path(name)).expect("a folder");
         }

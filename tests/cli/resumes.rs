@@ -1,5 +1,6 @@
 //! A capture that was broken off, whatever by, goes on to the journal that it would have made.
 
+use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -43,6 +44,28 @@ fn wait_for(folder: &Folder, journal: &str, records: u64, capture: &mut Child) {
     }
 }
 
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let (thousands, rest) = (number / 1_000, number % 1_000);
+    if thousands == 0 { rest.to_string() } else { format!("{thousands} {rest:03}") }
+}
+
+/// Orders that a log admits and does not end.
+fn live_in(log: &[Value]) -> u64 {
+    let count = |wanted: &str| {
+        log.iter().flat_map(events).filter(|(kind, _)| *kind == wanted).count() as u64
+    };
+    count("order_admitted") - count("order_ended")
+}
+
+#[test]
+fn bytes_put_aside_are_no_foreign_files() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("j.tfj/aside")).expect("room");
+    fs::create_dir_all(folder.path("j.tfj/segments")).expect("room");
+    folder.ok("capture --out j.tfj");
+}
+
 #[test]
 fn killed_captures_go_on_to_the_same_journal() {
     let folder = begun();
@@ -73,7 +96,9 @@ fn killed_captures_go_on_to_the_same_journal() {
 #[test]
 fn an_interrupted_capture_closes_its_journal_and_goes_on() {
     let folder = begun();
-    let mut capture = start(&folder, &format!("{CAPTURE} --out i.tfj"));
+    let mut command = folder.command(&format!("{CAPTURE} --out i.tfj --json"));
+    let mut capture =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a capture");
     wait_for(&folder, "i.tfj", 400, &mut capture);
     let interrupt = Command::new("kill").args(["-INT", &capture.id().to_string()]).status();
     assert!(interrupt.expect("kill").success());
@@ -82,10 +107,27 @@ fn an_interrupted_capture_closes_its_journal_and_goes_on() {
     let note = String::from_utf8(out.stderr).expect("a note in UTF-8");
     let verified = folder.json("verify i.tfj");
     assert_eq!((&verified["verified"], &verified["closed"]), (&json!(true), &json!(true)));
-    let records = number(&verified, "records").to_string();
-    let expected = "records are in i.tfj; the same command with --resume goes on\n";
-    assert!(note.starts_with("note: interrupted: ") && note.ends_with(expected), "{note}");
-    assert!(note.replace(' ', "").contains(&records), "{note} {records}");
+    let (records, live) = (number(&verified, "records"), number(&verified, "live"));
+    let said = format!(
+        "note: interrupted: {} records are in i.tfj, orders live: {live}; the same command with --resume goes on\n",
+        grouped(records)
+    );
+    assert_eq!(note, said);
+    let answer = document(&String::from_utf8(out.stdout).expect("a document in UTF-8"));
+    assert_eq!((&answer["interrupted"], number(&answer, "records")), (&json!(true), records));
+    assert_eq!((number(&answer, "live"), &answer["root"]), (live, &verified["root"]));
+
+    // What a journal of a part of its trace says of itself.
+    let audit = live_in(&folder.log("i.tfj"));
+    assert!(live > 0 && live == audit, "{live} {audit}");
+    let told = folder.ok("verify i.tfj");
+    assert!(told.ends_with(&format!("\norders live: {live}\n")), "{told}");
+    let ran = folder.run("diff whole.tfj i.tfj");
+    let said = format!(
+        "note: i.tfj is not at its end, orders live: {live}; what would have become of them is not counted\n"
+    );
+    assert_eq!((ran.code, ran.stderr), (Some(1), said));
+    assert_eq!(number(&folder.json("verify whole.tfj"), "live"), 0);
 
     // Only the same arguments go on; nothing is written by others.
     let before = files(&folder.path("i.tfj"));

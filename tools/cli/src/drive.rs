@@ -35,17 +35,23 @@ pub(crate) struct World {
     pub(crate) seed: u64,
 }
 
-/// Plays the whole trace. Breaks off early if the recorder says so.
+impl World {
+    /// Says what cannot be played, before anything is recorded: a trace that speaks of what the fleet
+    /// has not, and a fleet, a tenant or a policy that the exchange refuses.
+    pub(crate) fn check(&self) -> Result<()> {
+        Sim::new(&self.fleet, &self.trace, self.seed).map_err(Failure::input)?;
+        self.fleet.rehearse(&self.trace.tenants(), &self.policy).map_err(Failure::input)
+    }
+}
+
+/// Plays the whole trace of a world that has been checked. Breaks off early if the recorder says so.
 ///
 /// Time is the world's: at each moment the exchange's timers are decided first, then the world
 /// speaks until it has nothing more to say at that moment.
 pub(crate) fn drive(world: &World, recorder: &mut impl Recorder) -> Result<ControlFlow<()>> {
     let mut sim = Sim::new(&world.fleet, &world.trace, world.seed).map_err(Failure::input)?;
     for command in world.fleet.setup_commands(&world.trace, &world.policy) {
-        let events = recorder.record(Micros::ZERO, Source::OPERATOR, &command)?;
-        if let [Event::CommandRefused { refusal }] = events {
-            return Err(Failure::input(format!("the exchange refuses the fleet: {refusal}")));
-        }
+        recorder.record(Micros::ZERO, Source::OPERATOR, &command)?;
     }
     let mut arrived = 0;
     while !sim.over() {

@@ -4,6 +4,7 @@ mod args;
 mod builtin;
 mod drive;
 mod failure;
+mod machine;
 mod output;
 mod tally;
 mod verbs;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
-        Verb::Tour(args) => verbs::tour::run(args),
+        Verb::Tour(args) => verbs::tour::run(args, cli.json),
         Verb::Capture(args) => verbs::capture::run(args, cli.json),
         Verb::Replay(args) => verbs::replay::run(args, cli.json),
         Verb::Verify(args) => verbs::verify::run(args, cli.json),
@@ -42,8 +43,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),
         Verb::SnapshotTest(args) => verbs::snapshot_test::run(args, cli.json),
         Verb::Salvage(args) => verbs::salvage::run(args, cli.json),
-        Verb::Generate(args) => verbs::generate::run(args),
+        Verb::Generate(args) => verbs::generate::run(args, cli.json),
         Verb::Bench(args) => verbs::bench::run(args, cli.json),
+        Verb::Completions { .. } if cli.json => Err(no_json("completions", "prints a script")),
+        Verb::Man { .. } if cli.json => Err(no_json("man", "writes manual pages")),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "tensorforge", &mut script);
@@ -52,6 +55,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         }
         Verb::Man { out } => man(out),
     }
+}
+
+fn no_json(verb: &str, what: &str) -> Failure {
+    Failure::input(format!("--json does not apply to `{verb}`, which {what}"))
 }
 
 /// Writes one manual page for the program and one for each verb.

@@ -1,6 +1,7 @@
 //! What people see: progress on a terminal, colours where they are wanted, tables.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
@@ -66,9 +67,25 @@ pub(crate) fn say(line: &str) {
     print(&format!("{line}\n"));
 }
 
+/// Documents that are part of a larger one, while somebody gathers them.
+static GATHERED: Mutex<Option<Vec<Value>>> = Mutex::new(None);
+
 /// Writes one JSON document, on one line.
 pub(crate) fn json(value: &Value) {
+    if let Ok(mut gathered) = GATHERED.lock()
+        && let Some(gathered) = gathered.as_mut()
+    {
+        return gathered.push(value.clone());
+    }
     say(&value.to_string());
+}
+
+/// Keeps back what a verb would write in JSON.
+pub(crate) fn gather<T>(verb: impl FnOnce() -> T) -> (T, Vec<Value>) {
+    let swap = |next| GATHERED.lock().ok().and_then(|mut held| std::mem::replace(&mut *held, next));
+    swap(Some(Vec::new()));
+    let answer = verb();
+    (answer, swap(None).unwrap_or_default())
 }
 
 /// Says on standard error what went wrong and what to do about it.

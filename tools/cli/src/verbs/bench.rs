@@ -18,13 +18,15 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq, VesselId};
 use tensorforge_fleet::{Fleet, Recipe, parse_policy};
 use tensorforge_journal::{
-    Batch, Journal, Ledger, LedgerOptions, Mode, Replay, Sequencer, WriterOptions, check_bytes,
+    Batch, Client, Journal, Ledger, LedgerOptions, Mode, Replay, Sequencer, WriterOptions,
+    check_bytes,
 };
 
 use crate::args::{BenchArgs, BenchPart};
 use crate::builtin;
 use crate::drive::World;
 use crate::failure::{Exit, Failure, Result};
+use crate::machine;
 use crate::output::{self, BAD, FAINT, GOOD, NAME, grouped, paint};
 use load::Load;
 
@@ -35,7 +37,7 @@ pub(crate) fn run(args: &BenchArgs, as_json: bool) -> Result<Exit> {
     };
     let scratch = scratch.map_err(Failure::input)?;
     let mut bench = Bench { lines: Vec::new(), quick: args.quick, as_json };
-    bench.say(&format!("{} on {}", paint(NAME, "tensorforge bench"), machine()));
+    bench.say(&format!("{} on {}", paint(NAME, "tensorforge bench"), machine::description()));
     for part in BenchPart::value_variants() {
         if !args.only.is_empty() && !args.only.contains(part) {
             continue;
@@ -50,7 +52,9 @@ pub(crate) fn run(args: &BenchArgs, as_json: bool) -> Result<Exit> {
     }
     if as_json {
         let lines: Vec<_> = bench.lines.iter().map(Line::json).collect();
-        output::json(&json!({ "machine": machine(), "quick": args.quick, "figures": lines }));
+        output::json(
+            &json!({ "machine": machine::description(), "quick": args.quick, "figures": lines }),
+        );
     }
     Ok(Exit::AsAsked)
 }
@@ -143,34 +147,10 @@ impl Bench {
     /// Reading: hash and decode alone, fold with and without digests, and all of it together.
     fn replay(&mut self, dir: &Path) -> Result<()> {
         let live = self.scaled(100_000);
-        let turns = self.scaled(300_000);
-        let mut ledger = Ledger::create(dir, JournalId([1; 16]), unsynced())?;
-        let mut load = Load::new(2_000);
-        load.begin(|time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
-        load.fill(live, |time, source, command| {
-            Ok(ledger.record(time, source, command)?.to_vec())
-        })?;
-        let warm = ledger.records();
-        load.turn(turns, |time, source, command| {
-            Ok(ledger.record(time, source, command)?.to_vec())
-        })?;
-        ledger.close()?;
+        let warm = steady(dir, live, self.scaled(300_000))?;
         let journal = Journal::open(dir)?;
         let (records, events) = check_bytes(&journal)?;
-        let bytes = folder_bytes(dir);
-        let mut best = Best::default();
-        for _ in 0..if self.quick { 3 } else { 7 } {
-            best.take(0, || {
-                check_bytes(&journal)
-                    .map(|counts| {
-                        hint::black_box(counts);
-                    })
-                    .map_err(Failure::from)
-            })?;
-            best.take(1, || fold_only(&journal, false))?;
-            best.take(2, || fold_only(&journal, true))?;
-            best.take(3, || verified_replay(&journal))?;
-        }
+        let best = self.reading(&journal)?;
         let per_second = |place: usize| events as f64 / best.seconds(place) / 1e6;
         let [bare, .., verified] = [0, 1, 2, 3].map(per_second);
         // What the fold takes beside reading and decoding, which the rounds before it have timed.
@@ -180,25 +160,22 @@ impl Bench {
             "{} records, {} events, {} bytes an event; {} live orders after record {}; best of rounds in turns",
             grouped(records),
             grouped(events),
-            bytes / events,
+            folder_bytes(dir) / events,
             grouped(live),
             grouped(warm),
         );
-        self.line(
-            "hash + decode, no fold",
-            (bare, "M events/s"),
-            Some((Bound::AtLeast, 12.0)),
-            setting.clone(),
-        );
+        let unit = "M events/s";
+        let at_least = |promised| Some((Bound::AtLeast, promised));
+        self.line("hash + decode, no fold", (bare, unit), at_least(12.0), setting);
         self.line(
             "verified replay: hash, decode, fold, digest, tags",
-            (verified, "M events/s"),
-            Some((Bound::AtLeast, 4.0)),
+            (verified, unit),
+            at_least(4.0),
             format!("{:.2} of the bare ceiling above", verified / bare),
         );
         self.line(
             "fold alone, no digest",
-            (fold, "M events/s"),
+            (fold, unit),
             None,
             "the time of hash, decode and fold, less that of hash and decode".into(),
         );
@@ -208,14 +185,34 @@ impl Bench {
             Some((Bound::AtMost, 50.0)),
             format!("fold with digests and a tag after every record: {tagged:.2} M events/s"),
         );
-        let decided = self.decided_again(&journal, events)?;
+        self.whole(&journal, events, bare)
+    }
+
+    /// The four ways to read a journal, in turns: bare, folding, folding with tags, verifying.
+    fn reading(&self, journal: &Journal) -> Result<Best> {
+        let mut best = Best::default();
+        for _ in 0..if self.quick { 3 } else { 7 } {
+            best.take(0, || {
+                hint::black_box(check_bytes(journal)?);
+                Ok(())
+            })?;
+            best.take(1, || fold_only(journal, false))?;
+            best.take(2, || fold_only(journal, true))?;
+            best.take(3, || verified_replay(journal))?;
+        }
+        Ok(best)
+    }
+
+    /// What is measured once over the whole journal.
+    fn whole(&mut self, journal: &Journal, events: u64, bare: f64) -> Result<()> {
+        let decided = self.decided_again(journal, events)?;
         self.line(
             "decided again: what `verify` does, one thread",
             (decided, "M events/s"),
             None,
             format!("{:.2} of the bare ceiling", decided / bare),
         );
-        let flat = self.flatness(&journal)?;
+        let flat = self.flatness(journal)?;
         self.line(
             "growth: last quarter of the journal against the second",
             (flat, "x time"),
@@ -323,8 +320,7 @@ impl Bench {
         load.begin(|time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
         let started = Instant::now();
         for number in 0..records {
-            let vessel = VesselId((number % 64) as u32);
-            ledger.record(Micros(number), Source::OPERATOR, &Command::Heartbeat { vessel })?;
+            ledger.record(Micros(number), Source::OPERATOR, &heartbeat(number))?;
         }
         ledger.flush()?;
         let rate = records as f64 / started.elapsed().as_secs_f64() / 1e6;
@@ -338,60 +334,54 @@ impl Bench {
                 grouped(records)
             ),
         );
+        self.sequence(scratch)
+    }
 
-        let ledger = Ledger::create(
-            &scratch.join("shared.tfj"),
-            JournalId([4; 16]),
-            LedgerOptions::default(),
-        )?;
+    /// Writing for several callers at once, each of whom waits for his answers.
+    fn sequence(&mut self, scratch: &Path) -> Result<()> {
+        let dir = scratch.join("shared.tfj");
+        let ledger = Ledger::create(&dir, JournalId([4; 16]), LedgerOptions::default())?;
         let (sequencer, client) = Sequencer::start(ledger, 8_192)?;
-        let mut load = Load::new(64);
-        load.begin(|time, source, command| {
-            client
-                .call(time, source, command.clone())
-                .map(|answer| answer.events)
-                .map_err(Failure::input)
+        Load::new(64).begin(|time, source, command| {
+            let answer = client.call(time, source, command.clone());
+            answer.map(|answer| answer.events).map_err(Failure::input)
         })?;
         let (each, clients) = (self.scaled(300_000) / 4, 4);
         let started = Instant::now();
-        thread::scope(|scope| {
-            for _ in 0..clients {
-                let client = client.clone();
-                scope.spawn(move || {
-                    let pending: Vec<_> = (0..each)
-                        .filter_map(|number| {
-                            let vessel = VesselId((number % 64) as u32);
-                            client
-                                .send(Micros(1), Source::OPERATOR, Command::Heartbeat { vessel })
-                                .ok()
-                        })
-                        .collect();
-                    pending.into_iter().filter_map(|pending| pending.wait().ok()).count()
-                });
-            }
+        let answered: usize = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(|| answered(&client, each)));
+            threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
         });
-        let rate = (each * clients) as f64 / started.elapsed().as_secs_f64() / 1e6;
+        let rate = answered as f64 / started.elapsed().as_secs_f64() / 1e6;
+        if answered as u64 != each * clients {
+            let message = format!("{} records sent, {answered} answered", each * clients);
+            return Err(Failure { exit: Exit::Different, message, help: None });
+        }
         self.line(
             "  through the sequencer, 4 clients",
             (rate, "M records/s"),
             None,
             "each record answered by itself, once durable".into(),
         );
-        let bare = SyncedFile::create(&scratch.join("bare"))?;
+        self.lone(&client, &SyncedFile::create(&scratch.join("bare"))?)?;
+        drop(client);
+        sequencer.finish()?;
+        Ok(())
+    }
+
+    /// One record alone, in turns with what the disk takes for it at least.
+    fn lone(&mut self, client: &Client, bare: &SyncedFile) -> Result<()> {
         let (mut calls, mut syncs) = (Vec::new(), Vec::new());
         for number in 0..self.scaled(2_000) {
-            let vessel = VesselId((number % 64) as u32);
             let started = Instant::now();
-            let heartbeat = Command::Heartbeat { vessel };
-            let _ = hint::black_box(client.call(Micros(2), Source::OPERATOR, heartbeat));
+            let call = client.call(Micros(2), Source::OPERATOR, heartbeat(number));
             calls.push(started.elapsed());
+            call.map_err(Failure::input)?;
             let started = Instant::now();
             bare.write_and_sync(number)?;
             syncs.push(started.elapsed());
         }
         let (lone, sync) = (median(calls), median(syncs));
-        drop(client);
-        sequencer.finish()?;
         self.line(
             "  one record alone, against an fdatasync of 4 KiB",
             (lone.as_secs_f64() / sync.as_secs_f64(), "x"),
@@ -424,11 +414,11 @@ impl Bench {
             .map(|metadata| metadata.len())
             .max()
             .unwrap_or(1);
-        let before = resident();
+        let before = machine::resident_bytes();
         let started = Instant::now();
         let (ledger, _) = Ledger::open(dir, options)?;
         let seconds = started.elapsed().as_secs_f64();
-        let used = resident().saturating_sub(before);
+        let used = machine::resident_bytes().saturating_sub(before);
         hint::black_box(ledger.state().tag());
         self.line(
             &format!("open a journal with a snapshot of {} rows", grouped(held)),
@@ -491,6 +481,30 @@ impl Bench {
         );
         Ok(())
     }
+}
+
+/// Writes a journal in which, once it is warm, orders come as fast as they go; its records by then.
+fn steady(dir: &Path, live: u64, turns: u64) -> Result<u64> {
+    let mut ledger = Ledger::create(dir, JournalId([1; 16]), unsynced())?;
+    let mut load = Load::new(2_000);
+    load.begin(|time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
+    load.fill(live, |time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
+    let warm = ledger.records();
+    load.turn(turns, |time, source, command| Ok(ledger.record(time, source, command)?.to_vec()))?;
+    ledger.close()?;
+    Ok(warm)
+}
+
+/// A sign of life of one of 64 vessels.
+fn heartbeat(number: u64) -> Command {
+    Command::Heartbeat { vessel: VesselId((number % 64) as u32) }
+}
+
+/// Sends so many records without waiting, then waits for the answers; how many came.
+fn answered(client: &Client, records: u64) -> usize {
+    let send = |number| client.send(Micros(1), Source::OPERATOR, heartbeat(number)).ok();
+    let pending: Vec<_> = (0..records).filter_map(send).collect();
+    pending.into_iter().filter_map(|pending| pending.wait().ok()).count()
 }
 
 /// An hour and a half of demand: 12 000 orders.
@@ -592,25 +606,4 @@ impl SyncedFile {
 fn folder_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("segments")).into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|metadata| metadata.len()).sum()
-}
-
-/// Bytes of this process in memory; zero where the system does not tell.
-fn resident() -> u64 {
-    status_bytes("VmRSS:")
-}
-
-/// A figure of this process's memory, as Linux tells it; zero elsewhere.
-pub(crate) fn status_bytes(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-        .map_or(0, |kib| kib << 10)
-}
-
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model = model.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    let count = thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {count} processors, {}", std::env::consts::OS)
 }

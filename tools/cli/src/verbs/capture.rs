@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root};
-use tensorforge_fleet::{Fleet, Sim, Trace, parse_policy};
+use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
     BLOCK_RECORDS, Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_records,
 };
@@ -22,28 +22,24 @@ use crate::args::CaptureArgs;
 use crate::builtin;
 use crate::drive::{Recorder, World, drive};
 use crate::failure::{Exit, Failure, Result};
+use crate::machine;
 use crate::output::{self, FAINT, GOOD, NAME, grouped, paint};
 use crate::tally::Tally;
-use crate::verbs::bench;
 
 pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
     let inputs = Inputs::read(args)?;
     let world = inputs.world(args.seed)?;
-    // Whatever is wrong between trace and fleet is said before a journal is made.
-    Sim::new(&world.fleet, &world.trace, world.seed).map_err(Failure::input)?;
+    // Whatever is wrong with them is said before a journal is made.
+    world.check()?;
     let id = args.journal_id.map_or_else(|| inputs.id(args.seed), JournalId);
     let started = Instant::now();
     let bar = output::progress("capturing", world.trace.rows.len() as u64);
     let mut recorder = Capture::begin(args, id, bar)?;
     let flow = drive(&world, &mut recorder)?;
-    let (tally, root, interrupted) = recorder.end(flow)?;
-    let report = Report { args, id, tally, root, seconds: started.elapsed().as_secs_f64() };
-    if interrupted {
-        output::note(&format!(
-            "interrupted: {} records are in {}; the same command with --resume goes on",
-            grouped(report.tally.records),
-            args.out.display()
-        ));
+    let ended = recorder.end(flow)?;
+    let report = Report { args, id, ended, seconds: started.elapsed().as_secs_f64() };
+    if report.ended.interrupted {
+        report.print_interrupted(json);
         return Ok(Exit::Interrupted);
     }
     report.check_complete(&world)?;
@@ -120,6 +116,19 @@ struct Capture {
     check: bool,
 }
 
+/// What a capture leaves.
+struct Ended {
+    tally: Tally,
+    /// Whether the tally is of all that the journal holds: it is not where a capture was broken off
+    /// while what was there was still being compared.
+    whole: bool,
+    records: u64,
+    /// Orders that have not ended.
+    live: u64,
+    root: Root,
+    interrupted: bool,
+}
+
 /// Whether the process has been asked to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -181,21 +190,22 @@ impl Capture {
         })
     }
 
-    fn end(self, flow: ControlFlow<()>) -> Result<(Tally, Root, bool)> {
+    fn end(self, flow: ControlFlow<()>) -> Result<Ended> {
         self.bar.finish_and_clear();
-        let following = self.earlier.is_some();
+        let whole = self.earlier.is_none();
         if let Some(earlier) = self.earlier.filter(|_| flow.is_continue()) {
             return Err(other_input(earlier.next));
         }
         let sums = Tally::sums_of_accounts(self.ledger.state());
-        // Broken off while what is there was still being compared, the tally is of a part of it.
-        if !following && sums != self.tally.sums {
+        if whole && sums != self.tally.sums {
             let message =
                 format!("the accounts hold {sums:?}, the orders add up to {:?}", self.tally.sums);
             return Err(Failure { exit: Exit::Different, message, help: None });
         }
+        let (records, live) =
+            (self.ledger.records(), self.ledger.state().tables.orders.len().into());
         let (_, root) = self.ledger.close()?;
-        Ok((self.tally, root, flow.is_break()))
+        Ok(Ended { tally: self.tally, whole, records, live, root, interrupted: flow.is_break() })
     }
 
     /// Decides again what is recorded already, and compares.
@@ -228,7 +238,7 @@ fn refuse_other_files(out: &Path) -> Result<()> {
     let foreign = entries
         .flatten()
         .map(|entry| entry.file_name())
-        .find(|name| !matches!(name.to_str(), Some("LOCK" | "segments" | "snapshots")));
+        .find(|name| !matches!(name.to_str(), Some("LOCK" | "segments" | "snapshots" | "aside")));
     let Some(name) = foreign else { return Ok(()) };
     Err(Failure::input(format!("{} is not empty: it holds {}", out.display(), name.display()))
         .with_help("give a directory that is not there yet, or is empty"))
@@ -296,15 +306,14 @@ impl Recorder for Capture {
 struct Report<'a> {
     args: &'a CaptureArgs,
     id: JournalId,
-    tally: Tally,
-    root: Root,
+    ended: Ended,
     seconds: f64,
 }
 
 impl Report<'_> {
     /// Every row of the trace is an order that has ended in one state, but for those sent twice.
     fn check_complete(&self, world: &World) -> Result<()> {
-        let (rows, ended) = (world.trace.rows.len() as u64, self.tally.orders());
+        let (rows, ended) = (world.trace.rows.len() as u64, self.ended.tally.orders());
         let repeated = world.trace.rows.iter().filter(|row| row.idempotency != 0).count() as u64;
         if ended > rows || ended + repeated < rows {
             let message = format!("{rows} orders went in, {ended} have ended");
@@ -313,27 +322,25 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn print(&self, as_json: bool) {
-        let rate = self.tally.records as f64 / self.seconds.max(1e-9);
+    fn print_interrupted(&self, as_json: bool) {
         if as_json {
-            let mut document = json!({
-                "journal": self.id.to_string(),
-                "dir": self.args.out,
-                "records": self.tally.records,
-                "events": self.tally.events,
-                "root": hex(&self.root),
-                "build": BUILD,
-                "seconds": self.seconds,
-                "peak_bytes": bench::status_bytes("VmHWM:"),
-            });
-            if let (Some(document), Some(sums)) =
-                (document.as_object_mut(), self.tally.json().as_object_mut())
-            {
-                document.append(sums);
-            }
-            return output::json(&document);
+            output::json(&self.json());
         }
-        let (records, events) = (grouped(self.tally.records), grouped(self.tally.events));
+        output::note(&format!(
+            "interrupted: {} records are in {}, orders live: {}; the same command with --resume goes on",
+            grouped(self.ended.records),
+            self.args.out.display(),
+            grouped(self.ended.live),
+        ));
+    }
+
+    fn print(&self, as_json: bool) {
+        if as_json {
+            return output::json(&self.json());
+        }
+        let Ended { tally, root, .. } = &self.ended;
+        let (records, events) = (grouped(tally.records), grouped(tally.events));
+        let rate = tally.records as f64 / self.seconds.max(1e-9);
         output::say(&format!(
             "{} {} into {}: {records} records, {events} events {}",
             paint(GOOD, "captured"),
@@ -341,9 +348,29 @@ impl Report<'_> {
             self.args.out.display(),
             paint(FAINT, format!("({:.2} s, {} records/s)", self.seconds, grouped(rate as u64))),
         ));
-        output::say(&format!("{} {}", paint(NAME, "root"), hex(&self.root)));
+        output::say(&format!("{} {}", paint(NAME, "root"), hex(root)));
         let rows: Vec<Vec<String>> =
-            self.tally.lines().into_iter().map(|(name, _, text)| vec![name, text]).collect();
+            tally.lines().into_iter().map(|(name, _, text)| vec![name, text]).collect();
         output::print(&output::table(&["", ""], &rows));
+    }
+
+    fn json(&self) -> Value {
+        let Ended { tally, whole, records, live, root, interrupted } = &self.ended;
+        let mut document = json!({
+            "journal": self.id.to_string(),
+            "dir": self.args.out,
+            "interrupted": interrupted,
+            "records": records,
+            "live": live,
+            "root": hex(root),
+            "build": BUILD,
+            "seconds": self.seconds,
+            "peak_bytes": machine::peak_bytes(),
+        });
+        if let (Some(document), true) = (document.as_object_mut(), *whole) {
+            document.insert("events".to_owned(), tally.events.into());
+            document.extend(tally.json().as_object().cloned().unwrap_or_default());
+        }
+        document
     }
 }

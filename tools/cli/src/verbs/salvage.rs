@@ -27,7 +27,22 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
         output::say(&format!("stopped at: {fault}"));
     }
     if salvaged.lost > 0 {
-        output::say(&format!("{} records behind it are lost", grouped(salvaged.lost)));
+        let lost = grouped(salvaged.lost);
+        output::say(&format!("lost: {lost} records, from the damaged one on"));
+    }
+    if let (None, Some(tail)) = (&salvaged.fault, &salvaged.torn) {
+        output::say(&format!(
+            "left out: the last frame, of which {} bytes were written; nothing is damaged",
+            tail.length
+        ));
+    }
+    // Damage may hide how much came after it, so the way on is shown even if nothing is known to be lost.
+    if salvaged.fault.is_some() || salvaged.torn.is_some() {
+        output::say(&format!(
+            "go on: tensorforge capture --resume --out {}, with the arguments of the capture, \
+             makes the rest again",
+            args.out.display()
+        ));
     }
     Ok(Exit::AsAsked)
 }

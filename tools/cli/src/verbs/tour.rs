@@ -1,24 +1,60 @@
 //! `tour`: the whole of it in a minute, on input that is built in.
 
-use std::path::{Path, PathBuf};
+use std::env;
+use std::fs;
+use std::path::Path;
 
 use clap::Parser as _;
+use serde_json::{Value, json};
 
 use crate::args::{Cli, TourArgs, Verb};
 use crate::builtin;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{self, NAME, paint};
 
-pub(crate) fn run(args: &TourArgs) -> Result<Exit> {
-    let scratch = tempfile::tempdir().map_err(Failure::input)?;
-    let folder = args.keep.clone().unwrap_or_else(|| scratch.path().to_path_buf());
-    let morning = folder.join("morning.tfj");
-    let thrifty = folder.join("thrifty.tfj");
-    let policy = scratch.path().join(builtin::OTHER_POLICY.0);
-    std::fs::write(&policy, builtin::OTHER_POLICY.1)
-        .map_err(|error| Failure::file(&policy, &error))?;
+pub(crate) fn run(args: &TourArgs, as_json: bool) -> Result<Exit> {
+    let Some(keep) = &args.keep else { return passing(as_json) };
+    fs::create_dir_all(keep).map_err(|error| Failure::file(keep, &error))?;
+    let (exit, told) = walk(keep, as_json)?;
+    if as_json {
+        output::json(&json!({ "kept": keep, "stops": told }));
+    } else if exit == Exit::AsAsked {
+        let keep = keep.display();
+        output::say(&format!(
+            "\nThe journals and the policy are in {keep}; all but `capture` works again as printed."
+        ));
+    }
+    Ok(exit)
+}
 
-    let text = |path: &PathBuf| path.display().to_string();
+/// A tour in a folder that is gone afterwards. It is walked from inside of the folder, so that paths
+/// are as short in the answers as they are in the commands.
+fn passing(as_json: bool) -> Result<Exit> {
+    let scratch = tempfile::tempdir().map_err(Failure::input)?;
+    let home = env::current_dir().map_err(Failure::input)?;
+    env::set_current_dir(scratch.path()).map_err(|error| Failure::file(scratch.path(), &error))?;
+    let walked = walk(Path::new(""), as_json);
+    env::set_current_dir(&home).map_err(|error| Failure::file(&home, &error))?;
+    let (exit, told) = walked?;
+    if as_json {
+        output::json(&json!({ "kept": null, "stops": told }));
+    } else if exit == Exit::AsAsked {
+        output::say(
+            "\nThe journals of this tour are gone. `tensorforge tour --keep DIR` keeps them, with the \
+             policy,\nand prints commands that find them; `tensorforge capture --out morning.tfj` \
+             makes the first one.",
+        );
+    }
+    Ok(exit)
+}
+
+/// Runs one verb after another on what stands, or is made, in `folder`; the answers in JSON, if they
+/// are wanted so.
+fn walk(folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
+    let policy = folder.join(builtin::OTHER_POLICY.0);
+    fs::write(&policy, builtin::OTHER_POLICY.1).map_err(|error| Failure::file(&policy, &error))?;
+    let text = |path: &Path| path.display().to_string();
+    let (morning, thrifty) = (folder.join("morning.tfj"), folder.join("thrifty.tfj"));
     let (morning, thrifty, policy) = (text(&morning), text(&thrifty), text(&policy));
     let stops: [(&str, Vec<&str>); 6] = [
         ("A morning at the exchange becomes a journal.", vec!["capture", "--out", &morning]),
@@ -34,31 +70,26 @@ pub(crate) fn run(args: &TourArgs) -> Result<Exit> {
         ),
         ("Where the two part, and what changed.", vec!["diff", &morning, &thrifty]),
     ];
+    let mut told = Vec::new();
     for (what, words) in stops {
-        let shown: Vec<String> =
-            words.iter().map(|word| shorten(word, &folder, scratch.path())).collect();
-        output::say(&format!(
-            "\n{what}\n{}",
-            paint(NAME, format!("$ tensorforge {}", shown.join(" ")))
-        ));
-        let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words))
+        let command = format!("tensorforge {}", words.join(" "));
+        if !as_json {
+            output::say(&format!("\n{what}\n{}", paint(NAME, format!("$ {command}"))));
+        }
+        let json = as_json.then_some("--json");
+        let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words).chain(json))
             .map_err(Failure::input)?;
-        let exit = crate::run(&cli)?;
+        let (exit, answer) = output::gather(|| crate::run(&cli));
+        let exit = exit?;
+        if as_json {
+            let answer = answer.into_iter().next();
+            told.push(json!({ "about": what, "command": command, "answer": answer }));
+        }
         let expected =
             if matches!(cli.verb, Verb::Diff(_)) { Exit::Different } else { Exit::AsAsked };
         if exit != expected {
-            return Ok(exit);
+            return Ok((exit, told));
         }
     }
-    if let Some(keep) = &args.keep {
-        output::say(&format!("\nThe journals are in {}.", keep.display()));
-    }
-    Ok(Exit::AsAsked)
-}
-
-/// A path as a reader would have typed it.
-fn shorten(word: &str, folder: &Path, scratch: &Path) -> String {
-    let path = Path::new(word);
-    let inside = path.strip_prefix(folder).or_else(|_| path.strip_prefix(scratch));
-    inside.map_or_else(|_| word.to_owned(), |rest| rest.display().to_string())
+    Ok((Exit::AsAsked, told))
 }
