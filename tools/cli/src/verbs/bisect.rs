@@ -107,7 +107,7 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
         output::say(&format!("{} at record {seq} ({} probes)", paint(NAME, what), verdict.probes));
         if verdict.skipped > 0 {
             output::say(&format!(
-                "  or at one of the {} after it, which could not be judged",
+                "  or at one of the {} before it, which could not be judged",
                 verdict.skipped
             ));
         }

@@ -194,8 +194,11 @@ impl Capture {
                 format!("the accounts hold {sums:?}, the orders add up to {:?}", self.tally.sums);
             return Err(Failure { exit: Exit::Different, message, help: None });
         }
-        let (_, root) = self.ledger.close()?;
-        Ok((self.tally, root, flow.is_break()))
+        let closed = self.ledger.close()?;
+        for missed in &closed.missed {
+            output::note(&format!("{missed}; {}", missed.help()));
+        }
+        Ok((self.tally, closed.root, flow.is_break()))
     }
 
     /// Decides again what is recorded already, and compares.
