@@ -362,6 +362,9 @@ pub enum DamageKind {
     /// A state root is not the one that stands beside it.
     #[error("state root differs")]
     StateRoot,
+    /// A close mark says something else than the frame before it.
+    #[error("close mark does not repeat the frame before it")]
+    Mark,
     /// Records do not fill the body as their lengths say.
     #[error("record lengths do not fill the body")]
     RecordLengths,

@@ -94,6 +94,9 @@ pub enum Unusable {
     /// The archive is of another layout, journal, schema or build, or of another place in the journal.
     #[error("it is bound to another {0}")]
     Binding(&'static str),
+    /// The columns of a table do not fit together.
+    #[error("the columns of a table of it do not fit together")]
+    Shape,
     /// A row is not one.
     #[error("a row of it cannot be read: {0}")]
     Row(#[from] tensorforge_engine::table::Breach),
@@ -187,6 +190,9 @@ pub fn read(path: &Path, binding: &Binding) -> Result<State, Unusable> {
     let archive =
         rkyv::access::<ArchivedArchive, rancor::Error>(&bytes).map_err(Unusable::Archive)?;
     check_binding(archive, binding)?;
+    if !archive.tables.iter().all(is_whole) {
+        return Err(Unusable::Shape);
+    }
     let rows = archive.tables.iter().flat_map(table_rows);
     let state = State::restore(binding.journal, Seq(binding.records.saturating_sub(1)), rows)?;
     if state.root() != binding.root {
@@ -238,6 +244,13 @@ fn check_binding(archive: &ArchivedArchive, binding: &Binding) -> Result<(), Unu
         Some((_, what)) => Err(Unusable::Binding(what)),
         None => Ok(()),
     }
+}
+
+/// Whether every row of a table has a key, a writer and an image, and no byte is left over.
+fn is_whole(table: &ArchivedTableImage) -> bool {
+    let (keys, images) = (table.keys.len(), table.images.len() as u64);
+    let last = table.ends.last().map_or(0, |end| end.to_native());
+    table.writers.len() == keys && table.ends.len() == keys && last == images
 }
 
 /// The rows of one table as number, key, last writer and image.

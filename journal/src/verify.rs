@@ -163,11 +163,13 @@ fn tag_value(tag: u64) -> Value {
     Value::from(format!("{tag:016x}"))
 }
 
-/// The first table whose digest is not the one that a frame claims.
+/// The first table whose digest is not the one that a frame claims, or that this build does not have.
 fn differing_table(claimed: &[u128], state: &State) -> Option<String> {
     let digests = state.digests();
-    let place = (0..Tables::COUNT).find(|place| claimed.get(*place) != digests.get(*place))?;
-    state.tables.all().get(place).map(|table| table.name().to_owned())
+    let count = claimed.len().max(Tables::COUNT);
+    let place = (0..count).find(|place| claimed.get(*place) != digests.get(*place))?;
+    let table = state.tables.all().get(place).map(|table| table.name().to_owned());
+    Some(table.unwrap_or_else(|| format!("number {place}")))
 }
 
 /// Says more about a divergence: what the recorded events and the decided ones make of the state

@@ -540,8 +540,8 @@ fn a_disk_that_is_read_only_is_read() {
         ("error: D/k.tfj/segments cannot be written", ELSEWHERE),
         ("error: D/j.tfj/LOCK cannot be written", ELSEWHERE),
         (
-            "error: cannot write the snapshot of 1024 records into D/j.tfj/snapshots",
-            "help: `tensorforge snapshot take D/j.tfj --at 1024` takes it when the folder can be written\n",
+            "error: cannot write the snapshot of 3072 records into D/j.tfj/snapshots",
+            "help: `tensorforge snapshot take D/j.tfj --at 3072` takes it when the folder can be written\n",
         ),
         ("error: D/s.tfj/segments cannot be written", ELSEWHERE),
         ("error: D/man", ""),
