@@ -307,7 +307,7 @@ impl Builds<'_> {
             )
         };
         let divergence =
-            Divergence::about(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
+            Divergence::new(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
         Ok((Some(divergence), found.probes))
     }
 
