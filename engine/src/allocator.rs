@@ -98,12 +98,10 @@ pub(crate) fn release(state: &mut State, legs: &[Leg]) -> Result<(), Breach> {
     Ok(())
 }
 
-/// The legs of an order's route that still hold capacity.
-pub(crate) fn held(order: &Order) -> Vec<Leg> {
-    if order.stage != Stage::Running {
-        return Vec::new();
-    }
-    order.route.iter().skip(usize::from(order.leg)).cloned().collect()
+/// The legs of an order's route that are still to be worked.
+pub(crate) fn held(order: &Order) -> &[Leg] {
+    let rest = order.route.get(usize::from(order.leg)..).unwrap_or_default();
+    if order.stage == Stage::Running { rest } else { &[] }
 }
 
 /// Finds a berth for `window` on a vessel that serves `model` and can hold `size` tokens: of those

@@ -9,12 +9,12 @@ use crate::models::{Role, Stage, VesselStatus};
 use crate::state::State;
 use crate::table::{Key, Row, Table};
 use crate::units::{BerthId, Micros, ModelId, Tokens, VesselId};
-use crate::{allocator, routing};
+use crate::{allocator, routing, workflow};
 
 impl State {
     /// Everything that contradicts itself, in sentences; empty for a sound state.
     ///
-    /// Looks at every row: for tests, simulation and `verify`, not for the way of an order.
+    /// Looks at every row: for tests and simulation, not for the way of an order.
     pub fn check(&self) -> Vec<String> {
         let mut faults = Vec::new();
         self.check_digests(&mut faults);
@@ -42,7 +42,7 @@ impl State {
     fn check_loads(&self, faults: &mut Vec<String>) {
         let mut aboard: BTreeMap<VesselId, (u32, Micros)> = BTreeMap::new();
         for (_, order) in self.tables.orders.iter() {
-            for leg in routing::capacity_legs(&allocator::held(order)) {
+            for leg in routing::capacity_legs(allocator::held(order)) {
                 let (used, backlog) = aboard.entry(leg.vessel).or_default();
                 *used = used.saturating_add(1);
                 *backlog += leg.work;
@@ -73,7 +73,13 @@ impl State {
                 ),
                 (order.stage == Stage::Running && !on_its_way, "runs, but has no leg to work"),
                 (order.tokens_out > order.demand.tokens_out_max, "has more tokens than it may"),
+                (order.cached > order.demand.tokens_in, "found more in caches than its prompt"),
                 (order.first_token > self.now - order.submitted, "has a token from the future"),
+                (
+                    workflow::lost_of(self, allocator::held(order)).is_some()
+                        && order.wake > self.now,
+                    "a vessel of its route is lost, and nothing fails it over",
+                ),
             ];
             let wrong = wrong.iter().filter(|(wrong, _)| *wrong);
             faults.extend(wrong.map(|(_, what)| format!("orders.{slot}: {what}")));
@@ -390,6 +396,11 @@ mod tests {
         check("drains, but", &|s| {
             s.tables.vessels.edit(VesselId(0), Seq(99)).unwrap().status = VesselStatus::Draining;
             s.tables.loads.edit(VesselId(0), Seq(99)).unwrap().used = 0;
+            s.settle();
+        });
+        check("orders.0: found more in caches", &|s| edit(s, 0, |o| o.cached = Tokens(101)));
+        check("orders.0: a vessel of its route is lost", &|s| {
+            s.tables.vessels.edit(VesselId(0), Seq(99)).unwrap().status = VesselStatus::Lost;
             s.settle();
         });
         check("tenants: not found", &|s| s.index.tenants.clear());

@@ -93,7 +93,8 @@ pub enum Command {
         /// What it carries.
         manifest: Manifest,
     },
-    /// Reports that a vessel lives; a lost one is up again.
+    /// Reports that a vessel lives. A lost one is up again, whatever it was before; but not before
+    /// everything it had aboard has been failed over.
     Heartbeat {
         /// Which one.
         vessel: VesselId,

@@ -23,7 +23,8 @@ row! {
         pub vessels: u32,
         /// Live orders.
         pub orders: u32,
-        /// Orders that wait in the queue.
+        /// Orders that wait in the queue before new ones are refused. One that was admitted before may
+        /// come back to a full queue, and so may one for which a vessel seemed to have room.
         pub queued: u32,
         /// Versions of the policy.
         pub policies: u32,
@@ -91,6 +92,7 @@ pub(crate) fn decide(tx: &mut Transaction, limits: &Limits) -> Result<(), Refusa
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     if let Event::Configured(limits) = event {
         state.tables.limits.insert(Only, limits.clone(), state.seq)?;
+        state.bound()?;
     }
     Ok(())
 }

@@ -4,11 +4,11 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::command::{Fault, LossCause};
+use crate::command::LossCause;
 use crate::event::Event;
 use crate::exchange::Transaction;
 use crate::models::{
-    Account, Breaker, Load, Manifest, Model, Region, Stage, Tenant, Vessel, VesselStatus,
+    Account, Breaker, Load, Manifest, Model, Order, Region, Tenant, Vessel, VesselStatus,
 };
 use crate::refusal::{Bound, Refusal, Thing};
 use crate::state::{Serving, State};
@@ -16,10 +16,17 @@ use crate::table::{Breach, Key, Row, Table};
 use crate::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, RegionId, TenantId, Tokens, VesselId,
 };
-use crate::{queue, workflow};
+use crate::{allocator, queue, routing};
 
 /// The longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 128;
+
+/// The most orders that one vessel works on at once.
+const SLOTS_MAX: u32 = 1 << 16;
+
+/// The most that the largest order may take of a vessel, in microseconds (2.2 years), micro-dollars and
+/// millijoules each: so the work of all that is aboard is a sum that never sticks.
+const ORDER_MAX: u64 = 1 << 46;
 
 pub(crate) fn register_tenant(tx: &mut Transaction, contract: &Tenant) -> Result<(), Refusal> {
     check_name(&contract.name)?;
@@ -69,6 +76,9 @@ pub(crate) fn register_vessel(
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.vessels);
     let known = state.index.vessels.get(name).copied();
+    if known.is_some_and(|vessel| is_wreck(state, vessel)) {
+        return Err(Refusal::WrongStage);
+    }
     let vessel = place(known, &state.tables.vessels, Bound::Vessels, max)?;
     tx.emit(Event::VesselRegistered { vessel, name: name.to_owned(), manifest: manifest.clone() });
     queue::pump(tx, vessel);
@@ -76,13 +86,24 @@ pub(crate) fn register_vessel(
 }
 
 pub(crate) fn heartbeat(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
-    if status(tx.state(), vessel)? == VesselStatus::Lost {
-        tx.emit(Event::VesselReturned { vessel });
-        queue::pump(tx, vessel);
-    } else {
-        tx.emit(Event::VesselSeen { vessel });
+    match status(tx.state(), vessel)? {
+        VesselStatus::Lost if is_wreck(tx.state(), vessel) => return Err(Refusal::WrongStage),
+        VesselStatus::Lost => {
+            tx.emit(Event::VesselReturned { vessel });
+            queue::pump(tx, vessel);
+        }
+        VesselStatus::Up | VesselStatus::Draining | VesselStatus::Drained => {
+            tx.emit(Event::VesselSeen { vessel });
+        }
     }
     Ok(())
+}
+
+/// Whether a vessel was lost with orders that have not all been failed over yet. Until they are it does
+/// not come back: nobody could tell what it lost from what it was given afterwards.
+fn is_wreck(state: &State, vessel: VesselId) -> bool {
+    status(state, vessel) == Ok(VesselStatus::Lost)
+        && state.tables.loads.get(vessel).is_some_and(|load| load.used > 0)
 }
 
 pub(crate) fn drain(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
@@ -108,24 +129,18 @@ pub(crate) fn lose(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal
     if status(tx.state(), vessel)? == VesselStatus::Lost {
         return Err(Refusal::WrongStage);
     }
-    lost(tx, vessel, LossCause::Reported);
+    tx.emit(Event::VesselLost { vessel, cause: LossCause::Reported });
     Ok(())
 }
 
-/// Takes a vessel out, and fails over every order that has something aboard it.
-pub(crate) fn lost(tx: &mut Transaction, vessel: VesselId, cause: LossCause) {
-    tx.emit(Event::VesselLost { vessel, cause });
-    let orders = tx.state().tables.orders.iter().map(|(_, order)| order);
-    let aboard: Vec<OrderId> = orders
-        .filter(|order| order.stage == Stage::Running)
-        .filter(|order| {
-            order.route.iter().skip(usize::from(order.leg)).any(|leg| leg.vessel == vessel)
-        })
-        .map(|order| order.id)
-        .collect();
-    for order in aboard {
-        workflow::fail_leg(tx, order, Fault::VesselLost);
-    }
+/// The orders that hold capacity of a vessel, in the order of their slots.
+fn aboard(state: &State, vessel: VesselId) -> Vec<OrderId> {
+    let holds = |order: &Order| {
+        routing::capacity_legs(allocator::held(order)).any(|leg| leg.vessel == vessel)
+    };
+    let most = state.tables.loads.get(vessel).map_or(0, |load| load.used) as usize;
+    let orders = state.tables.orders.iter().map(|(_, order)| order);
+    orders.filter(|order| holds(order)).map(|order| order.id).take(most).collect()
 }
 
 /// The place of a name: where it stands, or the next free one within the bound.
@@ -158,11 +173,24 @@ fn check_manifest(state: &State, manifest: &Manifest) -> Result<(), Refusal> {
     if let Some(model) = unknown {
         return Err(Refusal::Unknown { thing: Thing::Model, id: u64::from(model.0) });
     }
+    let most = manifest.context_max;
+    let time = allocator::prefill_time(manifest, most) + allocator::decode_time(manifest, most);
+    let price = allocator::price_in(manifest, most, Tokens::ZERO)
+        + allocator::price_in(manifest, most, most)
+        + allocator::price_out(manifest, most);
+    let fuel = allocator::fuel(manifest, most, most);
     let faults = [
         (manifest.models.is_empty(), "manifest.models is empty"),
         (manifest.models.len() > 64, "manifest.models has more than 64 models"),
         (manifest.slots == 0, "manifest.slots is 0"),
+        (manifest.slots > SLOTS_MAX, "manifest.slots is above 65536"),
         (manifest.context_max == Tokens::ZERO, "manifest.context_max is 0"),
+        (time.0 > ORDER_MAX, "an order of manifest.context_max takes more than 2^46 us"),
+        (
+            price.0 > ORDER_MAX,
+            "an order of manifest.context_max costs more than 2^46 micro-dollars",
+        ),
+        (fuel.0 > ORDER_MAX, "an order of manifest.context_max burns more than 2^46 mJ"),
     ];
     match faults.iter().find(|(fault, _)| *fault) {
         Some((_, fault)) => Err(Refusal::Invalid { fault: String::from(*fault) }),
@@ -190,20 +218,24 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::VesselReturned { vessel } => {
             let load = state.tables.loads.edit(*vessel, state.seq)?;
             load.seen = state.now;
-            load.failures = 0;
-            load.breaker = Breaker::Closed;
+            forgive(load);
             fold_status(state, *vessel, VesselStatus::Up)
         }
         Event::VesselDraining { vessel } => fold_status(state, *vessel, VesselStatus::Draining),
         Event::VesselDrained { vessel } => fold_status(state, *vessel, VesselStatus::Drained),
-        Event::VesselLost { vessel, .. } => fold_status(state, *vessel, VesselStatus::Lost),
+        Event::VesselLost { vessel, .. } => {
+            fold_status(state, *vessel, VesselStatus::Lost)?;
+            // They are failed over by their timers, of which a record decides so many and no more.
+            let now = state.now;
+            aboard(state, *vessel).into_iter().try_for_each(|order| state.wake_order(order, now))
+        }
         _ => Ok(()),
     }
 }
 
 fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result<(), Breach> {
     state.index.tenants.insert(contract.name.clone(), tenant);
-    state.tables.tenants.put(tenant, contract.clone(), state.seq);
+    state.tables.tenants.put(tenant, contract.clone(), state.seq)?;
     if state.tables.accounts.get(tenant).is_none() {
         let account = Account {
             arrival: Micros::ZERO,
@@ -222,13 +254,13 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
 
 fn fold_region(state: &mut State, region: RegionId, name: &str, hop: Micros) -> Result<(), Breach> {
     state.index.regions.insert(name.to_owned(), region);
-    state.tables.regions.put(region, Region { name: name.to_owned(), hop }, state.seq);
+    state.tables.regions.put(region, Region { name: name.to_owned(), hop }, state.seq)?;
     Ok(())
 }
 
 fn fold_model(state: &mut State, model: ModelId, name: &str) -> Result<(), Breach> {
     state.index.models.insert(name.to_owned(), model);
-    state.tables.models.put(model, Model { name: name.to_owned() }, state.seq);
+    state.tables.models.put(model, Model { name: name.to_owned() }, state.seq)?;
     let count = (model.0 as usize).saturating_add(1).max(state.index.serving.len());
     state.index.serving.resize_with(count, Serving::default);
     Ok(())
@@ -240,11 +272,13 @@ fn fold_vessel(
     name: &str,
     manifest: &Manifest,
 ) -> Result<(), Breach> {
-    let before = state.tables.vessels.get(vessel).map(|row| row.manifest.models.clone());
+    let before = state.tables.vessels.get(vessel);
+    let lost = before.is_some_and(|row| row.status == VesselStatus::Lost);
+    let before = before.map(|row| row.manifest.models.clone());
     state.index.vessels.insert(name.to_owned(), vessel);
     let row =
         Vessel { name: name.to_owned(), status: VesselStatus::Up, manifest: manifest.clone() };
-    state.tables.vessels.put(vessel, row, state.seq);
+    state.tables.vessels.put(vessel, row, state.seq)?;
     if state.tables.loads.get(vessel).is_none() {
         let load = Load {
             used: 0,
@@ -259,9 +293,19 @@ fn fold_vessel(
         };
         state.tables.loads.insert(vessel, load, state.seq)?;
     }
-    state.tables.loads.edit(vessel, state.seq)?.seen = state.now;
+    let load = state.tables.loads.edit(vessel, state.seq)?;
+    load.seen = state.now;
+    if lost {
+        forgive(load);
+    }
     state.refresh_up(vessel, &before.unwrap_or_default());
     state.wake_vessel(vessel)
+}
+
+/// A vessel that comes back begins anew: whatever failed on it is gone with what it had.
+fn forgive(load: &mut Load) {
+    load.failures = 0;
+    load.breaker = Breaker::Closed;
 }
 
 fn fold_status(state: &mut State, vessel: VesselId, status: VesselStatus) -> Result<(), Breach> {

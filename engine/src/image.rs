@@ -8,10 +8,70 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 
+/// Where the bytes of an image go: a list that grows, or a slice to be filled.
+pub trait Sink {
+    /// Appends an array.
+    fn array<const N: usize>(&mut self, bytes: [u8; N]);
+    /// Appends a slice.
+    fn slice(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.extend_from_slice(&bytes);
+    }
+
+    fn slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// A slice that is filled from its front. It never grows, so that the place of the next byte stays in
+/// a register: most of what a digest costs is the writing of the row.
+pub(crate) struct Fill<'a> {
+    left: &'a mut [u8],
+    full: bool,
+}
+
+impl<'a> Fill<'a> {
+    pub(crate) fn new(bytes: &'a mut [u8]) -> Self {
+        Self { left: bytes, full: false }
+    }
+
+    /// How many bytes of the slice are left; `None` if something did not fit.
+    pub(crate) fn left(&self) -> Option<usize> {
+        (!self.full).then_some(self.left.len())
+    }
+}
+
+impl Sink for Fill<'_> {
+    #[inline(always)]
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        match core::mem::take(&mut self.left).split_first_chunk_mut() {
+            Some((head, rest)) => {
+                *head = bytes;
+                self.left = rest;
+            }
+            None => self.full = true,
+        }
+    }
+
+    #[inline(always)]
+    fn slice(&mut self, bytes: &[u8]) {
+        match core::mem::take(&mut self.left).split_at_mut_checked(bytes.len()) {
+            Some((head, rest)) => {
+                head.copy_from_slice(bytes);
+                self.left = rest;
+            }
+            None => self.full = true,
+        }
+    }
+}
+
 /// A value with one byte string and one only.
 pub trait Image: Sized {
     /// Appends the bytes of this value.
-    fn write(&self, bytes: &mut Vec<u8>);
+    fn write(&self, sink: &mut impl Sink);
 
     /// Takes a value off the front of `bytes`; `None` if they are not one.
     fn read(bytes: &mut &[u8]) -> Option<Self>;
@@ -20,8 +80,9 @@ pub trait Image: Sized {
 macro_rules! integer_image {
     ($($int:ty),*) => {$(
         impl Image for $int {
-            fn write(&self, bytes: &mut Vec<u8>) {
-                bytes.extend_from_slice(&self.to_le_bytes());
+            #[inline(always)]
+            fn write(&self, sink: &mut impl Sink) {
+                sink.array(self.to_le_bytes());
             }
 
             fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -36,8 +97,8 @@ macro_rules! integer_image {
 integer_image!(u8, u16, u32, u64, u128);
 
 impl Image for bool {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.push(u8::from(*self));
+    fn write(&self, sink: &mut impl Sink) {
+        sink.array([u8::from(*self)]);
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -49,14 +110,14 @@ impl Image for bool {
     }
 }
 
-fn write_length(length: usize, bytes: &mut Vec<u8>) {
-    u32::try_from(length).unwrap_or(u32::MAX).write(bytes);
+fn write_length(length: usize, sink: &mut impl Sink) {
+    u32::try_from(length).unwrap_or(u32::MAX).write(sink);
 }
 
 impl Image for String {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        write_length(self.len(), bytes);
-        bytes.extend_from_slice(self.as_bytes());
+    fn write(&self, sink: &mut impl Sink) {
+        write_length(self.len(), sink);
+        sink.slice(self.as_bytes());
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -68,9 +129,9 @@ impl Image for String {
 }
 
 impl<T: Image> Image for Vec<T> {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        write_length(self.len(), bytes);
-        self.iter().for_each(|item| item.write(bytes));
+    fn write(&self, sink: &mut impl Sink) {
+        write_length(self.len(), sink);
+        self.iter().for_each(|item| item.write(sink));
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -80,9 +141,9 @@ impl<T: Image> Image for Vec<T> {
 }
 
 impl<T: Image, const N: usize> Image for ArrayVec<T, N> {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        write_length(self.len(), bytes);
-        self.iter().for_each(|item| item.write(bytes));
+    fn write(&self, sink: &mut impl Sink) {
+        write_length(self.len(), sink);
+        self.iter().for_each(|item| item.write(sink));
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -96,9 +157,9 @@ impl<T: Image, const N: usize> Image for ArrayVec<T, N> {
 }
 
 impl<T: Image> Image for Option<T> {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        self.is_some().write(bytes);
-        self.iter().for_each(|item| item.write(bytes));
+    fn write(&self, sink: &mut impl Sink) {
+        self.is_some().write(sink);
+        self.iter().for_each(|item| item.write(sink));
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -107,8 +168,8 @@ impl<T: Image> Image for Option<T> {
 }
 
 impl<T: Image, const N: usize> Image for [T; N] {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        self.iter().for_each(|item| item.write(bytes));
+    fn write(&self, sink: &mut impl Sink) {
+        self.iter().for_each(|item| item.write(sink));
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -121,8 +182,9 @@ impl<T: Image, const N: usize> Image for [T; N] {
 macro_rules! newtype_image {
     ($($name:ident),* $(,)?) => {$(
         impl Image for $name {
-            fn write(&self, bytes: &mut Vec<u8>) {
-                self.0.write(bytes);
+            #[inline(always)]
+            fn write(&self, sink: &mut impl Sink) {
+                self.0.write(sink);
             }
 
             fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -133,7 +195,7 @@ macro_rules! newtype_image {
 }
 
 mod newtypes {
-    use super::{Image, Vec};
+    use super::{Image, Sink};
     use crate::units::*;
 
     newtype_image!(
@@ -169,8 +231,8 @@ macro_rules! row {
         }
 
         impl $crate::image::Image for $name {
-            fn write(&self, bytes: &mut alloc::vec::Vec<u8>) {
-                $($crate::image::Image::write(&self.$field, bytes);)*
+            fn write(&self, sink: &mut impl $crate::image::Sink) {
+                $($crate::image::Image::write(&self.$field, sink);)*
             }
 
             fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -201,8 +263,9 @@ macro_rules! code {
         }
 
         impl $crate::image::Image for $name {
-            fn write(&self, bytes: &mut alloc::vec::Vec<u8>) {
-                bytes.push(*self as u8);
+            #[inline(always)]
+            fn write(&self, sink: &mut impl $crate::image::Sink) {
+                sink.array([*self as u8]);
             }
 
             fn read(bytes: &mut &[u8]) -> Option<Self> {

@@ -339,15 +339,15 @@ row! {
         pub berth: BerthId,
         /// Where its idempotency key is remembered.
         pub key: KeySlot,
-        /// Prompt tokens found in prefix caches.
+        /// Prompt tokens found in prefix caches in this attempt.
         pub cached: Tokens,
-        /// Tokens generated.
+        /// Tokens generated in this attempt.
         pub tokens_out: Tokens,
         /// Time from submission to the first token; zero until there is one.
         pub first_token: Micros,
-        /// Charged so far.
+        /// Charged so far, for all attempts.
         pub cost: MicroUsd,
-        /// Burnt so far.
+        /// Burnt so far, in all attempts.
         pub energy: Millijoules,
         /// What was asked for.
         pub demand: Demand,

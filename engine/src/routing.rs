@@ -40,7 +40,8 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId, only: VesselId) -> boo
     true
 }
 
-/// Whether an order of this size would find a route now.
+/// Whether an order of this size finds room on one of the first open vessels. Asked only when nobody
+/// else may wait, so that an order that need not is not refused.
 pub(crate) fn has_room(state: &State, model: ModelId, size: Tokens) -> bool {
     let Some(serving) = state.index.serving.get(model.0 as usize) else { return false };
     let holds = |id: u32| {
@@ -332,13 +333,16 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         row.attempt = *attempt;
         row.leg = 0;
         row.route = route.clone();
+        // Every attempt works the prompt and the answer anew; what an earlier one cost remains.
+        row.cached = Tokens::ZERO;
+        row.tokens_out = Tokens::ZERO;
         let marks = row.demand.prefix.clone();
         allocator::take_route(state, route)?;
         let worked = capacity_legs(route).next().map_or(VesselId::NONE, |leg| leg.vessel);
         for mark in &marks {
             if let Some(slot) = prefix_slot(state, mark.hash) {
                 let row = Prefix { hash: mark.hash, vessel: worked, tokens: mark.tokens };
-                state.tables.prefixes.put(slot, row, state.seq);
+                state.tables.prefixes.put(slot, row, state.seq)?;
             }
         }
     }

@@ -47,8 +47,11 @@ macro_rules! tables {
                 [$(&self.$field),*]
             }
 
-            fn all_mut(&mut self) -> [&mut dyn AnyTable; Self::COUNT] {
-                [$(&mut self.$field),*]
+            fn by_number(&mut self, number: u8) -> Option<&mut dyn AnyTable> {
+                match number {
+                    $($number => Some(&mut self.$field),)*
+                    _ => None,
+                }
             }
 
             fn settle(&mut self) {
@@ -89,6 +92,23 @@ tables! {
     11 keys: KeySlot => RememberedKey,
     /// Prefixes.
     12 prefixes: PrefixSlot => Prefix,
+}
+
+impl Tables {
+    /// Has every table take as many rows as there may be.
+    fn bound_by(&mut self, limits: &Limits) {
+        self.policies.bound(limits.policies);
+        self.tenants.bound(limits.tenants);
+        self.accounts.bound(limits.tenants);
+        self.regions.bound(limits.regions);
+        self.models.bound(limits.models);
+        self.vessels.bound(limits.vessels);
+        self.loads.bound(limits.vessels);
+        self.orders.bound(limits.orders);
+        self.berths.bound(limits.berths);
+        self.keys.bound(limits.keys);
+        self.prefixes.bound(limits.prefixes);
+    }
 }
 
 /// Which vessels serve a model.
@@ -150,7 +170,8 @@ impl State {
             completed: 0,
             failed: 0,
         };
-        tables.control.put(Only, control, Seq(0));
+        // The one row of this table is always within its bound.
+        let _ = tables.control.put(Only, control, Seq(0));
         tables.settle();
         Self { journal, tables, index: Index::default(), seq: Seq(0), now: Micros::ZERO }
     }
@@ -422,21 +443,28 @@ impl State {
             seq,
             now: Micros::ZERO,
         };
-        let mut tables = state.tables.all_mut();
         for (number, key, writer, image) in rows {
-            let outside = Breach {
-                seq,
-                table: "state",
-                row: u64::from(number),
-                problem: Problem::OutOfBounds,
-            };
-            let table = tables.get_mut(usize::from(number)).ok_or(outside)?;
+            let row = u64::from(number);
+            let outside = Breach { seq, table: "state", row, problem: Problem::OutOfBounds };
+            let table = state.tables.by_number(number).ok_or(outside)?;
             table.import(key, writer, image.as_ref())?;
+            // The limits come before whatever they bound.
+            if table.name() == "limits" {
+                state.bound()?;
+            }
         }
         state.tables.settle();
         state.now = state.control().map_or(Micros::ZERO, |control| control.now);
         state.rebuild_index();
         Ok(state)
+    }
+
+    /// Has every table take as many rows as the limits say.
+    pub(crate) fn bound(&mut self) -> Result<(), Breach> {
+        let contradiction = self.tables.limits.breach(0, self.seq, Problem::Contradiction);
+        let limits = self.limits().filter(|limits| limits.faults().is_empty()).cloned();
+        self.tables.bound_by(&limits.ok_or(contradiction)?);
+        Ok(())
     }
 
     fn rebuild_index(&mut self) {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::bits::Bits;
-use crate::image::Image;
+use crate::image::{Fill, Image};
 use crate::units::Seq;
 
 /// A dense key: a small integer with a name.
@@ -118,6 +118,9 @@ impl<R> Slot<R> {
 /// No record has this number: a slot that was never written.
 const NEVER: Seq = Seq(u64::MAX);
 
+/// Where the room for the images of a table's rows begins; it doubles until they fit.
+const SCRATCH_BYTES: usize = 64;
+
 const PAGE_BITS: u32 = 8;
 const PAGE_ROWS: usize = 1 << PAGE_BITS;
 
@@ -126,6 +129,9 @@ const PAGE_ROWS: usize = 1 << PAGE_BITS;
 pub struct Table<K, R> {
     number: u8,
     name: &'static str,
+    /// Keys are below this.
+    bound: u32,
+    /// A page is empty until one of its rows is written.
     pages: Vec<Vec<Slot<R>>>,
     occupied: Bits,
     digest: u128,
@@ -136,10 +142,12 @@ pub struct Table<K, R> {
 
 impl<K: Key, R: Row> Table<K, R> {
     /// An empty table. `number` sets its rows apart from those of other tables in every digest.
+    /// It takes no row before [`bound`](Self::bound), unless it is the table of a single one.
     pub fn new(number: u8, name: &'static str) -> Self {
         Self {
             number,
             name,
+            bound: u32::from(K::SINGLE),
             pages: Vec::new(),
             occupied: Bits::default(),
             digest: 0,
@@ -147,6 +155,11 @@ impl<K: Key, R: Row> Table<K, R> {
             scratch: Vec::new(),
             key: PhantomData,
         }
+    }
+
+    /// Has it take rows under keys below `keys`.
+    pub fn bound(&mut self, keys: u32) {
+        self.bound = keys;
     }
 
     /// How many rows there are.
@@ -192,21 +205,24 @@ impl<K: Key, R: Row> Table<K, R> {
         if self.get(key).is_some() {
             return Err(self.breach(key.index(), seq, Problem::Occupied));
         }
-        self.put(key, row, seq);
-        Ok(())
+        self.put(key, row, seq)
     }
 
     /// Puts a row, whether or not there is one.
-    pub fn put(&mut self, key: K, row: R, seq: Seq) {
+    pub fn put(&mut self, key: K, row: R, seq: Seq) -> Result<(), Breach> {
         let index = key.index();
-        self.grow(index);
-        self.occupied.insert(index);
-        if let Some(slot) = slot_mut(&mut self.pages, index) {
-            slot.row = Some(row);
-            if slot.written_by(seq) {
-                self.unsettled.push(index);
-            }
+        let breach = self.breach(index, seq, Problem::OutOfBounds);
+        if index >= self.bound {
+            return Err(breach);
         }
+        self.grow(index);
+        let slot = slot_mut(&mut self.pages, index).ok_or(breach)?;
+        slot.row = Some(row);
+        if slot.written_by(seq) {
+            self.unsettled.push(index);
+        }
+        self.occupied.insert(index);
+        Ok(())
     }
 
     /// Takes a row out.
@@ -233,20 +249,19 @@ impl<K: Key, R: Row> Table<K, R> {
     }
 
     fn slots(&self) -> impl Iterator<Item = (u32, &Slot<R>)> {
-        (0u32..).zip(self.pages.iter().flatten())
+        let pages = (0u32..).step_by(PAGE_ROWS).zip(&self.pages);
+        pages.flat_map(|(first, rows)| (first..).zip(rows))
     }
 
+    /// Makes the page that a row lies on.
     fn grow(&mut self, index: u32) {
         let (page, _) = split(index);
-        while self.pages.len() <= page {
-            let mut rows = Vec::with_capacity(PAGE_ROWS);
-            rows.resize_with(PAGE_ROWS, || Slot {
-                row: None,
-                writer: NEVER,
-                digest: 0,
-                unsettled: false,
-            });
-            self.pages.push(rows);
+        if self.pages.len() <= page {
+            self.pages.resize_with(page.saturating_add(1), Vec::new);
+        }
+        if let Some(rows) = self.pages.get_mut(page).filter(|rows| rows.is_empty()) {
+            let empty = || Slot { row: None, writer: NEVER, digest: 0, unsettled: false };
+            rows.resize_with(PAGE_ROWS, empty);
         }
     }
 }
@@ -280,13 +295,15 @@ pub trait AnyTable {
     fn view_row(&self, row: u64) -> Option<Value>;
     /// The keys of all rows, in order.
     fn keys(&self) -> Vec<u64>;
-    /// The record that last wrote a row, if one did.
+    /// The record that last wrote a row, or took it out. A state from a snapshot does not know about
+    /// rows that were taken out before it.
     fn writer(&self, row: u64) -> Option<Seq>;
     /// Hands over every row as key, last writer and image, in the order of the keys.
     fn export(&self, each: &mut dyn FnMut(u32, Seq, &[u8]));
     /// Takes a row as `export` handed it over.
     fn import(&mut self, key: u32, writer: Seq, image: &[u8]) -> Result<(), Breach>;
-    /// Appends to `found` every field of every row that `other` has otherwise; at most `limit` in all.
+    /// Appends to `found` every field of every row that `other` has otherwise; ends with the row by
+    /// which `limit` is reached.
     fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>);
 }
 
@@ -391,13 +408,20 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
     }
 }
 
-/// The digest of one row: XXH3-128 of the table's number, the key and the row's image.
+/// The digest of one row: XXH3-128 of the table's number, the key and the row's image. `scratch` is
+/// lengthened until the image fits.
 fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut Vec<u8>) -> u128 {
-    scratch.clear();
-    scratch.push(number);
-    scratch.extend_from_slice(&index.to_le_bytes());
-    row.write(scratch);
-    xxh3_128(scratch)
+    loop {
+        let length = scratch.len();
+        let mut fill = Fill::new(scratch);
+        number.write(&mut fill);
+        index.write(&mut fill);
+        row.write(&mut fill);
+        if let Some(left) = fill.left() {
+            return xxh3_128(scratch.get(..length.saturating_sub(left)).unwrap_or_default());
+        }
+        scratch.resize(length.saturating_mul(2).max(SCRATCH_BYTES), 0);
+    }
 }
 
 fn row_differences(

@@ -91,12 +91,6 @@ impl Ppm {
     /// The whole.
     pub const ONE: Self = Self(1_000_000);
 
-    /// This share of `amount`, rounded down; sticks at the largest value.
-    pub fn of(self, amount: u64) -> u64 {
-        let scaled = u128::from(amount).saturating_mul(u128::from(self.0));
-        clamp(scaled.checked_div(1_000_000).unwrap_or(0))
-    }
-
     /// `part` of `whole` as a share, rounded down; nothing of nothing is none.
     pub fn ratio(part: u64, whole: u64) -> Self {
         let scaled = u128::from(part).saturating_mul(1_000_000);
@@ -223,16 +217,20 @@ impl fmt::Display for JournalId {
 /// An order's name for life: its number (40 bits, from one, never reused) over its slot (24 bits).
 ///
 /// The number is the generation: a slot that is reused holds another number, so a stale name is refused.
-/// People say the number alone, and read `number@slot` where the slot matters.
+/// People say the number alone, and read `number@slot` where the slot matters, `number@-` where an
+/// order was refused and held none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u64);
 
 impl Serialize for OrderId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return serializer.collect_str(&format_args!("{}@{}", self.number(), self.slot()));
+        if !serializer.is_human_readable() {
+            return serializer.serialize_u64(self.0);
         }
-        serializer.serialize_u64(self.0)
+        match self.slot() {
+            Self::NO_SLOT => serializer.collect_str(&format_args!("{}@-", self.number())),
+            slot => serializer.collect_str(&format_args!("{}@{slot}", self.number())),
+        }
     }
 }
 
@@ -243,7 +241,8 @@ impl<'de> Deserialize<'de> for OrderId {
         }
         let text = String::deserialize(deserializer)?;
         let parts = text.split_once('@').and_then(|(number, slot)| {
-            Some(Self::new(number.parse().ok()?, OrderSlot(slot.parse().ok()?)))
+            let slot = if slot == "-" { Self::NO_SLOT } else { OrderSlot(slot.parse().ok()?) };
+            Some(Self::new(number.parse().ok()?, slot))
         });
         parts.ok_or_else(|| D::Error::custom(format!("expected number@slot, found {text:?}")))
     }

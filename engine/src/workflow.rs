@@ -271,11 +271,14 @@ fn complete_leg(tx: &mut Transaction, id: OrderId, completed: Event) {
         resilience::close_if_probing(tx, vessel);
     }
     fleet::drained_if_empty(tx, vessel);
-    let next = leg.saturating_add(1);
-    if tx.state().order(id).is_some_and(|order| usize::from(next) < order.route.len()) {
-        dispatch(tx, id, next);
-    } else {
+    let Some(order) = tx.state().order(id) else { return };
+    let left = allocator::held(order);
+    if left.is_empty() {
         end(tx, id, End::Completed);
+    } else if lost_of(tx.state(), left).is_some() {
+        fail_leg(tx, id, Fault::VesselLost);
+    } else {
+        dispatch(tx, id, leg.saturating_add(1));
     }
     queue::pump(tx, vessel);
 }
@@ -287,7 +290,7 @@ pub(crate) fn fail_leg(tx: &mut Transaction, id: OrderId, fault: Fault) {
         return;
     };
     let (attempt, leg) = (order.attempt, order.leg);
-    let held = allocator::held(order);
+    let held: Route = allocator::held(order).iter().cloned().collect();
     let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
     if !lost {
@@ -324,7 +327,7 @@ fn end(tx: &mut Transaction, id: OrderId, end: End) {
         first_token: order.first_token,
         latency: tx.now() - order.submitted,
     });
-    for leg in routing::capacity_legs(&working) {
+    for leg in routing::capacity_legs(working) {
         fleet::drained_if_empty(tx, leg.vessel);
         queue::pump(tx, leg.vessel);
     }
@@ -394,7 +397,7 @@ fn vessel_due(tx: &mut Transaction, id: VesselId) {
     if load.breaker == Breaker::Open && load.retry_at <= tx.now() {
         resilience::probe_if_due(tx, id);
     } else {
-        fleet::lost(tx, id, LossCause::Silent);
+        tx.emit(Event::VesselLost { vessel: id, cause: LossCause::Silent });
     }
 }
 
@@ -404,7 +407,10 @@ fn order_due(tx: &mut Transaction, id: OrderId) {
         return end(tx, id, End::Expired);
     }
     match order.stage {
-        Stage::Running => fail_leg(tx, id, Fault::Timeout),
+        Stage::Running => {
+            let lost = lost_of(tx.state(), allocator::held(order)).is_some();
+            fail_leg(tx, id, if lost { Fault::VesselLost } else { Fault::Timeout });
+        }
         Stage::Backoff => route_or_queue(tx, id, VesselId::NONE),
         Stage::Berthed => {
             let berth = order.berth;
@@ -441,7 +447,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::OrderEnded { order, tenant, end, .. } => {
             queue::leave(state, *order)?;
-            let held = allocator::held(state.edit_order(*order)?);
+            let held: Route = allocator::held(state.edit_order(*order)?).iter().cloned().collect();
             allocator::release(state, &held)?;
             state.tables.orders.remove(order.slot(), state.seq)?;
             telemetry::count_end(state, *tenant, *end)
@@ -468,7 +474,7 @@ fn fold_admitted(
             state.index.keys.remove(&(old.tenant, old.key));
         }
         state.index.keys.insert((tenant, demand.idempotency), key);
-        state.tables.keys.put(key, row, state.seq);
+        state.tables.keys.put(key, row, state.seq)?;
     }
     let account = state.tables.accounts.edit(tenant, state.seq)?;
     account.arrival = arrival;
@@ -534,7 +540,7 @@ fn fold_failed(
     vessel: VesselId,
     fault: Fault,
 ) -> Result<(), Breach> {
-    let held = allocator::held(state.edit_order(id)?);
+    let held: Route = allocator::held(state.edit_order(id)?).iter().cloned().collect();
     let lost = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
     let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
@@ -554,7 +560,7 @@ fn fold_failed(
 }
 
 /// The vessel of a route that is gone: not always the one that was at work.
-fn lost_of(state: &State, held: &[Leg]) -> Option<VesselId> {
+pub(crate) fn lost_of(state: &State, held: &[Leg]) -> Option<VesselId> {
     let lost = |id: &VesselId| {
         state.tables.vessels.get(*id).is_some_and(|vessel| vessel.status == VesselStatus::Lost)
     };

@@ -35,33 +35,36 @@ pub enum Judgement {
 /// Where a judge first said "bad".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many records the first bad state holds; `None` if the last state is good.
+    /// How many records the first bad state holds; `None` if none was found. With records that
+    /// were skipped before it, the state may have turned with any of those.
     pub records: Option<u64>,
-    /// The root of that state.
+    /// The root of the first bad state, or of the last good one if there is none.
     pub root: Root,
     /// How often the judge was asked.
     pub probes: u32,
-    /// Records in a row before it that the judge could not tell; the turning may be at any of them.
+    /// States in a row just before the first bad one that the judge could not tell.
     pub skipped: u64,
 }
 
 /// Finds the first record after which `judge` says bad, given that it keeps saying so from there on.
-/// States are folded from the last good one, so that the whole search folds the journal about once.
+/// A state that it skips is taken for as bad as the next one that it does not. States are folded from the last good one, so that the whole search folds the journal about once.
 pub fn bisect_state<E: From<ReplayError>>(
     journal: &Journal,
     mut judge: impl FnMut(u64, &State) -> Result<Judgement, E>,
 ) -> Result<Verdict, E> {
+    let end = journal.next_seq();
     let mut good = (0, State::genesis(replay::id(journal)));
-    let (mut probes, mut skipped) = (0, 0);
-    let Search { first, .. } = first_bad(journal.next_seq(), |seq| {
-        // A place that cannot be judged is judged by the nearest later one that can.
-        for records in seq + 1..=journal.next_seq() {
+    let (mut probes, mut bad) = (0, None);
+    let Search { first, .. } = first_bad(end, |seq| {
+        // A state that cannot be judged is judged by the nearest later one that can; where none can,
+        // it is as bad as the last one.
+        for records in seq + 1..bad.unwrap_or(end + 1) {
             let state = folded_from(journal, &good, records)?;
             probes += 1;
             match judge(records, &state)? {
                 Judgement::Skip => continue,
                 Judgement::Bad => {
-                    skipped = records - (seq + 1);
+                    bad = Some(records);
                     return Ok(true);
                 }
                 Judgement::Good => {
@@ -72,11 +75,11 @@ pub fn bisect_state<E: From<ReplayError>>(
         }
         Ok::<bool, E>(true)
     })?;
-    let Some(seq) = first else {
+    let Some((first, bad)) = first.zip(bad) else {
         return Ok(Verdict { records: None, root: good.1.root(), probes, skipped: 0 });
     };
-    let root = folded_from(journal, &good, (seq + 1).max(good.0))?.root();
-    Ok(Verdict { records: Some(seq + 1), root, probes, skipped })
+    let root = folded_from(journal, &good, bad)?.root();
+    Ok(Verdict { records: Some(bad), root, probes, skipped: bad - (first + 1) })
 }
 
 fn folded_from(

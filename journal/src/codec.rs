@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
-use tensorforge_engine::command::{Command, Stamp};
+use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, Seq, TenantId};
@@ -288,12 +288,6 @@ impl Batch {
         head.and_then(|head| self.body.get(head.bytes.clone())).unwrap_or_default()
     }
 
-    /// Where record `index` of the batch stands, when it came and who sent it.
-    pub fn stamp(&self, index: usize) -> Option<Stamp> {
-        let head = self.heads.get(index)?;
-        Some(Stamp { seq: head.seq, time: head.time, source: head.source })
-    }
-
     /// Decodes the command of record `index` of the batch; `None` if there is no such record.
     pub fn command(&self, index: usize) -> Option<Result<Command, DecodeError>> {
         let head = self.heads.get(index)?;
@@ -384,9 +378,9 @@ mod tests {
         assert_eq!(batch.events().len(), 4);
         assert_eq!(batch.events_of(1), events());
         assert_eq!(batch.bytes_of(1), record());
-        let stamp = Stamp { seq: Seq(101), time: TIME.0, source: TIME.1 };
-        assert_eq!(batch.stamp(1), Some(stamp));
-        assert_eq!(batch.heads()[1].tag, 0x77);
+        let head = &batch.heads()[1];
+        assert_eq!((head.seq, head.time, head.source), (Seq(101), TIME.0, TIME.1));
+        assert_eq!(head.tag, 0x77);
         let command = Command::RegisterRegion { name: "north".into(), hop: Micros(40) };
         assert_eq!(batch.command(1), Some(Ok(command)));
         assert_eq!(batch.command(2), None);

@@ -75,11 +75,6 @@ fn or_null<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Erro
 const ROWS_MAX: usize = 64;
 
 impl Divergence {
-    /// A disagreement about a whole record.
-    pub fn about(seq: u64, phase: Phase, left: Value, right: Value) -> Self {
-        Self::new(seq, phase, left, right)
-    }
-
     /// A disagreement between two builds, from what each printed: the events of a record as JSON, and
     /// the fields in which the states after it differ, as paths of table, row and field.
     pub fn of_views(
@@ -106,7 +101,8 @@ impl Divergence {
         Self::of_event_values(seq, place, at(a, place), at(b, place)).with_rows(rows)
     }
 
-    pub(crate) fn new(seq: u64, phase: Phase, left: Value, right: Value) -> Self {
+    /// A disagreement about a whole record.
+    pub fn new(seq: u64, phase: Phase, left: Value, right: Value) -> Self {
         Self {
             seq,
             phase,

@@ -127,7 +127,31 @@ impl JournalError {
             Self::Undecodable(_) => {
                 Some("read it with the build that wrote it, or a later one".into())
             }
-            _ => None,
+            Self::NotAJournal { reason: Absence::NoDirectory, .. } => {
+                Some("`tensorforge capture --out DIR` makes one".into())
+            }
+            Self::NotAJournal { reason: Absence::NoSegments, .. } => {
+                Some("a journal is the directory that holds `segments`".into())
+            }
+            Self::NotAJournal { reason: Absence::ForeignBytes, .. } => {
+                Some("give the directory that a capture was told to write".into())
+            }
+            Self::ReadOnly { .. } => {
+                Some("give a place that can be written; to read a journal none is needed".into())
+            }
+            Self::Exists { path } => Some(format!(
+                "give another directory, or go on with `tensorforge capture --resume --out {}`",
+                path.display()
+            )),
+            Self::NotYet { next_seq: 0, .. } => Some("the journal is empty".into()),
+            Self::NotYet { next_seq, .. } => {
+                Some(format!("give a record up to {}", next_seq.saturating_sub(1)))
+            }
+            Self::Io { .. }
+            | Self::OutOfOrder { .. }
+            | Self::Unencodable(_)
+            | Self::Options(_)
+            | Self::Closed => None,
         }
     }
 
@@ -338,6 +362,9 @@ pub enum DamageKind {
     /// A state root is not the one that stands beside it.
     #[error("state root differs")]
     StateRoot,
+    /// A close mark says something else than the frame before it.
+    #[error("close mark does not repeat the frame before it")]
+    Mark,
     /// Records do not fill the body as their lengths say.
     #[error("record lengths do not fill the body")]
     RecordLengths,

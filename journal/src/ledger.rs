@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
 use crossbeam_channel::Receiver;
@@ -20,7 +21,7 @@ use crate::reader::Journal;
 use crate::replay::{self, Mode, Replay, ReplayError};
 use crate::schema;
 use crate::seal::{FrameBuilder, SealError};
-use crate::snapshot::{self, Binding};
+use crate::snapshot::{self, Binding, Unwritten};
 use crate::writer::{self, Opening, Origin, Writer};
 
 /// How a ledger writes.
@@ -69,16 +70,34 @@ pub enum LedgerError {
         found: String,
     },
     /// A snapshot cannot be written.
-    #[error("cannot write a snapshot into {}: {source}", path.display())]
-    Snapshot {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Snapshot(#[from] MissedSnapshot),
     /// A frame cannot be sealed; a mistake of this program.
     #[error("a frame cannot be sealed: {0}")]
     Seal(#[from] SealError),
+}
+
+/// A snapshot that could not be written. The journal lacks nothing for it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the snapshot of {records} records into {}: {source}", folder.display())]
+pub struct MissedSnapshot {
+    /// How many records it was to hold.
+    pub records: u64,
+    /// Where it was to stand.
+    pub folder: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl MissedSnapshot {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        let journal = self.folder.parent().unwrap_or(&self.folder).display();
+        let records = self.records;
+        format!(
+            "`tensorforge snapshot take {journal} --at {records}` takes it when the folder can be written"
+        )
+    }
 }
 
 impl LedgerError {
@@ -89,7 +108,8 @@ impl LedgerError {
             Self::Diverged { .. } => Some(
                 "`tensorforge bisect` finds the first record where this build parts from it".into(),
             ),
-            _ => None,
+            Self::Snapshot(missed) => Some(missed.help()),
+            Self::Replay(ReplayError::Breach(_)) | Self::Seal(_) => None,
         }
     }
 }
@@ -112,6 +132,17 @@ impl From<Breach> for LedgerError {
     }
 }
 
+/// A journal that was closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// How many records it holds.
+    pub records: u64,
+    /// The root of the state after the last of them.
+    pub root: Root,
+    /// The snapshots that could not be written.
+    pub missed: Vec<MissedSnapshot>,
+}
+
 /// One exchange and its journal, open for writing.
 pub struct Ledger {
     exchange: Exchange,
@@ -124,6 +155,9 @@ pub struct Ledger {
     /// Bytes of records since a frame last ended with a block.
     since_block: u64,
     snapshots: PathBuf,
+    /// The last snapshot, on its way to the disk.
+    snapshot: Option<(u64, JoinHandle<io::Result<PathBuf>>)>,
+    missed: Vec<MissedSnapshot>,
     options: Options,
     /// Whether a record was decided that could not be recorded.
     broken: bool,
@@ -171,6 +205,8 @@ impl Ledger {
             last_block: BlockEntry::GENESIS,
             since_block: 0,
             snapshots: dir.join(snapshot::SNAPSHOTS),
+            snapshot: None,
+            missed: Vec::new(),
             options,
             broken: false,
         })
@@ -270,10 +306,13 @@ impl Ledger {
         Ok(self.committer.wait(self.records())?)
     }
 
-    /// Takes a snapshot at the end of a block. It may be ahead of the disk: if a crash takes the
-    /// records that it stands on, it is bound to a history that is not there, and passed over.
+    /// Takes a snapshot at the end of a block, and writes it beside whatever comes next. It may be
+    /// ahead of the disk: if a crash takes the records that it stands on, it is bound to a history that
+    /// is not there, and passed over. One that cannot be written is [missed](Closed::missed): the
+    /// journal lacks nothing for it.
     fn snapshot(&mut self) -> Result<(), LedgerError> {
         self.commit()?;
+        self.join_snapshot();
         let state = self.exchange.state();
         let binding = Binding {
             journal: state.journal(),
@@ -283,17 +322,39 @@ impl Ledger {
             schema: schema::fingerprint(),
             build: BUILD.to_owned(),
         };
-        snapshot::write(&self.snapshots, state, &binding)
-            .map(drop)
-            .map_err(|source| LedgerError::Snapshot { path: self.snapshots.clone(), source })
+        let (records, folder) = (self.records(), self.snapshots.clone());
+        let writing = Unwritten::of(state, &binding).and_then(|unwritten| {
+            let thread = thread::Builder::new().name("tensorforge-snapshot".into());
+            thread.spawn(move || unwritten.write(&folder))
+        });
+        match writing {
+            Ok(writing) => self.snapshot = Some((records, writing)),
+            Err(source) => self.miss(records, source),
+        }
+        Ok(())
     }
 
-    /// Commits the rest, marks the journal as closed and gives back its length and last root.
-    pub fn close(mut self) -> Result<(u64, Root), LedgerError> {
+    /// Waits for the snapshot that is on its way.
+    fn join_snapshot(&mut self) {
+        let Some((records, writing)) = self.snapshot.take() else { return };
+        let panicked = |_| Err(io::Error::other("the thread that writes it has panicked"));
+        if let Err(source) = writing.join().unwrap_or_else(panicked) {
+            self.miss(records, source);
+        }
+    }
+
+    fn miss(&mut self, records: u64, source: io::Error) {
+        let folder = self.snapshots.clone();
+        self.missed.push(MissedSnapshot { records, folder, source });
+    }
+
+    /// Commits the rest, waits for the snapshot that is on its way, and marks the journal as closed.
+    pub fn close(mut self) -> Result<Closed, LedgerError> {
         self.commit()?;
-        let closed = (self.records(), self.exchange.state().root());
+        self.join_snapshot();
+        let (records, root) = (self.records(), self.exchange.state().root());
         self.committer.close()?;
-        Ok(closed)
+        Ok(Closed { records, root, missed: self.missed })
     }
 }
 
@@ -311,8 +372,7 @@ pub fn take_snapshot(journal: &Journal, records: u64) -> Result<Option<PathBuf>,
         let (claimed, found) = (snapshot::hex(&binding.root), snapshot::hex(&found));
         return Err(LedgerError::Diverged { records, claimed, found });
     }
-    let path = journal.dir().join(snapshot::SNAPSHOTS);
-    snapshot::write(&path, &state, &binding)
-        .map(Some)
-        .map_err(|source| LedgerError::Snapshot { path, source })
+    let folder = journal.dir().join(snapshot::SNAPSHOTS);
+    let written = Unwritten::of(&state, &binding).and_then(|unwritten| unwritten.write(&folder));
+    Ok(Some(written.map_err(|source| MissedSnapshot { records, folder, source })?))
 }

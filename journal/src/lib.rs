@@ -51,7 +51,9 @@ pub use codec::Batch;
 pub use diff::{Parting, diff};
 pub use divergence::{Divergence, Phase};
 pub use error::{Damage, JournalError};
-pub use ledger::{Ledger, LedgerError, Options as LedgerOptions, take_snapshot};
+pub use ledger::{
+    Closed, Ledger, LedgerError, MissedSnapshot, Options as LedgerOptions, take_snapshot,
+};
 pub use reader::Journal;
 pub use replay::{
     Mode, Record, Replay, ReplayError, Step, binding, read_record, read_records, records_until,

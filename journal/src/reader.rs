@@ -143,16 +143,6 @@ impl Journal {
         self.walk.last.as_ref().map_or([0; 32], |last| last.state_root)
     }
 
-    /// The digests of the state's tables after the last record.
-    pub fn digests(&self) -> &[u128] {
-        self.walk.last.as_ref().map_or(&[], |last| &last.digests)
-    }
-
-    /// The time of the last record; zero if there is none.
-    pub fn last_time(&self) -> u64 {
-        self.walk.last.as_ref().map_or(0, |last| last.time_last)
-    }
-
     /// The chain after the last record, to go on with.
     pub fn chain(&self) -> Chain {
         Chain::at(self.tail.clone(), self.walk.tree.clone())

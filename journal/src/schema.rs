@@ -19,11 +19,14 @@ pub fn fingerprint() -> Hash {
     *FINGERPRINT.get_or_init(|| *blake3::hash(TEXT.as_bytes()).as_bytes())
 }
 
-/// Refuses a journal that was written with another schema.
+/// Refuses a journal of which a segment was begun with another schema.
 pub fn check(journal: &Journal) -> Result<()> {
-    if journal.schema() == fingerprint() {
-        return Ok(());
+    let pages = journal.segments().iter().map(|segment| &segment.page);
+    match pages.into_iter().find(|page| page.schema != fingerprint()) {
+        Some(page) => {
+            let (path, build) = (journal.dir().to_path_buf(), page.build.clone());
+            Err(JournalError::OtherSchema { path, build })
+        }
+        None => Ok(()),
     }
-    let (path, build) = (journal.dir().to_path_buf(), journal.build().to_owned());
-    Err(JournalError::OtherSchema { path, build })
 }

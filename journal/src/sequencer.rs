@@ -13,11 +13,11 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, Seq};
-use tensorforge_engine::{Effect, Event, Root, effects};
+use tensorforge_engine::{Effect, Event, effects};
 
 use crate::codec::{self, EncodeError};
 use crate::error::JournalError;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Closed, Ledger, LedgerError};
 
 /// What a caller is told once its record is durable.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Client {
 
 /// A running sequencer.
 pub struct Sequencer {
-    thread: JoinHandle<Result<(u64, Root), LedgerError>>,
+    thread: JoinHandle<Result<Closed, LedgerError>>,
 }
 
 /// The most commands that are decided before a frame is handed to the disk.
@@ -116,13 +116,13 @@ impl Sequencer {
     }
 
     /// Waits until every client is gone and everything they sent is durable; then the journal is
-    /// closed, and its length and last root are given back.
-    pub fn finish(self) -> Result<(u64, Root), LedgerError> {
+    /// closed.
+    pub fn finish(self) -> Result<Closed, LedgerError> {
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-fn run(mut ledger: Ledger, incoming: &Receiver<Request>) -> Result<(u64, Root), LedgerError> {
+fn run(mut ledger: Ledger, incoming: &Receiver<Request>) -> Result<Closed, LedgerError> {
     let mut waiting: VecDeque<(Sender<Answer>, Answer)> = VecDeque::new();
     let mut committed = ledger.records();
     loop {
@@ -206,7 +206,7 @@ mod tests {
         let answer = call(Command::RegisterModel { name: "m".into() }).unwrap();
         assert_eq!(answer.seq, Seq(1));
         drop(client);
-        assert_eq!(sequencer.finish().unwrap().0, 2);
+        assert_eq!(sequencer.finish().unwrap().records, 2);
     }
 
     #[test]
@@ -219,6 +219,6 @@ mod tests {
         assert!(ledger.record(Micros(1), Source::OPERATOR, &long).is_err());
         assert_eq!((ledger.records(), ledger.state().root()), (0, before));
         ledger.record(Micros(1), Source::OPERATOR, &Command::Configure(Limits::default())).unwrap();
-        assert_eq!(ledger.close().unwrap().0, 1);
+        assert_eq!(ledger.close().unwrap().records, 1);
     }
 }

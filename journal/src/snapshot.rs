@@ -94,6 +94,9 @@ pub enum Unusable {
     /// The archive is of another layout, journal, schema or build, or of another place in the journal.
     #[error("it is bound to another {0}")]
     Binding(&'static str),
+    /// The columns of a table do not fit together.
+    #[error("the columns of a table of it do not fit together")]
+    Shape,
     /// A row is not one.
     #[error("a row of it cannot be read: {0}")]
     Row(#[from] tensorforge_engine::table::Breach),
@@ -102,26 +105,40 @@ pub enum Unusable {
     Root,
 }
 
-/// Writes a snapshot of `state` into `folder`, durably: the archive first, then its manifest.
-pub fn write(folder: &Path, state: &State, binding: &Binding) -> io::Result<PathBuf> {
-    let archive = archive(state, binding);
-    let bytes = rkyv::to_bytes::<rancor::Error>(&archive).map_err(io::Error::other)?;
-    let manifest = Manifest {
-        tensorforge_snapshot: SNAPSHOT_VERSION,
-        records: binding.records,
-        bytes: bytes.len() as u64,
-        blake3: blake3::hash(&bytes).to_hex().to_string(),
-        root: hex(&binding.root),
-        build: binding.build.clone(),
-    };
-    fs::create_dir_all(folder)?;
-    let path = archive_path(folder, binding.records);
-    put(&path, &bytes)?;
-    let mut text = serde_json::to_vec(&manifest)?;
-    text.push(b'\n');
-    put(&manifest_path(&path), &text)?;
-    File::open(folder)?.sync_all()?;
-    Ok(path)
+/// A snapshot in memory: the archive and what vouches for it.
+pub struct Unwritten {
+    records: u64,
+    archive: rkyv::util::AlignedVec,
+    manifest: Vec<u8>,
+}
+
+impl Unwritten {
+    /// The archive of `state`.
+    pub fn of(state: &State, binding: &Binding) -> io::Result<Self> {
+        let archive = rkyv::to_bytes::<rancor::Error>(&archive(state, binding));
+        let archive = archive.map_err(io::Error::other)?;
+        let manifest = Manifest {
+            tensorforge_snapshot: SNAPSHOT_VERSION,
+            records: binding.records,
+            bytes: archive.len() as u64,
+            blake3: blake3::hash(&archive).to_hex().to_string(),
+            root: hex(&binding.root),
+            build: binding.build.clone(),
+        };
+        let mut manifest = serde_json::to_vec(&manifest)?;
+        manifest.push(b'\n');
+        Ok(Self { records: binding.records, archive, manifest })
+    }
+
+    /// Writes it into `folder`, durably: the archive first, then its manifest.
+    pub fn write(&self, folder: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(folder)?;
+        let path = archive_path(folder, self.records);
+        put(&path, &self.archive)?;
+        put(&manifest_path(&path), &self.manifest)?;
+        File::open(folder)?.sync_all()?;
+        Ok(path)
+    }
 }
 
 /// The directory of the snapshots, inside of a journal's.
@@ -140,6 +157,18 @@ pub fn list(journal: &Journal) -> Vec<(u64, PathBuf)> {
         .collect();
     found.sort();
     found
+}
+
+/// Whether the manifest of a snapshot claims what `binding` asks for; its bytes are not looked at.
+pub fn claims(path: &Path, binding: &Binding) -> bool {
+    let manifest = fs::read(manifest_path(path)).ok();
+    let manifest = manifest.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
+    manifest.is_some_and(|manifest| {
+        manifest.tensorforge_snapshot == SNAPSHOT_VERSION
+            && manifest.records == binding.records
+            && manifest.root == hex(&binding.root)
+            && manifest.build == binding.build
+    })
 }
 
 /// Reads a snapshot back into a state, if it is whole and bound to exactly `binding`.
@@ -161,6 +190,9 @@ pub fn read(path: &Path, binding: &Binding) -> Result<State, Unusable> {
     let archive =
         rkyv::access::<ArchivedArchive, rancor::Error>(&bytes).map_err(Unusable::Archive)?;
     check_binding(archive, binding)?;
+    if !archive.tables.iter().all(is_whole) {
+        return Err(Unusable::Shape);
+    }
     let rows = archive.tables.iter().flat_map(table_rows);
     let state = State::restore(binding.journal, Seq(binding.records.saturating_sub(1)), rows)?;
     if state.root() != binding.root {
@@ -212,6 +244,13 @@ fn check_binding(archive: &ArchivedArchive, binding: &Binding) -> Result<(), Unu
         Some((_, what)) => Err(Unusable::Binding(what)),
         None => Ok(()),
     }
+}
+
+/// Whether every row of a table has a key, a writer and an image, and no byte is left over.
+fn is_whole(table: &ArchivedTableImage) -> bool {
+    let (keys, images) = (table.keys.len(), table.images.len() as u64);
+    let last = table.ends.last().map_or(0, |end| end.to_native());
+    table.writers.len() == keys && table.ends.len() == keys && last == images
 }
 
 /// The rows of one table as number, key, last writer and image.

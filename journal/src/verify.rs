@@ -5,7 +5,7 @@
 //! each block the root again. Spans between usable snapshots are verified in parallel: a span proves
 //! the snapshot that the next one begins with, because it ends at the same root.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -44,10 +44,8 @@ pub fn verify(
     // Every byte is read once on its own: spans read records, and not the marks between them.
     journal.verify()?;
     let starts = starts(journal);
-    let ends: Vec<u64> =
-        starts.iter().skip(1).map(|(records, _)| *records).chain([journal.next_seq()]).collect();
-    let spans: Vec<(u64, State, u64)> =
-        starts.into_iter().zip(ends).map(|((start, state), end)| (start, state, end)).collect();
+    let ends = starts.iter().skip(1).copied().chain([journal.next_seq()]);
+    let spans: Vec<Range<u64>> = starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
     let count = spans.len();
     let done = AtomicU64::new(0);
     let work = Mutex::new(spans.into_iter());
@@ -56,7 +54,7 @@ pub fn verify(
         for _ in 0..threads.clamp(1, count) {
             scope.spawn(|| {
                 while let Some(span) = work.lock().ok().and_then(|mut work| work.next()) {
-                    let start = span.0;
+                    let start = span.start;
                     let result = verify_span(journal, span, &done, progress);
                     if let Ok(mut results) = results.lock() {
                         results.push((start, result));
@@ -81,24 +79,25 @@ pub fn verify(
     Ok(all)
 }
 
-/// Where spans begin: at genesis and at every snapshot that is bound to this very history.
-fn starts(journal: &Journal) -> Vec<(u64, State)> {
-    let mut starts = vec![(0, State::genesis(replay::id(journal)))];
-    for (records, path) in snapshot::list(journal) {
-        let state = replay::binding(journal, records)
-            .and_then(|binding| snapshot::read(&path, &binding).ok())
-            .filter(|_| records < journal.next_seq());
-        starts.extend(state.map(|state| (records, state)));
-    }
-    starts
+/// Where spans begin: at genesis and at every snapshot that claims to be of this very history.
+fn starts(journal: &Journal) -> Vec<u64> {
+    let inner = snapshot::list(journal).into_iter().filter(|(records, path)| {
+        let binding = replay::binding(journal, *records);
+        *records < journal.next_seq()
+            && binding.is_some_and(|binding| snapshot::claims(path, &binding))
+    });
+    [0].into_iter().chain(inner.map(|(records, _)| records)).collect()
 }
 
+/// Verifies one span. Where its snapshot is not what it claims to be, its first state is folded from the
+/// one before; that state is proved by the spans up to here, as it would be were it read.
 fn verify_span(
     journal: &Journal,
-    (start, state, end): (u64, State, u64),
+    Range { start, end }: Range<u64>,
     done: &AtomicU64,
     progress: &(impl Fn(u64) + Sync),
 ) -> Result<Verified, ReplayError> {
+    let state = replay::state_at(journal, Mode::Fold, start)?;
     let mut events = 0;
     let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
     let found = first_disagreement(journal, &mut replay, end, |step| {
@@ -164,11 +163,13 @@ fn tag_value(tag: u64) -> Value {
     Value::from(format!("{tag:016x}"))
 }
 
-/// The first table whose digest is not the one that a frame claims.
+/// The first table whose digest is not the one that a frame claims, or that this build does not have.
 fn differing_table(claimed: &[u128], state: &State) -> Option<String> {
     let digests = state.digests();
-    let place = (0..Tables::COUNT).find(|place| claimed.get(*place) != digests.get(*place))?;
-    state.tables.all().get(place).map(|table| table.name().to_owned())
+    let count = claimed.len().max(Tables::COUNT);
+    let place = (0..count).find(|place| claimed.get(*place) != digests.get(*place))?;
+    let table = state.tables.all().get(place).map(|table| table.name().to_owned());
+    Some(table.unwrap_or_else(|| format!("number {place}")))
 }
 
 /// Says more about a divergence: what the recorded events and the decided ones make of the state

@@ -167,15 +167,18 @@ impl Walk {
         Ok(())
     }
 
-    /// A close mark repeats what the frame before it says.
+    /// A close mark repeats what the frame before it says; without one, what there is before a record.
     fn admit_mark(&self, mark: &Header) -> Result<(), DamageKind> {
-        match &self.last {
-            Some(last) if mark.state_root != last.state_root => Err(DamageKind::StateRoot),
-            Some(last) if mark.digests != last.digests => Err(DamageKind::StateRoot),
-            Some(last) if mark.running != last.running => Err(DamageKind::BodyHash),
-            None if mark.running != Chain::genesis().running() => Err(DamageKind::BodyHash),
-            _ => Ok(()),
-        }
+        let told =
+            (&mark.running, &mark.state_root, &mark.digests[..], mark.time_first, mark.time_last);
+        let repeats = match &self.last {
+            Some(last) => {
+                let time = last.time_last;
+                told == (&last.running, &last.state_root, &last.digests[..], time, time)
+            }
+            None => told == (&Chain::genesis().running(), &[0; 32], &[][..], 0, 0),
+        };
+        if repeats { Ok(()) } else { Err(DamageKind::Mark) }
     }
 
     /// Forgets the last frame, which must have been the last one taken.

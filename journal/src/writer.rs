@@ -226,16 +226,6 @@ impl Writer {
         self.last.as_ref().map_or(0, Header::next_seq)
     }
 
-    /// The segment that is written, and where its last frame ends.
-    pub fn position(&self) -> (u64, u64) {
-        (self.live.segment, self.live.end)
-    }
-
-    /// The error after which nothing more was written.
-    pub fn failure(&self) -> Option<&JournalError> {
-        self.failure.as_ref()
-    }
-
     /// Appends a frame. When this returns it is durable, unless syncing is off.
     pub fn append(&mut self, frame: &mut Sealed) -> Result<()> {
         if let Some(failure) = &self.failure {
@@ -306,9 +296,9 @@ impl Writer {
         let length = frame.header().frame_length();
         self.live.make_room(length, sync)?;
         let place = Place { id: self.id, segment: self.live.segment, offset: self.live.end };
+        let header = frame.header().length();
         let bytes = frame.bound(&place);
-        self.head =
-            bytes.get(..frame_header(bytes)).map(blake3::hash).map(Hash::from).unwrap_or_default();
+        self.head = bytes.get(..header).map(blake3::hash).map(Hash::from).unwrap_or_default();
         let live = &mut self.live;
         live.file.write_all_at(bytes, live.end).map_err(failed(Operation::Write, &live.path))?;
         if sync {
@@ -321,11 +311,6 @@ impl Writer {
         self.last = Some(frame.header().clone());
         Ok(())
     }
-}
-
-/// The length of the header that a frame begins with.
-fn frame_header(frame: &[u8]) -> usize {
-    crate::frame::claimed_length(frame).unwrap_or(0)
 }
 
 /// What the close mark of a journal without frames repeats.

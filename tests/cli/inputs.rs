@@ -194,6 +194,16 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
             "vessel \"deck-0\": invalid manifest.models has more than 64 models".to_owned(),
         ),
         (
+            "slots",
+            vessel("\npreset = \"barge\"", "\nslots = 65_537\npreset = \"barge\""),
+            "vessel \"barge-0\": invalid manifest.slots is above 65536".to_owned(),
+        ),
+        (
+            "price",
+            vessel("price_out = 2_400_000", "price_out = 1_000_000_000_000_000_000"),
+            "vessel \"deck-0\": invalid an order of manifest.context_max costs more than 2^46 micro-dollars".to_owned(),
+        ),
+        (
             "tenants",
             format!("{fleet}[limits]\ntenants = 2\n"),
             "tenant \"reef\": full bound=Tenants max=2".to_owned(),
@@ -305,15 +315,24 @@ fn places_where_no_journal_is_or_can_be() {
     ];
     for reader in readers {
         for (place, said) in [
-            ("nosuch", "nosuch is not a journal: there is no such directory"),
-            ("photos", "photos is not a journal: it has no segments"),
+            (
+                "nosuch",
+                "nosuch is not a journal: there is no such directory\nhelp: `tensorforge capture --out DIR` makes one",
+            ),
+            (
+                "photos",
+                "photos is not a journal: it has no segments\nhelp: a journal is the directory that holds `segments`",
+            ),
             ("file", "cannot list file/segments: Not a directory (os error 20)"),
         ] {
             check(&folder, &reader.replace("{}", place), 2, &format!("error: {said}\n"));
         }
     }
     for (out, said) in [
-        ("j.tfj", "error: j.tfj is a journal already\n"),
+        (
+            "j.tfj",
+            "error: j.tfj is a journal already\nhelp: give another directory, or go on with `tensorforge capture --resume --out j.tfj`\n",
+        ),
         (
             "photos",
             "error: photos is not empty: it holds cat.png\nhelp: give a directory that is not there yet, or is empty\n",
@@ -326,7 +345,8 @@ fn places_where_no_journal_is_or_can_be() {
     // A text where the first segment should be.
     fs::create_dir_all(folder.path("text.tfj/segments")).expect("room");
     folder.write("text.tfj/segments/0000000000.seg", "x".repeat(8_192));
-    let said = "error: text.tfj is not a journal: its first segment is something else\n";
+    let said = "error: text.tfj is not a journal: its first segment is something else\n\
+        help: give the directory that a capture was told to write\n";
     check(&folder, "verify text.tfj", 2, said);
 }
 
@@ -445,7 +465,9 @@ fn predicates_and_judges_that_cannot_answer() {
     let skipping = "test $TENSORFORGE_RECORDS -lt 700 && exit 0; test $TENSORFORGE_RECORDS -ge 705 || exit 125; exit 1";
     let ran = Ran::of(folder.command("bisect j.tfj --json --run").arg(skipping));
     let found = document(&ran.stdout);
-    assert_eq!((number(&found, "seq"), number(&found, "skipped")), (699, 5), "{found}");
+    assert_eq!((number(&found, "seq"), number(&found, "skipped")), (704, 5), "{found}");
+    let root = folder.json("replay j.tfj --to 705")["root"].clone();
+    assert_eq!(found["root"], root, "the root of the state that was judged");
 }
 
 #[test]
@@ -652,14 +674,38 @@ fn a_disk_that_is_read_only_is_read() {
     assert_eq!(codes, "0\n2\n2\n2\n2\n2\n");
     let said = ran.stderr.replace(&folder.path("disk").display().to_string(), "D");
     const WHY: &str = "Read-only file system (os error 30)";
+    const ELSEWHERE: &str =
+        "help: give a place that can be written; to read a journal none is needed\n";
     let expected = [
-        "error: D/k.tfj/segments cannot be written",
-        "error: D/j.tfj/LOCK cannot be written",
-        "error: cannot write a snapshot into D/j.tfj/snapshots",
-        "error: D/s.tfj/segments cannot be written",
-        "error: D/man",
+        ("error: D/k.tfj/segments cannot be written", ELSEWHERE),
+        ("error: D/j.tfj/LOCK cannot be written", ELSEWHERE),
+        (
+            "error: cannot write the snapshot of 3072 records into D/j.tfj/snapshots",
+            "help: `tensorforge snapshot take D/j.tfj --at 3072` takes it when the folder can be written\n",
+        ),
+        ("error: D/s.tfj/segments cannot be written", ELSEWHERE),
+        ("error: D/man", ""),
     ];
-    assert_eq!(said, expected.map(|line| format!("{line}: {WHY}\n")).concat());
+    assert_eq!(said, expected.map(|(line, help)| format!("{line}: {WHY}\n{help}")).concat());
+}
+
+/// A snapshot spares time and is nothing else: one that cannot be written costs no order.
+#[test]
+fn a_snapshot_that_cannot_be_written_is_told_and_the_journal_is_whole() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("j.tfj")).expect("room");
+    folder.write("j.tfj/snapshots", "in the way");
+    let ran = folder.run("capture --out j.tfj --snapshot-every 1024 --json");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let first = ran.stderr.lines().next().unwrap_or_default();
+    assert_eq!(
+        first,
+        "note: cannot write the snapshot of 1024 records into j.tfj/snapshots: File exists (os error 17); \
+         `tensorforge snapshot take j.tfj --at 1024` takes it when the folder can be written"
+    );
+    let records = number(&document(&ran.stdout), "records");
+    assert_eq!(ran.stderr.lines().count() as u64, records / 1_024);
+    assert_eq!(number(&folder.json("verify j.tfj"), "records"), records);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Every way through a journal leads to the same state.
 
+use std::fs;
+
 use serde_json::{Value, json};
 use tensorforge_journal::{Journal, hex};
 
@@ -80,6 +82,38 @@ fn every_way(folder: &Folder, log: &[Value]) {
         assert_eq!(text(&folder.json(&format!("verify j.tfj --threads {threads}")), "root"), root);
     }
     assert_eq!(folder.run("snapshot check j.tfj").code, Some(0));
+}
+
+/// A snapshot that is not what its manifest claims costs time and nothing else.
+#[test]
+fn a_snapshot_that_rotted_is_passed_over() {
+    let (folder, log) = captured("--snapshot-every 1024 --frame-records 100");
+    let whole = folder.json("verify j.tfj");
+    let listed = folder.json("snapshot list j.tfj");
+    let snapshots = listed.as_array().expect("a list");
+    let path = folder.path(text(&snapshots[1], "path"));
+    let mut bytes = fs::read(&path).expect("a snapshot");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).expect("room");
+    for threads in [1, 3] {
+        let verified = folder.json(&format!("verify j.tfj --threads {threads}"));
+        for field in ["verified", "records", "events", "root", "spans"] {
+            assert_eq!(verified[field], whole[field], "{field}");
+        }
+    }
+    let ran = folder.run("snapshot check j.tfj --json");
+    let faults: Vec<Value> = document(&ran.stdout)
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| row["fault"].clone())
+        .collect();
+    let mut expected = vec![Value::Null; snapshots.len()];
+    expected[1] = json!("its bytes are not those of its manifest");
+    assert_eq!((ran.code, faults), (Some(1), expected));
+    let tag = folder.json("replay j.tfj --to 2100")["tag"].clone();
+    assert_eq!(tag, log[2_099]["tag"]);
 }
 
 #[test]

@@ -292,6 +292,7 @@ impl Model {
         }
         let names = self.ships.values().map(|ship| ship.name.as_str());
         let id = place(names, name, Bound::Vessels, limits.vessels)?;
+        self.wrecked(id)?;
         let now = self.now;
         let ship = self.ships.entry(id).or_insert_with(|| Ship {
             name: name.to_owned(),
@@ -307,6 +308,10 @@ impl Model {
             failed: 0,
         });
         ship.manifest = manifest.clone();
+        if ship.status == VesselStatus::Lost {
+            ship.failures = 0;
+            ship.breaker = Breaker::Closed;
+        }
         ship.status = VesselStatus::Up;
         ship.seen = now;
         let (vessel, name, manifest) = (VesselId(id), name.to_owned(), manifest.clone());
@@ -316,6 +321,7 @@ impl Model {
 
     fn heartbeat(&mut self, vessel: VesselId) -> Decided<()> {
         let now = self.now;
+        self.wrecked(vessel.0)?;
         let ship = self.ship(vessel)?;
         ship.seen = now;
         if ship.status != VesselStatus::Lost {
@@ -351,16 +357,22 @@ impl Model {
     fn lose(&mut self, vessel: VesselId, cause: LossCause) -> Decided<()> {
         self.ship(vessel)?.status = VesselStatus::Lost;
         self.expect(Event::VesselLost { vessel, cause })?;
-        let aboard = |order: &&Live| {
-            order.stage == Stage::Running
-                && order.route[order.leg..].iter().any(|leg| leg.vessel == vessel)
-        };
-        let aboard: Vec<u32> =
-            self.orders.values().filter(aboard).map(|order| order.id.slot().0).collect();
-        for order in aboard {
-            self.fail(order, tensorforge_engine::command::Fault::VesselLost)?;
+        let now = self.now;
+        for order in self.orders.values_mut().filter(|order| order.stage == Stage::Running) {
+            if order.route[order.leg..].iter().any(|leg| leg.vessel == vessel) {
+                order.wake = now.min(order.deadline);
+            }
         }
         Ok(())
+    }
+
+    /// A lost vessel stays where it is while orders are still to be failed over.
+    fn wrecked(&self, vessel: u32) -> Decided<()> {
+        let wreck = self.ships.get(&vessel);
+        match wreck.filter(|ship| ship.status == VesselStatus::Lost && ship.used > 0) {
+            Some(_) => Err(Refusal::WrongStage.into()),
+            None => Ok(()),
+        }
     }
 
     fn set_policy(&mut self, limits: &Limits, policy: &Policy) -> Decided<()> {

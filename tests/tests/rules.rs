@@ -5,11 +5,12 @@ use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
     Breaker, Class, Demand, Kind, Manifest, Role, Stage, Tenant, VesselStatus, Window,
 };
-use tensorforge_engine::policy::Policy;
+use tensorforge_engine::policy::{Policy, PolicyLevel};
+use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
-    JournalId, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq, TenantId,
-    Tokens, VesselId,
+    JournalId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq,
+    TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::{Command, Event, Exchange, Stamp, State};
 use tensorforge_tests::walk;
@@ -318,6 +319,7 @@ fn a_loss_is_forgiven_only_when_there_was_one() {
     desk.vessel("dory", boat());
     desk.tell(10, Command::Submit(demand()));
     desk.tell(20, Command::Lose { vessel: VesselId(0) });
+    desk.tell(20, Command::Advance);
     let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
     assert_eq!((load.breaker, load.failures, load.failed), (Breaker::Closed, 0, 1));
 }
@@ -372,4 +374,173 @@ fn legs_time_out() {
     let Some(Event::LegDispatched { timeout, .. }) = events.last() else { panic!("{events:?}") };
     // 2 000 ms of its own behind 2 000 ms.
     assert_eq!(timeout.0 - 30, 6_000_000);
+}
+
+/// A loss is one event, however many are aboard; they are due at once, and a record fails over so many.
+#[test]
+fn a_loss_is_failed_over_record_by_record() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 1;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", Manifest { slots: 300, ..boat() });
+    (0..300).for_each(|_| drop(desk.tell(10, Command::Submit(demand()))));
+    let vessel = VesselId(0);
+    let events = desk.tell(20, Command::Lose { vessel });
+    assert!(matches!(events[..], [Event::VesselLost { .. }]), "{events:?}");
+    assert_eq!(desk.state().next_deadline(), Some(Micros(20)));
+    let failed = |events: &[Event]| {
+        let lost =
+            |event: &&Event| matches!(event, Event::LegFailed { fault: Fault::VesselLost, .. });
+        events.iter().filter(lost).count()
+    };
+    let back = [
+        Command::Heartbeat { vessel },
+        Command::RegisterVessel { name: "dory".into(), manifest: boat() },
+    ];
+    for (due, aboard) in [(256, 44), (44, 0)] {
+        for command in back.clone() {
+            let events = desk.tell(20, command);
+            let refusal = Refusal::WrongStage;
+            assert_eq!(events, [Event::CommandRefused { refusal }], "with some aboard");
+        }
+        assert_eq!(failed(&desk.tell(20, Command::Advance)), due);
+        assert_eq!(desk.state().tables.loads.get(vessel).unwrap().used, aboard);
+    }
+    let events = desk.tell(20, back[0].clone());
+    assert_eq!(events, [Event::VesselReturned { vessel }]);
+}
+
+/// Between a loss and its failing over a leg may still be reported: its order does not go on to a vessel
+/// that is gone.
+#[test]
+fn no_leg_goes_to_a_vessel_that_is_lost() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    desk.vessel("dory", Manifest { role: Role::Prefill, ..boat() });
+    desk.vessel("punt", Manifest { role: Role::Decode, ..boat() });
+    desk.tell(10, Command::Submit(demand()));
+    desk.tell(20, Command::Lose { vessel: VesselId(1) });
+    let events = desk.report(20, 0, DONE);
+    let [Event::LegCompleted { .. }, Event::LegFailed { fault, .. }, Event::RetryScheduled { .. }] =
+        events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(fault, Fault::VesselLost);
+}
+
+/// What an attempt found and generated counts for that attempt; what it cost, for the order.
+#[test]
+fn an_attempt_begins_anew_and_is_paid_all_the_same() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 2;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", Manifest { role: Role::Prefill, ..boat() });
+    desk.vessel("punt", Manifest { role: Role::Decode, ..boat() });
+    let done = |tokens_out, cached| Outcome::Done {
+        tokens_out: Tokens(tokens_out),
+        cached: Tokens(cached),
+        first_token: Micros::ZERO,
+        energy: Millijoules(7),
+    };
+    desk.tell(10, Command::Submit(demand()));
+    desk.report(20, 0, done(1, 800));
+    desk.report(30, 0, Outcome::Failed(Fault::Error));
+    let retry = desk.state().next_deadline().unwrap().0;
+    desk.tell(retry, Command::Advance);
+    desk.report(retry + 1, 0, done(1, 900));
+    let events = desk.report(retry + 2, 0, done(99, 0));
+    let Some(Event::OrderSettled { cached, tokens_out, cost, energy, .. }) = events.get(1) else {
+        panic!("{events:?}")
+    };
+    // 200 fresh prompt tokens at a micro-dollar and 800 at a tenth; 100 and 900; 99 at two.
+    assert_eq!((cost.0, energy.0), (200 + 80 + 100 + 90 + 198, 3 * 7));
+    assert_eq!((cached.0, tokens_out.0), (900, 100));
+}
+
+/// What a vessel may declare: the largest order takes, costs and burns no more than 2^46 of each.
+#[test]
+fn manifests_are_bounded() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    let mut check = |manifest: Manifest, expected: &str| {
+        let events = desk.tell(0, Command::RegisterVessel { name: "dory".into(), manifest });
+        let told = match &events[..] {
+            [Event::CommandRefused { refusal }] => refusal.to_string(),
+            [Event::VesselRegistered { .. }] => "taken".into(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, expected);
+    };
+    // 2^46 = 70 368 744 177 664, over the 4 000 tokens of the largest order: 17 592 186 044.416 each.
+    let idle = Manifest { prefill_per_kilotoken: Micros(0), ..boat() };
+    let free = Manifest { price_in: MicroUsd(0), price_cached: MicroUsd(0), ..boat() };
+    let cold = Manifest { fuel_in: Millijoules(0), ..boat() };
+    check(boat(), "taken");
+    check(Manifest { slots: 65_536, ..boat() }, "taken");
+    check(Manifest { slots: 65_537, ..boat() }, "invalid manifest.slots is above 65536");
+    check(Manifest { decode_per_token: Micros(17_592_186_044), ..idle.clone() }, "taken");
+    check(
+        Manifest { decode_per_token: Micros(17_592_186_045), ..idle },
+        "invalid an order of manifest.context_max takes more than 2^46 us",
+    );
+    check(Manifest { price_out: MicroUsd(17_592_186_044_416_000), ..free.clone() }, "taken");
+    check(
+        Manifest { price_out: MicroUsd(17_592_186_044_416_001), ..free },
+        "invalid an order of manifest.context_max costs more than 2^46 micro-dollars",
+    );
+    check(Manifest { fuel_out: Millijoules(17_592_186_044_416), ..cold.clone() }, "taken");
+    check(
+        Manifest { fuel_out: Millijoules(17_592_186_044_417), ..cold },
+        "invalid an order of manifest.context_max burns more than 2^46 mJ",
+    );
+    check(
+        Manifest { prefill_per_kilotoken: Micros(u64::MAX), ..boat() },
+        "invalid an order of manifest.context_max takes more than 2^46 us",
+    );
+}
+
+/// Events that nobody decided: whatever they name beyond the bounds is a breach, and takes no memory.
+#[test]
+fn a_fold_stays_within_the_limits() {
+    let limits = Limits { vessels: 7, orders: 5, keys: 3, ..Limits::default() };
+    let check = |event: Event, expected: &str| {
+        let mut exchange = Exchange::genesis(JournalId([1; 16]));
+        let setup = [
+            Event::Configured(limits.clone()),
+            Event::TenantRegistered {
+                tenant: TenantId(0),
+                contract: Tenant { name: "alba".into(), rate: 0, burst: 0, live_max: 0 },
+            },
+        ];
+        exchange.fold(Seq(0), Micros(0), &setup).unwrap();
+        let folded = exchange.fold(Seq(1), Micros(0), &[event]);
+        assert_eq!(folded.map_or_else(|breach| breach.to_string(), |()| "ok".into()), expected);
+    };
+    let vessel = |id| Event::VesselRegistered {
+        vessel: VesselId(id),
+        name: "dory".into(),
+        manifest: boat(),
+    };
+    let order = |slot, key| Event::OrderAdmitted {
+        order: OrderId::new(1, OrderSlot(slot)),
+        tenant: TenantId(0),
+        level: PolicyLevel::Normal,
+        arrival: Micros(0),
+        deadline: Micros(9),
+        key: KeySlot(key),
+        demand: demand(),
+    };
+    let beyond = |table, row| {
+        format!("record 1: table `{table}` row {row}: it lies beyond the table's bound")
+    };
+    check(vessel(6), "ok");
+    check(vessel(7), &beyond("vessels", 7));
+    check(vessel(u32::MAX - 1), &beyond("vessels", u32::MAX - 1));
+    check(order(4, 2), "ok");
+    check(order(5, 2), &beyond("orders", 5));
+    check(order(4, 3), &beyond("keys", 3));
+    let mut exchange = Exchange::genesis(JournalId([1; 16]));
+    let endless = Limits { prefixes: u32::MAX, ..limits };
+    let folded = exchange.fold(Seq(0), Micros(0), &[Event::Configured(endless)]);
+    let told = "record 0: table `limits` row 0: its contents contradict the event";
+    assert_eq!(folded.unwrap_err().to_string(), told);
 }

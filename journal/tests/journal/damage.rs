@@ -11,6 +11,7 @@ use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::seal::FrameBuilder;
 use tensorforge_journal::walk::FrameEntry;
 use tensorforge_journal::writer::{Options, Writer};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::support::*;
 
@@ -53,6 +54,34 @@ fn a_frame_that_is_zeroed_swapped_doubled_or_dropped_is_damage() {
         check(2, Header, &|bytes, at| {
             bytes.drain(at[2].clone());
         });
+    }
+}
+
+/// A mark that verifies, but says something else than the last frame, or than nothing.
+#[test]
+fn a_close_mark_repeats_what_is_before_it() {
+    let check = |disk: MemoryDisk, at: &Range<usize>, field: usize| {
+        disk.edit(segment(0), |bytes| {
+            bytes[at.start + field] ^= 4;
+            let length = u32::from_le_bytes(bytes[at.start + 8..at.start + 12].try_into().unwrap());
+            let checksum = at.start + length as usize - 16;
+            let mut hashed = bytes[at.start..checksum].to_vec();
+            hashed.extend(ID);
+            hashed.extend(0u64.to_le_bytes());
+            hashed.extend((at.start as u64).to_le_bytes());
+            bytes[checksum..checksum + 16].copy_from_slice(&xxh3_128(&hashed).to_le_bytes());
+        });
+        assert_eq!(damage(&disk), (0, at.start as u64, DamageKind::Mark), "field at {field}");
+    };
+    // The highest byte of its last time; the running hash; the state root.
+    for field in [55, 56, 120] {
+        let (disk, ranges) = frames(true);
+        check(disk, &ranges[5], field);
+        let disk = MemoryDisk::default();
+        create(&disk).close().unwrap();
+        let mark = open(&disk).unwrap().frames()[0].clone();
+        let start = mark.offset as usize;
+        check(disk, &(start..start + mark.length as usize), field);
     }
 }
 

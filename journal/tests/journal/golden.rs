@@ -45,3 +45,25 @@ fn the_bytes_of_the_example_are_pinned() {
     assert!(bytes[256..4080].iter().all(|byte| *byte == 0));
     assert_eq!(shown, include_str!("golden.hex"), "{shown}");
 }
+
+/// Lines of four spaces, the place of the first byte, and bytes; a line without a place goes on.
+#[test]
+fn the_worked_example_of_the_format_is_the_one_that_is_written() {
+    let bytes = example();
+    let format = include_str!("../../FORMAT.md");
+    let (_, worked) = format.split_once("## 11. Worked example").unwrap();
+    let (mut place, mut compared) = (0, 0);
+    for line in worked.lines().filter_map(|line| line.strip_prefix("    ")) {
+        let mut words = line.split_whitespace().peekable();
+        if !line.starts_with(' ') {
+            place = usize::from_str_radix(words.next().unwrap(), 16).unwrap();
+        }
+        let byte = |word: &&str| word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        while let Some(word) = words.next_if(byte) {
+            assert_eq!(bytes[place], u8::from_str_radix(word, 16).unwrap(), "{place:x}: {line}");
+            (place, compared) = (place + 1, compared + 1);
+        }
+    }
+    assert!(compared > 250, "only {compared} bytes are shown");
+    assert!(worked.contains(&format!("the file ends at byte {:x}", bytes.len())));
+}

@@ -330,10 +330,18 @@ impl Model {
         self.drained(leg.vessel)?;
         if over {
             self.end(slot, End::Completed)?
+        } else if self.sunk(&self.orders[&slot]) {
+            self.fail(slot, Fault::VesselLost)?
         } else {
             self.dispatch(slot)?
         }
         self.pump(leg.vessel)
+    }
+
+    /// Whether one of the vessels that an order still needs is gone.
+    pub(super) fn sunk(&self, order: &Live) -> bool {
+        let mut rest = order.route[order.leg..].iter();
+        rest.any(|leg| self.ships[&leg.vessel.0].status == VesselStatus::Lost)
     }
 
     /// The legs of a route that still hold room.

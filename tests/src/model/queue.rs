@@ -118,6 +118,7 @@ impl Model {
             return self.end(slot, End::Expired);
         }
         match order.stage {
+            Stage::Running if self.sunk(&order) => self.fail(slot, Fault::VesselLost),
             Stage::Running => self.fail(slot, Fault::Timeout),
             Stage::Backoff => self.route_or_queue(slot, None),
             Stage::Berthed => {

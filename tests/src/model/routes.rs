@@ -161,6 +161,9 @@ impl Model {
             candidates,
             route,
         })?;
+        // Another attempt yields all of it again.
+        let row = self.order(slot)?;
+        (row.cached, row.tokens_out) = (0, 0);
         self.take(slot, legs)
     }
 

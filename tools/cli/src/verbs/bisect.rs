@@ -107,7 +107,7 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
         output::say(&format!("{} at record {seq} ({} probes)", paint(NAME, what), verdict.probes));
         if verdict.skipped > 0 {
             output::say(&format!(
-                "  or at one of the {} after it, which could not be judged",
+                "  or at one of the {} before it, which could not be judged",
                 verdict.skipped
             ));
         }
@@ -289,7 +289,7 @@ fn breached(seq: u64, left: &Value, right: &Value) -> Option<Divergence> {
     let first = a.as_ref().or(b.as_ref())?;
     let table = first.get("table").and_then(Value::as_str).map(str::to_owned);
     let row = first.get("row").and_then(Value::as_u64);
-    let divergence = Divergence::about(seq, Phase::Breached, problem(&a), problem(&b));
+    let divergence = Divergence::new(seq, Phase::Breached, problem(&a), problem(&b));
     Some(Divergence { table, row, ..divergence })
 }
 
@@ -329,7 +329,7 @@ impl Builds<'_> {
             )
         };
         let divergence =
-            Divergence::about(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
+            Divergence::new(end(block) - 1, Phase::Digested, root(self.a)?, root(self.b)?);
         Ok((Some(divergence), found.probes))
     }
 

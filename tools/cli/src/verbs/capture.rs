@@ -15,7 +15,7 @@ use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_records,
+    BLOCK_RECORDS, Closed, Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_records,
 };
 
 use crate::args::CaptureArgs;
@@ -204,7 +204,10 @@ impl Capture {
         }
         let (records, live) =
             (self.ledger.records(), self.ledger.state().tables.orders.len().into());
-        let (_, root) = self.ledger.close()?;
+        let Closed { root, missed, .. } = self.ledger.close()?;
+        for missed in &missed {
+            output::note(&format!("{missed}; {}", missed.help()));
+        }
         Ok(Ended { tally: self.tally, whole, records, live, root, interrupted: flow.is_break() })
     }
 

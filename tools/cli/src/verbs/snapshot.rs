@@ -16,8 +16,8 @@ use crate::verbs;
 pub(crate) fn run(args: &SnapshotArgs, as_json: bool) -> Result<Exit> {
     match &args.action {
         SnapshotAction::Take { dir, at } => take(dir, *at, as_json),
-        SnapshotAction::List { dir } => each(dir, as_json, |_, _, _| Ok(None)),
-        SnapshotAction::Check { dir } => each(dir, as_json, check),
+        SnapshotAction::List { dir } => each(dir, as_json, false),
+        SnapshotAction::Check { dir } => each(dir, as_json, true),
     }
 }
 
@@ -47,11 +47,11 @@ fn take(dir: &Path, at: Option<u64>, as_json: bool) -> Result<Exit> {
     Ok(Exit::AsAsked)
 }
 
-/// What is wrong with a snapshot; `None` if nothing is.
-type Check = fn(&Journal, u64, &Path) -> Result<Option<String>>;
-
-fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
+/// Tells of every snapshot whether it can be used; with `fold` also whether the journal folds to it.
+fn each(dir: &Path, as_json: bool, fold: bool) -> Result<Exit> {
     let journal = verbs::open(dir)?;
+    // One way from genesis past all of them: they are listed in the order of their records.
+    let mut replay = fold.then(|| Replay::from_genesis(&journal, Mode::Fold));
     let mut documents = Vec::new();
     let (mut exit, mut snapshots) = (Exit::AsAsked, 0);
     for (records, path) in list_snapshots(&journal) {
@@ -60,9 +60,9 @@ fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
             || Some("it is bound to another place".to_owned()),
             |binding| read_snapshot(&path, &binding).err().map(|reason| reason.to_string()),
         );
-        let fault = match usable {
-            None => check(&journal, records, &path)?,
-            fault => fault,
+        let fault = match (usable, &mut replay) {
+            (None, Some(replay)) => folds_otherwise(&journal, replay, records)?,
+            (fault, _) => fault,
         };
         let bytes = path.metadata().map_or(0, |metadata| metadata.len());
         if fault.is_some() {
@@ -91,9 +91,12 @@ fn each(dir: &Path, as_json: bool, check: Check) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Folds from genesis up to a snapshot, and compares the roots.
-fn check(journal: &Journal, records: u64, _: &Path) -> Result<Option<String>> {
-    let mut replay = Replay::from_genesis(journal, Mode::Fold);
+/// Folds on to a snapshot, and compares the roots.
+fn folds_otherwise(
+    journal: &Journal,
+    replay: &mut Replay<'_>,
+    records: u64,
+) -> Result<Option<String>> {
     replay.run(records, |_| std::ops::ControlFlow::Continue(()))?;
     let claimed = binding(journal, records).map(|binding| binding.root);
     let root = replay.state().root();

@@ -1,7 +1,8 @@
 //! What random numbers look like: gaps between arrivals, lengths of prompts, ranks of prefixes.
 //!
-//! The only floats of the crate live here. They go through IEEE operations and `libm` alone, never
-//! through the platform's mathematics, and every draw is rounded to a whole number at once.
+//! The floats of the crate are those of recipes. What is drawn with them is drawn here, out of
+//! `Draws::unit`: through IEEE operations and `libm` alone, never through the platform's mathematics.
+//! Every draw is rounded to a whole number at once.
 
 use serde::Deserialize;
 
