@@ -182,11 +182,13 @@ pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence
     let before = replay::state_at(journal, Mode::Fold, found.seq)?;
     let seq = tensorforge_engine::units::Seq(found.seq);
     let Some(record) = replay::read_record(journal, seq)? else { return Ok(found) };
-    let mut left = Exchange::resume(before.clone());
-    left.fold(seq, record.stamp.time, &record.events)?;
-    let mut right = Exchange::resume(before);
+    let (mut left, mut right) = (Exchange::resume(before.clone()), Exchange::resume(before));
     let mut events = Vec::new();
-    right.decide(record.stamp, &record.command, &mut events)?;
+    let folded = left.fold(seq, record.stamp.time, &record.events);
+    // A side that this build cannot fold has no state that could be compared.
+    if folded.and(right.decide(record.stamp, &record.command, &mut events)).is_err() {
+        return Ok(found);
+    }
     if found.phase == Phase::Decided {
         return Ok(found.with_states(left.state(), right.state()));
     }

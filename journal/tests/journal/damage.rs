@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use tensorforge_engine::security::Source;
-use tensorforge_engine::units::Micros;
+use tensorforge_engine::units::{Micros, VesselId};
+use tensorforge_engine::{Command, Event};
 use tensorforge_journal::chain::Chain;
 use tensorforge_journal::codec::Batch;
 use tensorforge_journal::error::{Absence, DamageKind, JournalError};
@@ -11,6 +12,7 @@ use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::seal::FrameBuilder;
 use tensorforge_journal::walk::FrameEntry;
 use tensorforge_journal::writer::{Options, Writer};
+use tensorforge_journal::{Phase, bisect_build, verify};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::support::*;
@@ -285,6 +287,27 @@ fn an_error_says_what_where_and_what_to_do() {
     assert_eq!(error.to_string(), sentence);
     let help = "`tensorforge salvage j.tfj --out saved.tfj` keeps the 600 records before it";
     assert_eq!(error.help().as_deref(), Some(help));
+}
+
+/// Events that this build has no place for, of a command that it decides otherwise: told, not given up.
+#[test]
+fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
+    let disk = MemoryDisk::default();
+    let mut frame = FrameBuilder::new(0, Vec::new());
+    let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
+    let events = [Event::VesselSeen { vessel }];
+    frame.push(stamp, &Command::Heartbeat { vessel }, &events, 0).unwrap();
+    let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
+    create(&disk).append(&mut frame).unwrap();
+    let journal = open(&disk).unwrap();
+    let verified = verify(&journal, 1, &|_| ()).unwrap();
+    let bisected = bisect_build(&journal).unwrap();
+    for found in [verified.divergence, bisected] {
+        let found = found.unwrap();
+        assert_eq!((found.seq, found.phase), (0, Phase::Decided));
+        assert_eq!(found.left.to_string(), r#"{"vessel_seen":{"vessel":7}}"#);
+        assert_eq!(found.right.to_string(), r#"{"command_refused":{"refusal":"not_configured"}}"#);
+    }
 }
 
 #[test]
