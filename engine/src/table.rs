@@ -388,7 +388,11 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         if !image.is_empty() {
             return Err(undecodable);
         }
-        self.insert(K::from_index(key), row, writer)
+        let place = K::from_index(key);
+        if place.index() != key {
+            return Err(self.breach(key, writer, Problem::OutOfBounds));
+        }
+        self.insert(place, row, writer)
     }
 
     fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>) {

@@ -115,19 +115,22 @@ pub struct Unwritten {
 impl Unwritten {
     /// The archive of `state`.
     pub fn of(state: &State, binding: &Binding) -> io::Result<Self> {
-        let archive = rkyv::to_bytes::<rancor::Error>(&archive(state, binding));
-        let archive = archive.map_err(io::Error::other)?;
+        Self::sealed(&archive(state, binding))
+    }
+
+    fn sealed(archive: &Archive) -> io::Result<Self> {
+        let bytes = rkyv::to_bytes::<rancor::Error>(archive).map_err(io::Error::other)?;
         let manifest = Manifest {
             tensorforge_snapshot: SNAPSHOT_VERSION,
-            records: binding.records,
-            bytes: archive.len() as u64,
-            blake3: blake3::hash(&archive).to_hex().to_string(),
-            root: hex(&binding.root),
-            build: binding.build.clone(),
+            records: archive.records,
+            bytes: bytes.len() as u64,
+            blake3: blake3::hash(&bytes).to_hex().to_string(),
+            root: hex(&archive.root),
+            build: archive.build.clone(),
         };
         let mut manifest = serde_json::to_vec(&manifest)?;
         manifest.push(b'\n');
-        Ok(Self { records: binding.records, archive, manifest })
+        Ok(Self { records: archive.records, archive: bytes, manifest })
     }
 
     /// Writes it into `folder`, durably: the archive first, then its manifest.
@@ -293,4 +296,40 @@ fn manifest_path(archive: &Path) -> PathBuf {
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a table of a small archive is changed by, and why the archive is then passed over.
+    #[test]
+    fn columns_have_to_fit_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::genesis(JournalId([3; 16]));
+        let binding = Binding {
+            journal: state.journal(),
+            records: 1_024,
+            block: [1; 32],
+            root: state.root(),
+            schema: [2; 32],
+            build: "b".into(),
+        };
+        let check = |change: &dyn Fn(&mut TableImage), expected: Option<&str>| {
+            let mut archive = archive(&state, &binding);
+            change(&mut archive.tables[0]);
+            let path = Unwritten::sealed(&archive).unwrap().write(folder.path()).unwrap();
+            let found = read(&path, &binding).err().map(|unusable| unusable.to_string());
+            assert_eq!(found.as_deref(), expected);
+        };
+        let torn = Some("the columns of a table of it do not fit together");
+        check(&|_| (), None);
+        check(&|table| table.writers.clear(), torn);
+        check(&|table| table.writers.push(0), torn);
+        check(&|table| table.ends.clear(), torn);
+        check(&|table| table.images.push(0), torn);
+        check(&|table| table.keys.clear(), torn);
+        let beyond = "a row of it cannot be read: record 0: table `control` row 7: it lies beyond the table's bound";
+        check(&|table| table.keys[0] = 7, Some(beyond));
+    }
 }

@@ -12,7 +12,7 @@ use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::seal::FrameBuilder;
 use tensorforge_journal::walk::FrameEntry;
 use tensorforge_journal::writer::{Options, Writer};
-use tensorforge_journal::{Phase, bisect_build, verify};
+use tensorforge_journal::{Phase, bisect_build, schema, verify};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::support::*;
@@ -231,7 +231,7 @@ fn another_version_is_told_apart_from_damage() {
     let disk = journal(1100, 512, true);
     disk.edit(segment(1), |bytes| {
         bytes[8] = 2;
-        let checksum = xxhash_rust::xxh3::xxh3_128(&bytes[..4080]);
+        let checksum = xxh3_128(&bytes[..4080]);
         bytes[4080..4096].copy_from_slice(&checksum.to_le_bytes());
     });
     let newer = fault(&disk).unwrap();
@@ -248,6 +248,29 @@ fn another_version_is_told_apart_from_damage() {
     let absent = fault(&disk).unwrap();
     let foreign = Absence::ForeignBytes;
     assert!(matches!(absent, JournalError::NotAJournal { reason, .. } if reason == foreign));
+}
+
+/// One segment that was begun with other types is enough: its records would be read as something else.
+#[test]
+fn every_segment_has_to_be_of_this_schema() {
+    let check = |segments: &[u64]| {
+        let disk = journal(1100, 512, true);
+        for number in segments {
+            disk.edit(segment(*number), |bytes| {
+                bytes[152..184].copy_from_slice(&schema::fingerprint());
+                let checksum = xxh3_128(&bytes[..4080]);
+                bytes[4080..4096].copy_from_slice(&checksum.to_le_bytes());
+            });
+        }
+        let journal = open(&disk).unwrap();
+        journal.verify().unwrap();
+        schema::check(&journal)
+    };
+    check(&[0, 1]).unwrap();
+    for one in [0, 1] {
+        let refused = check(&[one]).unwrap_err();
+        assert!(matches!(refused, JournalError::OtherSchema { .. }), "{refused}");
+    }
 }
 
 #[test]
