@@ -86,15 +86,15 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Adds a vessel, changes its manifest or brings it back.
+    /// Adds a vessel, changes its manifest or brings it back, as a heartbeat does.
     RegisterVessel {
         /// Its name.
         name: String,
         /// What it carries.
         manifest: Manifest,
     },
-    /// Reports that a vessel lives. A lost one is up again, whatever it was before; but not before
-    /// everything it had aboard has been failed over.
+    /// Reports that a vessel lives. A lost one is up again, whatever it was before; it is refused until
+    /// everything it had aboard has been failed over, which takes an `Advance` or two, due at once.
     Heartbeat {
         /// Which one.
         vessel: VesselId,

@@ -76,8 +76,8 @@ pub(crate) fn register_vessel(
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.vessels);
     let known = state.index.vessels.get(name).copied();
-    if known.is_some_and(|vessel| is_wreck(state, vessel)) {
-        return Err(Refusal::WrongStage);
+    if let Some(vessel) = known {
+        check_failed_over(state, vessel)?;
     }
     let vessel = place(known, &state.tables.vessels, Bound::Vessels, max)?;
     tx.emit(Event::VesselRegistered { vessel, name: name.to_owned(), manifest: manifest.clone() });
@@ -87,8 +87,8 @@ pub(crate) fn register_vessel(
 
 pub(crate) fn heartbeat(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
     match status(tx.state(), vessel)? {
-        VesselStatus::Lost if is_wreck(tx.state(), vessel) => return Err(Refusal::WrongStage),
         VesselStatus::Lost => {
+            check_failed_over(tx.state(), vessel)?;
             tx.emit(Event::VesselReturned { vessel });
             queue::pump(tx, vessel);
         }
@@ -99,11 +99,14 @@ pub(crate) fn heartbeat(tx: &mut Transaction, vessel: VesselId) -> Result<(), Re
     Ok(())
 }
 
-/// Whether a vessel was lost with orders that have not all been failed over yet. Until they are it does
-/// not come back: nobody could tell what it lost from what it was given afterwards.
-fn is_wreck(state: &State, vessel: VesselId) -> bool {
-    status(state, vessel) == Ok(VesselStatus::Lost)
-        && state.tables.loads.get(vessel).is_some_and(|load| load.used > 0)
+/// Refuses to have a vessel back that was lost with orders which have not all been failed over yet:
+/// nobody could tell them from those that it would be given.
+fn check_failed_over(state: &State, vessel: VesselId) -> Result<(), Refusal> {
+    let orders = state.tables.loads.get(vessel).map_or(0, |load| load.used);
+    if orders > 0 && status(state, vessel)? == VesselStatus::Lost {
+        return Err(Refusal::StillAboard { orders });
+    }
+    Ok(())
 }
 
 pub(crate) fn drain(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {

@@ -117,8 +117,13 @@ pub enum Refusal {
     NoPolicy,
     /// The report speaks of an attempt or a leg that is over.
     Stale,
-    /// The order is not in the stage that the command needs.
+    /// The order, or the vessel, is not in the stage that the command needs.
     WrongStage,
+    /// A lost vessel does not come back before everything it had aboard has been failed over.
+    StillAboard {
+        /// How many orders are left.
+        orders: u32,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -141,6 +146,7 @@ impl fmt::Display for Refusal {
             Self::NoPolicy => f.write_str("no_policy"),
             Self::Stale => f.write_str("stale"),
             Self::WrongStage => f.write_str("wrong_stage"),
+            Self::StillAboard { orders } => write!(f, "still_aboard orders={orders}"),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Tables {
         self.orders.bound(limits.orders);
         self.berths.bound(limits.berths);
         self.keys.bound(limits.keys);
-        self.prefixes.bound(limits.prefixes);
+        self.prefixes.bound_scattered(limits.prefixes);
     }
 }
 

@@ -70,7 +70,7 @@ pub enum Problem {
     /// The event creates it.
     #[error("it is there already")]
     Occupied,
-    /// The table ends before it.
+    /// The table takes none there: its bound is lower, or keys before it have never been used.
     #[error("it lies beyond the table's bound")]
     OutOfBounds,
     /// The event speaks of another stage of the order.
@@ -131,6 +131,9 @@ pub struct Table<K, R> {
     name: &'static str,
     /// Keys are below this.
     bound: u32,
+    /// Keys are at most this, which is beyond every row that there was: decisions take the lowest key
+    /// that is free. None where keys are scattered.
+    end: Option<u32>,
     /// A page is empty until one of its rows is written.
     pages: Vec<Vec<Slot<R>>>,
     occupied: Bits,
@@ -148,6 +151,7 @@ impl<K: Key, R: Row> Table<K, R> {
             number,
             name,
             bound: u32::from(K::SINGLE),
+            end: Some(0),
             pages: Vec::new(),
             occupied: Bits::default(),
             digest: 0,
@@ -157,9 +161,15 @@ impl<K: Key, R: Row> Table<K, R> {
         }
     }
 
-    /// Has it take rows under keys below `keys`.
+    /// Has it take rows under keys below `keys`, none of them left out: so memory follows the rows.
     pub fn bound(&mut self, keys: u32) {
         self.bound = keys;
+    }
+
+    /// Has it take rows under any key below `keys`.
+    pub fn bound_scattered(&mut self, keys: u32) {
+        self.bound = keys;
+        self.end = None;
     }
 
     /// How many rows there are.
@@ -212,9 +222,10 @@ impl<K: Key, R: Row> Table<K, R> {
     pub fn put(&mut self, key: K, row: R, seq: Seq) -> Result<(), Breach> {
         let index = key.index();
         let breach = self.breach(index, seq, Problem::OutOfBounds);
-        if index >= self.bound {
+        if index >= self.bound || self.end.is_some_and(|end| index > end) {
             return Err(breach);
         }
+        self.raise_end(index);
         self.grow(index);
         let slot = slot_mut(&mut self.pages, index).ok_or(breach)?;
         slot.row = Some(row);
@@ -251,6 +262,10 @@ impl<K: Key, R: Row> Table<K, R> {
     fn slots(&self) -> impl Iterator<Item = (u32, &Slot<R>)> {
         let pages = (0u32..).step_by(PAGE_ROWS).zip(&self.pages);
         pages.flat_map(|(first, rows)| (first..).zip(rows))
+    }
+
+    fn raise_end(&mut self, index: u32) {
+        self.end = self.end.map(|end| end.max(index.saturating_add(1)));
     }
 
     /// Makes the page that a row lies on.
@@ -392,6 +407,8 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         if place.index() != key {
             return Err(self.breach(key, writer, Problem::OutOfBounds));
         }
+        // Rows that were there between those of a snapshot are gone.
+        self.end = self.end.map(|end| end.max(key));
         self.insert(place, row, writer)
     }
 

@@ -52,7 +52,7 @@ impl Golden {
             assert_eq!(R::read(&mut &image[..length]), None, "{name} cut to {length} bytes");
         }
         let mut table = of.clone();
-        table.bound(key.index() + 1);
+        table.bound_scattered(key.index() + 1);
         table.put(key, row, Seq(1)).unwrap();
         table.settle();
         assert_eq!(table.digest(), digest, "{name}: {:#034x}", table.digest());

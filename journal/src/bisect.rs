@@ -7,7 +7,6 @@ use tensorforge_engine::{Root, State};
 use crate::divergence::Divergence;
 use crate::reader::Journal;
 use crate::replay::{self, Mode, Replay, ReplayError};
-use crate::search::{Search, first_bad};
 use crate::verify;
 
 /// Finds where deciding again parts from what is recorded; `None` if it never does.
@@ -47,47 +46,71 @@ pub struct Verdict {
 }
 
 /// Finds the first record after which `judge` says bad, given that it keeps saying so from there on.
-/// A state that it skips is taken for as bad as the next one that it does not. States are folded from the last good one, so that the whole search folds the journal about once.
+///
+/// A state that it skips is taken for as bad as the next one that it does not. Every probe folds from
+/// the last good state, so that without skips the whole search folds the journal about once.
 pub fn bisect_state<E: From<ReplayError>>(
     journal: &Journal,
     mut judge: impl FnMut(u64, &State) -> Result<Judgement, E>,
 ) -> Result<Verdict, E> {
-    let end = journal.next_seq();
-    let mut good = (0, State::genesis(replay::id(journal)));
-    let (mut probes, mut bad) = (0, None);
-    let Search { first, .. } = first_bad(end, |seq| {
-        // A state that cannot be judged is judged by the nearest later one that can; where none can,
-        // it is as bad as the last one.
-        for records in seq + 1..bad.unwrap_or(end + 1) {
-            let state = folded_from(journal, &good, records)?;
-            probes += 1;
-            match judge(records, &state)? {
-                Judgement::Skip => continue,
-                Judgement::Bad => {
-                    bad = Some(records);
-                    return Ok(true);
-                }
+    let mut search = StateSearch {
+        journal,
+        good: (0, State::genesis(replay::id(journal))),
+        first_bad: None,
+        untold: journal.next_seq() + 1,
+        probes: 0,
+    };
+    // The last state first, since most runs are good throughout.
+    let mut probe = Some(journal.next_seq()).filter(|end| *end > 0);
+    while let Some(records) = probe {
+        search.probe(records, &mut judge)?;
+        let left = search.untold - (search.good.0 + 1);
+        probe = search.first_bad.filter(|_| left > 0).map(|_| search.good.0 + 1 + left / 2);
+    }
+    let StateSearch { good, first_bad, untold, probes, .. } = search;
+    Ok(match first_bad {
+        Some((records, root)) => {
+            Verdict { records: Some(records), root, probes, skipped: records - untold }
+        }
+        None => Verdict { records: None, root: good.1.root(), probes, skipped: 0 },
+    })
+}
+
+/// What a search for a bad state knows: the states between the last good one and `untold` are still to
+/// be asked about; those from there to the first bad one could not be told.
+struct StateSearch<'j> {
+    journal: &'j Journal,
+    good: (u64, State),
+    first_bad: Option<(u64, Root)>,
+    untold: u64,
+    probes: u32,
+}
+
+impl StateSearch<'_> {
+    /// Judges the state that holds `records`; where it cannot be told, the next one that can.
+    fn probe<E: From<ReplayError>>(
+        &mut self,
+        records: u64,
+        judge: &mut impl FnMut(u64, &State) -> Result<Judgement, E>,
+    ) -> Result<(), E> {
+        let (held, state) = self.good.clone();
+        let mut replay = Replay::from_state(self.journal, Mode::Fold, state, held);
+        for at in records..self.untold {
+            replay.run(at, |_| ControlFlow::Continue(()))?;
+            self.probes += 1;
+            match judge(at, replay.state())? {
+                Judgement::Skip => {}
                 Judgement::Good => {
-                    good = (records, state);
-                    return Ok(false);
+                    self.good = (at, replay.into_exchange().into_state());
+                    return Ok(());
+                }
+                Judgement::Bad => {
+                    self.first_bad = Some((at, replay.state().root()));
+                    break;
                 }
             }
         }
-        Ok::<bool, E>(true)
-    })?;
-    let Some((first, bad)) = first.zip(bad) else {
-        return Ok(Verdict { records: None, root: good.1.root(), probes, skipped: 0 });
-    };
-    let root = folded_from(journal, &good, bad)?.root();
-    Ok(Verdict { records: Some(bad), root, probes, skipped: bad - (first + 1) })
-}
-
-fn folded_from(
-    journal: &Journal,
-    (records, state): &(u64, State),
-    end: u64,
-) -> Result<State, ReplayError> {
-    let mut replay = Replay::from_state(journal, Mode::Fold, state.clone(), *records);
-    replay.run(end, |_| ControlFlow::Continue(()))?;
-    Ok(replay.into_exchange().into_state())
+        self.untold = records;
+        Ok(())
+    }
 }

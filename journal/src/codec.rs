@@ -14,6 +14,7 @@ use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, Seq, TenantId};
 
 use crate::body::Body;
+use crate::chain::Hash;
 
 /// Bytes before the command: length, command length, event count, time, tenant, key, scopes.
 pub const RECORD_HEAD: usize = 4 + 4 + 4 + 8 + 4 + 4 + 2;
@@ -135,6 +136,14 @@ pub fn encode_record(
         bytes.truncate(start);
     }
     encoded
+}
+
+/// The hash of events as records hold them: equal for two builds exactly where they decide the same,
+/// however each of them shows it.
+pub fn hash_events(events: &[Event]) -> Result<Hash, EncodeError> {
+    let mut bytes = Vec::new();
+    events.iter().try_for_each(|event| append(&mut bytes, event))?;
+    Ok(*blake3::hash(&bytes).as_bytes())
 }
 
 fn encode_after(

@@ -1,9 +1,8 @@
 //! The ledger: one exchange and the journal of everything that it decides.
 
+use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
-use std::{io, mem};
 
 use crossbeam_channel::Receiver;
 
@@ -21,7 +20,7 @@ use crate::reader::Journal;
 use crate::replay::{self, Mode, Replay, ReplayError};
 use crate::schema;
 use crate::seal::{FrameBuilder, SealError};
-use crate::snapshot::{self, Binding, Unwritten};
+use crate::snapshot::{self, Binding, Shelf, Unwritten};
 use crate::writer::{self, Opening, Origin, Writer};
 
 /// How a ledger writes.
@@ -71,33 +70,10 @@ pub enum LedgerError {
     },
     /// A snapshot cannot be written.
     #[error(transparent)]
-    Snapshot(#[from] MissedSnapshot),
+    Snapshot(#[from] snapshot::Missed),
     /// A frame cannot be sealed; a mistake of this program.
     #[error("a frame cannot be sealed: {0}")]
     Seal(#[from] SealError),
-}
-
-/// A snapshot that could not be written. The journal lacks nothing for it.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the snapshot of {records} records into {}: {source}", folder.display())]
-pub struct MissedSnapshot {
-    /// How many records it was to hold.
-    pub records: u64,
-    /// Where it was to stand.
-    pub folder: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl MissedSnapshot {
-    /// What to do about it.
-    pub fn help(&self) -> String {
-        let journal = self.folder.parent().unwrap_or(&self.folder).display();
-        let records = self.records;
-        format!(
-            "`tensorforge snapshot take {journal} --at {records}` takes it when the folder can be written"
-        )
-    }
 }
 
 impl LedgerError {
@@ -140,7 +116,7 @@ pub struct Closed {
     /// The root of the state after the last of them.
     pub root: Root,
     /// The snapshots that could not be written.
-    pub missed: Vec<MissedSnapshot>,
+    pub missed: Vec<snapshot::Missed>,
 }
 
 /// One exchange and its journal, open for writing.
@@ -154,10 +130,7 @@ pub struct Ledger {
     last_block: BlockEntry,
     /// Bytes of records since a frame last ended with a block.
     since_block: u64,
-    snapshots: PathBuf,
-    /// The last snapshot, on its way to the disk.
-    snapshot: Option<(u64, JoinHandle<io::Result<PathBuf>>)>,
-    missed: Vec<MissedSnapshot>,
+    snapshots: Shelf,
     options: Options,
     /// Whether a record was decided that could not be recorded.
     broken: bool,
@@ -204,9 +177,7 @@ impl Ledger {
             events: Vec::new(),
             last_block: BlockEntry::GENESIS,
             since_block: 0,
-            snapshots: dir.join(snapshot::SNAPSHOTS),
-            snapshot: None,
-            missed: Vec::new(),
+            snapshots: Shelf::new(dir),
             options,
             broken: false,
         })
@@ -238,8 +209,8 @@ impl Ledger {
     /// taken as that one: the journal's time never goes back.
     ///
     /// A command that is too long is an error that leaves everything as it was; after any other error
-    /// the ledger records nothing more. The events may be shown to nobody, and their effects not be performed, before the record is
-    /// [durable](Self::durable).
+    /// the ledger records nothing more. The events may be shown to nobody, and their effects not be
+    /// performed, before the record is [durable](Self::durable).
     pub fn record(
         &mut self,
         time: Micros,
@@ -306,13 +277,12 @@ impl Ledger {
         Ok(self.committer.wait(self.records())?)
     }
 
-    /// Takes a snapshot at the end of a block, and writes it beside whatever comes next. It may be
+    /// Takes a snapshot at the end of a block, to be written beside whatever comes next. It may be
     /// ahead of the disk: if a crash takes the records that it stands on, it is bound to a history that
     /// is not there, and passed over. One that cannot be written is [missed](Closed::missed): the
     /// journal lacks nothing for it.
     fn snapshot(&mut self) -> Result<(), LedgerError> {
         self.commit()?;
-        self.join_snapshot();
         let state = self.exchange.state();
         let binding = Binding {
             journal: state.journal(),
@@ -322,39 +292,17 @@ impl Ledger {
             schema: schema::fingerprint(),
             build: BUILD.to_owned(),
         };
-        let (records, folder) = (self.records(), self.snapshots.clone());
-        let writing = Unwritten::of(state, &binding).and_then(|unwritten| {
-            let thread = thread::Builder::new().name("tensorforge-snapshot".into());
-            thread.spawn(move || unwritten.write(&folder))
-        });
-        match writing {
-            Ok(writing) => self.snapshot = Some((records, writing)),
-            Err(source) => self.miss(records, source),
-        }
+        self.snapshots.put(state, &binding);
         Ok(())
-    }
-
-    /// Waits for the snapshot that is on its way.
-    fn join_snapshot(&mut self) {
-        let Some((records, writing)) = self.snapshot.take() else { return };
-        let panicked = |_| Err(io::Error::other("the thread that writes it has panicked"));
-        if let Err(source) = writing.join().unwrap_or_else(panicked) {
-            self.miss(records, source);
-        }
-    }
-
-    fn miss(&mut self, records: u64, source: io::Error) {
-        let folder = self.snapshots.clone();
-        self.missed.push(MissedSnapshot { records, folder, source });
     }
 
     /// Commits the rest, waits for the snapshot that is on its way, and marks the journal as closed.
     pub fn close(mut self) -> Result<Closed, LedgerError> {
         self.commit()?;
-        self.join_snapshot();
+        let missed = self.snapshots.missed();
         let (records, root) = (self.records(), self.exchange.state().root());
         self.committer.close()?;
-        Ok(Closed { records, root, missed: self.missed })
+        Ok(Closed { records, root, missed })
     }
 }
 
@@ -374,5 +322,5 @@ pub fn take_snapshot(journal: &Journal, records: u64) -> Result<Option<PathBuf>,
     }
     let folder = journal.dir().join(snapshot::SNAPSHOTS);
     let written = Unwritten::of(&state, &binding).and_then(|unwritten| unwritten.write(&folder));
-    Ok(Some(written.map_err(|source| MissedSnapshot { records, folder, source })?))
+    Ok(Some(written.map_err(|source| snapshot::Missed { records, folder, source })?))
 }

@@ -47,13 +47,11 @@ pub mod verify;
 
 pub use bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
 pub use chain::{BLOCK_RECORDS, BlockEntry, Hash};
-pub use codec::Batch;
+pub use codec::{Batch, hash_events};
 pub use diff::{Parting, diff};
 pub use divergence::{Divergence, Phase};
 pub use error::{Damage, JournalError};
-pub use ledger::{
-    Closed, Ledger, LedgerError, MissedSnapshot, Options as LedgerOptions, take_snapshot,
-};
+pub use ledger::{Closed, Ledger, LedgerError, Options as LedgerOptions, take_snapshot};
 pub use reader::Journal;
 pub use replay::{
     Mode, Record, Replay, ReplayError, Step, binding, read_record, read_records, records_until,
@@ -62,6 +60,6 @@ pub use replay::{
 pub use salvage::salvage;
 pub use search::{Search, first_bad};
 pub use sequencer::{Answer, Client, Sequencer};
-pub use snapshot::{hex, list as list_snapshots, read as read_snapshot};
+pub use snapshot::{Missed as MissedSnapshot, hex, list as list_snapshots, read as read_snapshot};
 pub use verify::{Verified, check_bytes, verify};
 pub use writer::Options as WriterOptions;

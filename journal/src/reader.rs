@@ -78,6 +78,11 @@ impl Journal {
         }
     }
 
+    /// Whether a writer has it open at this moment.
+    pub fn is_being_written(&self) -> bool {
+        self.disk.is_locked(&self.dir.join(LOCK))
+    }
+
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir

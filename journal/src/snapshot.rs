@@ -6,7 +6,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use memmap2::Mmap;
 use rkyv::rancor;
@@ -144,6 +146,81 @@ impl Unwritten {
     }
 }
 
+/// A snapshot that could not be written. The journal lacks nothing for it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the snapshot of {records} records into {}: {source}", folder.display())]
+pub struct Missed {
+    /// How many records it was to hold.
+    pub records: u64,
+    /// Where it was to stand.
+    pub folder: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Missed {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        let journal = self.folder.parent().unwrap_or(&self.folder).display();
+        let records = self.records;
+        format!(
+            "`tensorforge snapshot take {journal} --at {records}` takes it when the folder can be written"
+        )
+    }
+}
+
+/// Writes one snapshot after the other beside whatever its owner does. Who drops it waits for the last.
+pub(crate) struct Shelf {
+    folder: PathBuf,
+    writing: Option<(u64, JoinHandle<io::Result<PathBuf>>)>,
+    missed: Vec<Missed>,
+}
+
+impl Shelf {
+    pub(crate) fn new(journal: &Path) -> Self {
+        Self { folder: journal.join(SNAPSHOTS), writing: None, missed: Vec::new() }
+    }
+
+    /// Takes a snapshot, once the one before it is written.
+    pub(crate) fn put(&mut self, state: &State, binding: &Binding) {
+        self.wait();
+        let (records, folder) = (binding.records, self.folder.clone());
+        let writing = Unwritten::of(state, binding).and_then(|unwritten| {
+            let thread = thread::Builder::new().name("tensorforge-snapshot".into());
+            thread.spawn(move || unwritten.write(&folder))
+        });
+        match writing {
+            Ok(writing) => self.writing = Some((records, writing)),
+            Err(source) => self.miss(records, source),
+        }
+    }
+
+    /// Waits for the last one; those that could not be written.
+    pub(crate) fn missed(&mut self) -> Vec<Missed> {
+        self.wait();
+        mem::take(&mut self.missed)
+    }
+
+    fn wait(&mut self) {
+        let Some((records, writing)) = self.writing.take() else { return };
+        let panicked = |_| Err(io::Error::other("the thread that writes it has panicked"));
+        if let Err(source) = writing.join().unwrap_or_else(panicked) {
+            self.miss(records, source);
+        }
+    }
+
+    fn miss(&mut self, records: u64, source: io::Error) {
+        let folder = self.folder.clone();
+        self.missed.push(Missed { records, folder, source });
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.wait();
+    }
+}
+
 /// The directory of the snapshots, inside of a journal's.
 pub const SNAPSHOTS: &str = "snapshots";
 
@@ -153,16 +230,22 @@ pub fn list(journal: &Journal) -> Vec<(u64, PathBuf)> {
     let mut found: Vec<(u64, PathBuf)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let named = path.extension().is_some_and(|extension| extension == "snap");
             let records = path.file_stem()?.to_str()?.parse().ok()?;
-            named.then_some((records, path))
+            // One name for one snapshot.
+            (path == self::path(journal, records)).then_some((records, path))
         })
         .collect();
     found.sort();
     found
 }
 
-/// Whether the manifest of a snapshot claims what `binding` asks for; its bytes are not looked at.
+/// Where the snapshot of the first `records` records of a journal stands, if there is one.
+pub fn path(journal: &Journal, records: u64) -> PathBuf {
+    archive_path(&journal.dir().join(SNAPSHOTS), records)
+}
+
+/// Whether the manifest of a snapshot claims what `binding` asks for, and the archive is as long as it
+/// says; its bytes are not looked at.
 pub fn claims(path: &Path, binding: &Binding) -> bool {
     let manifest = fs::read(manifest_path(path)).ok();
     let manifest = manifest.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
@@ -171,6 +254,7 @@ pub fn claims(path: &Path, binding: &Binding) -> bool {
             && manifest.records == binding.records
             && manifest.root == hex(&binding.root)
             && manifest.build == binding.build
+            && path.metadata().is_ok_and(|metadata| metadata.len() == manifest.bytes)
     })
 }
 

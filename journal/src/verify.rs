@@ -50,20 +50,43 @@ pub fn verify(
     let done = AtomicU64::new(0);
     let work = Mutex::new(spans.into_iter());
     let results = Mutex::new(Vec::new());
+    let unread = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..threads.clamp(1, count) {
             scope.spawn(|| {
                 while let Some(span) = work.lock().ok().and_then(|mut work| work.next()) {
                     let start = span.start;
-                    let result = verify_span(journal, span, &done, progress);
-                    if let Ok(mut results) = results.lock() {
-                        results.push((start, result));
-                    }
+                    let Some(state) = first_state(journal, start) else {
+                        keep(&unread, span);
+                        continue;
+                    };
+                    let result = verify_span(journal, state, span, &done, progress);
+                    keep(&results, (start, result.map(|(verified, _)| verified)));
                 }
             });
         }
     });
     let mut results = results.into_inner().unwrap_or_default();
+    let mut unread = unread.into_inner().unwrap_or_default();
+    unread.sort_by_key(|span| span.start);
+    // Spans whose snapshots are not what they claim to be: one after the other, each from where the
+    // one before it has ended, so that however many there are the journal is folded once more at most.
+    let mut reached: Option<(u64, State)> = None;
+    for span in unread {
+        let start = span.start;
+        let state = match reached.take().filter(|(records, _)| *records == start) {
+            Some((_, state)) => Ok(state),
+            None => replay::state_at(journal, Mode::Fold, start),
+        };
+        let verified = state.and_then(|state| verify_span(journal, state, span, &done, progress));
+        results.push((
+            start,
+            verified.map(|(verified, state)| {
+                reached = Some((start + verified.records, state));
+                verified
+            }),
+        ));
+    }
     results.sort_by_key(|(start, _)| *start);
     let mut all = Verified { records: 0, events: 0, root: [0; 32], divergence: None, spans: count };
     for (_, result) in results {
@@ -79,6 +102,12 @@ pub fn verify(
     Ok(all)
 }
 
+fn keep<T>(list: &Mutex<Vec<T>>, item: T) {
+    if let Ok(mut list) = list.lock() {
+        list.push(item);
+    }
+}
+
 /// Where spans begin: at genesis and at every snapshot that claims to be of this very history.
 fn starts(journal: &Journal) -> Vec<u64> {
     let inner = snapshot::list(journal).into_iter().filter(|(records, path)| {
@@ -89,15 +118,23 @@ fn starts(journal: &Journal) -> Vec<u64> {
     [0].into_iter().chain(inner.map(|(records, _)| records)).collect()
 }
 
-/// Verifies one span. Where its snapshot is not what it claims to be, its first state is folded from the
-/// one before; that state is proved by the spans up to here, as it would be were it read.
+/// The state that a span begins with; `None` if its snapshot is not what it claims to be.
+fn first_state(journal: &Journal, records: u64) -> Option<State> {
+    if records == 0 {
+        return Some(State::genesis(replay::id(journal)));
+    }
+    let path = snapshot::path(journal, records);
+    snapshot::read(&path, &replay::binding(journal, records)?).ok()
+}
+
+/// Verifies one span, and gives back the state that it ends with.
 fn verify_span(
     journal: &Journal,
+    state: State,
     Range { start, end }: Range<u64>,
     done: &AtomicU64,
     progress: &(impl Fn(u64) + Sync),
-) -> Result<Verified, ReplayError> {
-    let state = replay::state_at(journal, Mode::Fold, start)?;
+) -> Result<(Verified, State), ReplayError> {
     let mut events = 0;
     let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
     let found = first_disagreement(journal, &mut replay, end, |step| {
@@ -107,8 +144,9 @@ fn verify_span(
         }
     })?;
     let divergence = found.map(|found| examine(journal, found)).transpose()?;
-    let (records, root) = (replay.records() - start, replay.state().root());
-    Ok(Verified { records, events, root, divergence, spans: 1 })
+    let records = replay.records() - start;
+    let state = replay.into_exchange().into_state();
+    Ok((Verified { records, events, root: state.root(), divergence, spans: 1 }, state))
 }
 
 /// Decides on to `end`, or to the first record that is not as the journal claims. A record that this
@@ -207,14 +245,18 @@ pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence
 fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayError> {
     let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, seq);
     let mut table = None;
-    replay.run(journal.next_seq(), |step| match step.frame_end {
+    let ran = replay.run(journal.next_seq(), |step| match step.frame_end {
         Some(header) if step.head.seq.0 >= seq => {
             table = differing_table(&header.digests, step.state);
             ControlFlow::Break(())
         }
         _ => ControlFlow::Continue(()),
-    })?;
-    Ok(table)
+    });
+    match ran {
+        // A later record of the frame has no place in this build's state: nothing more can be told.
+        Err(ReplayError::Breach(_)) => Ok(None),
+        ran => ran.map(|()| table),
+    }
 }
 
 /// Reads a whole journal and checks chain, frames and decoding, without deciding anything.

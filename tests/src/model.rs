@@ -370,7 +370,7 @@ impl Model {
     fn wrecked(&self, vessel: u32) -> Decided<()> {
         let wreck = self.ships.get(&vessel);
         match wreck.filter(|ship| ship.status == VesselStatus::Lost && ship.used > 0) {
-            Some(_) => Err(Refusal::WrongStage.into()),
+            Some(ship) => Err(Refusal::StillAboard { orders: ship.used }.into()),
             None => Ok(()),
         }
     }

@@ -397,14 +397,13 @@ fn a_loss_is_failed_over_record_by_record() {
         Command::Heartbeat { vessel },
         Command::RegisterVessel { name: "dory".into(), manifest: boat() },
     ];
-    for (due, aboard) in [(256, 44), (44, 0)] {
+    for (orders, due) in [(300, 256), (44, 44)] {
         for command in back.clone() {
             let events = desk.tell(20, command);
-            let refusal = Refusal::WrongStage;
-            assert_eq!(events, [Event::CommandRefused { refusal }], "with some aboard");
+            let refusal = Refusal::StillAboard { orders };
+            assert_eq!(events, [Event::CommandRefused { refusal }]);
         }
         assert_eq!(failed(&desk.tell(20, Command::Advance)), due);
-        assert_eq!(desk.state().tables.loads.get(vessel).unwrap().used, aboard);
     }
     let events = desk.tell(20, back[0].clone());
     assert_eq!(events, [Event::VesselReturned { vessel }]);
@@ -501,8 +500,8 @@ fn manifests_are_bounded() {
 /// Events that nobody decided: whatever they name beyond the bounds is a breach, and takes no memory.
 #[test]
 fn a_fold_stays_within_the_limits() {
-    let limits = Limits { vessels: 7, orders: 5, keys: 3, ..Limits::default() };
-    let check = |event: Event, expected: &str| {
+    let limits = Limits { vessels: 2, orders: 3, keys: 2, ..Limits::default() };
+    let check = |events: &[Event], expected: &str| {
         let mut exchange = Exchange::genesis(JournalId([1; 16]));
         let setup = [
             Event::Configured(limits.clone()),
@@ -512,7 +511,7 @@ fn a_fold_stays_within_the_limits() {
             },
         ];
         exchange.fold(Seq(0), Micros(0), &setup).unwrap();
-        let folded = exchange.fold(Seq(1), Micros(0), &[event]);
+        let folded = exchange.fold(Seq(1), Micros(0), events);
         assert_eq!(folded.map_or_else(|breach| breach.to_string(), |()| "ok".into()), expected);
     };
     let vessel = |id| Event::VesselRegistered {
@@ -532,12 +531,15 @@ fn a_fold_stays_within_the_limits() {
     let beyond = |table, row| {
         format!("record 1: table `{table}` row {row}: it lies beyond the table's bound")
     };
-    check(vessel(6), "ok");
-    check(vessel(7), &beyond("vessels", 7));
-    check(vessel(u32::MAX - 1), &beyond("vessels", u32::MAX - 1));
-    check(order(4, 2), "ok");
-    check(order(5, 2), &beyond("orders", 5));
-    check(order(4, 3), &beyond("keys", 3));
+    check(&[vessel(0), vessel(1)], "ok");
+    check(&[vessel(0), vessel(2)], &beyond("vessels", 2));
+    check(&[vessel(0), vessel(1), vessel(2)], &beyond("vessels", 2));
+    check(&[vessel(u32::MAX - 1)], &beyond("vessels", u32::MAX - 1));
+    check(&[order(0, 0), order(1, 1), order(2, 0)], "ok");
+    check(&[order(0, 0), order(2, 1)], &beyond("orders", 2));
+    check(&[order(0, 0), order(1, 1), order(2, 0), order(3, 0)], &beyond("orders", 3));
+    check(&[order(0, 1)], &beyond("keys", 1));
+    check(&[order(0, 0), order(1, 1), order(2, 2)], &beyond("keys", 2));
     let mut exchange = Exchange::genesis(JournalId([1; 16]));
     let endless = Limits { prefixes: u32::MAX, ..limits };
     let folded = exchange.fold(Seq(0), Micros(0), &[Event::Configured(endless)]);

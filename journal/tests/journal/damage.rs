@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use tensorforge_engine::config::Limits;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
 use tensorforge_engine::{Command, Event};
@@ -330,6 +331,28 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
         assert_eq!((found.seq, found.phase), (0, Phase::Decided));
         assert_eq!(found.left.to_string(), r#"{"vessel_seen":{"vessel":7}}"#);
         assert_eq!(found.right.to_string(), r#"{"command_refused":{"refusal":"not_configured"}}"#);
+    }
+}
+
+/// A record whose tag is another one, and behind it, in its frame, one that this build cannot fold.
+#[test]
+fn a_breach_behind_a_divergence_does_not_hide_it() {
+    let disk = MemoryDisk::default();
+    let mut frame = FrameBuilder::new(0, Vec::new());
+    let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
+    let limits = Limits::default();
+    let configured = [Event::Configured(limits.clone())];
+    frame.push(stamp, &Command::Configure(limits), &configured, 5).unwrap();
+    let seen = [Event::VesselSeen { vessel }];
+    frame.push(stamp, &Command::Heartbeat { vessel }, &seen, 0).unwrap();
+    let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
+    create(&disk).append(&mut frame).unwrap();
+    let journal = open(&disk).unwrap();
+    let verified = verify(&journal, 1, &|_| ()).unwrap();
+    for found in [verified.divergence, bisect_build(&journal).unwrap()] {
+        let found = found.unwrap();
+        assert_eq!((found.seq, found.phase), (0, Phase::Folded));
+        assert_eq!(found.left, "0000000000000005");
     }
 }
 

@@ -192,6 +192,7 @@ mod refusals {
         "no_policy" Refusal::NoPolicy => one(Refusal::NoPolicy),
         "stale" Refusal::Stale => one(Refusal::Stale),
         "wrong_stage" Refusal::WrongStage => one(Refusal::WrongStage),
+        "still_aboard" Refusal::StillAboard { .. } => one(Refusal::StillAboard { orders: 11 }),
     } }
 }
 

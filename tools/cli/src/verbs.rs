@@ -19,7 +19,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tensorforge_engine::table::Breach;
-use tensorforge_journal::disk::{Disk as _, SystemDisk};
 use tensorforge_journal::{Journal, Mode, schema};
 
 use crate::failure::{Failure, Result};
@@ -32,7 +31,7 @@ pub(crate) fn open(dir: &Path) -> Result<Journal> {
     if let Some(tail) = journal.torn() {
         let place =
             format!("{} bytes at byte {} of segment {}", tail.length, tail.offset, tail.segment);
-        output::note(&if SystemDisk.is_locked(&dir.join("LOCK")) {
+        output::note(&if journal.is_being_written() {
             format!("the journal is being written: its last frame, {place} so far, is left out")
         } else {
             format!(

@@ -293,6 +293,11 @@ fn breached(seq: u64, left: &Value, right: &Value) -> Option<Divergence> {
     Some(Divergence { table, row, ..divergence })
 }
 
+/// What a build has made of a record: what it decided, the tag of its state, or where it breached.
+fn answers(record: &Value) -> [Option<&Value>; 3] {
+    ["decided", "tag", "breach"].map(|part| record.get(part))
+}
+
 /// Two builds of this program over one journal, each run as a process of its own.
 struct Builds<'a> {
     journal: &'a Journal,
@@ -312,7 +317,7 @@ impl Builds<'_> {
         let (left, right) =
             (self.log(self.a, start, end(block))?, self.log(self.b, start, end(block))?);
         for (seq, (x, y)) in (start..).zip(left.iter().zip(&right)) {
-            if x != y {
+            if answers(x) != answers(y) {
                 return Ok((Some(self.examine(seq, x, y)?), found.probes));
             }
         }

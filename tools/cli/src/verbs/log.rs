@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::command::{Command, Stamp};
-use tensorforge_journal::{Mode, Replay, ReplayError, read_record, read_records};
+use tensorforge_journal::{Mode, Replay, ReplayError, hash_events, hex, read_record, read_records};
 
 use crate::args::LogArgs;
 use crate::failure::{Exit, Failure, Result};
@@ -20,7 +20,13 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     }
     let show = |stamp: &Stamp, command: &Command, events: &[Event], tag: u64| {
         if as_json {
-            output::json(&record_json(stamp, command, events, tag));
+            let mut document = record_json(stamp, command, events, tag);
+            if args.decide {
+                // What two builds are compared by: they may show the same events differently.
+                document["decided"] =
+                    hash_events(events).map_or(Value::Null, |hash| hex(&hash).into());
+            }
+            output::json(&document);
         } else {
             output::print(&record_text(stamp, command, events, tag));
         }

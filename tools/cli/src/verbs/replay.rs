@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tensorforge_engine::table::Breach;
 use tensorforge_engine::{Root, State, effects};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Journal, Replay, ReplayError, binding, hex, list_snapshots, read_snapshot,
-    records_until,
+    BLOCK_RECORDS, Journal, Replay, ReplayError, binding, hash_events, hex, list_snapshots,
+    read_snapshot, records_until,
 };
 
 use crate::args::ReplayArgs;
@@ -64,7 +64,7 @@ impl Course {
             let block = step.block_root(journal).map(|entry| entry.root);
             course.claimed = block.or(step.frame_end.map(|header| header.state_root));
             if let Some(decisions) = &mut course.decisions {
-                decisions.update(&serde_json::to_vec(step.events).unwrap_or_default());
+                decisions.update(&hash_events(step.events).unwrap_or_default());
             }
             if step.head.seq.0.is_multiple_of(BLOCK_RECORDS) {
                 bar.set_position(step.head.seq.0 - from);

@@ -1,0 +1,148 @@
+//! Ledgers over random histories: searches through what they wrote, and what they leave when dropped.
+
+use std::path::Path;
+
+use tensorforge_engine::units::JournalId;
+use tensorforge_engine::{Root, State};
+use tensorforge_journal::{
+    Journal, Judgement, Ledger, LedgerOptions, ReplayError, WriterOptions, bisect_state,
+    list_snapshots, verify,
+};
+use tensorforge_tests::walk::{self, Random};
+
+/// Writes a random history; the root after so many records, from none on.
+fn write(dir: &Path, records: u64, options: LedgerOptions) -> (Ledger, Vec<Root>) {
+    let id = JournalId([7; 16]);
+    let mut ledger = Ledger::create(dir, id, options).unwrap();
+    let mut roots = vec![State::genesis(id).root()];
+    let mut random = Random(records);
+    let mut setup = walk::setup(walk::bounds()).into_iter();
+    while ledger.records() < records {
+        let time = ledger.state().now();
+        let (source, command) = match setup.next() {
+            Some(command) => (tensorforge_engine::security::Source::OPERATOR, command),
+            None => walk::command(&mut random, ledger.state()),
+        };
+        let later = tensorforge_engine::units::Micros(time.0 + random.below(90_000));
+        ledger.record(later, source, &command).unwrap();
+        roots.push(ledger.state().root());
+    }
+    (ledger, roots)
+}
+
+fn quick() -> LedgerOptions {
+    let writer = WriterOptions { sync: false, ..WriterOptions::default() };
+    LedgerOptions { frame_records: 50, writer, ..LedgerOptions::default() }
+}
+
+/// A judge that is good up to some state, bad from another on, and cannot tell some of them: it is asked
+/// about the states that it is told it is asked about, about each once, and the answer is the first bad
+/// one with as many in a row before it as could not be told.
+#[test]
+fn a_search_among_states_that_cannot_all_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.tfj");
+    let (ledger, roots) = write(&path, 300, quick());
+    ledger.close().unwrap();
+    let journal = Journal::open(&path).unwrap();
+    let mut random = Random(4);
+    for round in 0..300 {
+        let turning = 1 + random.below(301);
+        let density = random.below(100);
+        // None of the last: it has to be told.
+        let mut told: Vec<bool> = (0..=300).map(|_| random.below(100) >= density).collect();
+        told[300] = true;
+        if round % 3 == 0 {
+            let from = random.below(300) as usize;
+            let to = (from + random.below(150) as usize).min(300);
+            told[from..to].fill(false);
+        }
+        let mut asked = vec![0; 301];
+        let verdict = bisect_state(&journal, |records, state| {
+            let place = records as usize;
+            assert_eq!(state.root(), roots[place], "round {round}: not the state of {records}");
+            asked[place] += 1;
+            Ok::<_, ReplayError>(match (told[place], records >= turning) {
+                (false, _) => Judgement::Skip,
+                (true, true) => Judgement::Bad,
+                (true, false) => Judgement::Good,
+            })
+        });
+        let verdict = verdict.unwrap();
+        let first = (turning..=300).find(|records| told[*records as usize]);
+        assert_eq!(verdict.records, first, "round {round}, turning at {turning}");
+        assert!(asked.iter().all(|times| *times <= 1), "round {round}: asked twice");
+        assert_eq!(u64::from(verdict.probes), asked.iter().sum::<u64>());
+        let untold = first.map_or(0, |first| {
+            let before = told[1..first as usize].iter().rev();
+            before.take_while(|told| !**told).count() as u64
+        });
+        assert_eq!(verdict.skipped, untold, "round {round}");
+        let last_good = || (1..=300).rev().find(|place| told[*place]).unwrap_or(0);
+        let root = first.map_or_else(last_good, |first| first as usize);
+        assert_eq!(verdict.root, roots[root], "round {round}");
+    }
+}
+
+/// However many snapshots have rotted, and whatever else is called like one.
+#[test]
+fn rotten_snapshots_and_strange_names_change_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.tfj");
+    let options = LedgerOptions { snapshot_every: 1_024, ..quick() };
+    let (ledger, roots) = write(&path, 8_000, options);
+    ledger.close().unwrap();
+    let journal = Journal::open(&path).unwrap();
+    let snapshots = list_snapshots(&journal);
+    assert_eq!(snapshots.len(), 7);
+    let check = |spans: usize| {
+        for threads in [1, 4] {
+            let verified = verify(&journal, threads, &|_| ()).unwrap();
+            assert_eq!(verified.divergence, None);
+            assert_eq!((verified.records, verified.root), (8_000, roots[8_000]));
+            assert_eq!(verified.spans, spans);
+        }
+    };
+    check(8);
+    for (records, snapshot) in &snapshots {
+        for name in [format!("{records}"), format!("+{records}"), format!("0{records:020}")] {
+            let strange = snapshot.with_file_name(name);
+            std::fs::copy(snapshot, strange.with_extension("snap")).unwrap();
+            let manifest = snapshot.with_extension("json");
+            std::fs::copy(manifest, strange.with_extension("json")).unwrap();
+        }
+    }
+    check(8);
+    let rot = |place: usize| {
+        let (_, path) = &snapshots[place];
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    // Two in a row, one on its own, the last; their spans are verified all the same.
+    [1, 2, 4, 6].into_iter().for_each(rot);
+    check(8);
+    [0, 3, 5].into_iter().for_each(rot);
+    check(8);
+    // One that is shorter than its manifest says begins no span.
+    std::fs::write(&snapshots[3].1, "").unwrap();
+    check(7);
+}
+
+/// Who drops a ledger may go on with its journal at once: nothing of it is still being written.
+#[test]
+fn a_dropped_ledger_has_written_its_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.tfj");
+    let options = LedgerOptions { snapshot_every: 1_024, ..quick() };
+    let (ledger, _) = write(&path, 1_030, options.clone());
+    drop(ledger);
+    let names = std::fs::read_dir(path.join("snapshots")).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["00000000000000001024.json", "00000000000000001024.snap"]);
+    let (ledger, _) = Ledger::open(&path, options).unwrap();
+    // The records of the frame that nobody committed are gone, and nobody was told of them.
+    assert!((1_024..=1_030).contains(&ledger.records()));
+}
