@@ -230,7 +230,9 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             fold_status(state, *vessel, VesselStatus::Lost)?;
             // They are failed over by their timers, of which a record decides so many and no more.
             let now = state.now;
-            aboard(state, *vessel).into_iter().try_for_each(|order| state.wake_order(order, now))
+            let mut aboard = aboard(state, *vessel).into_iter();
+            aboard.try_for_each(|order| state.wake_order(order, now))?;
+            routing::forget_vessel(state, *vessel)
         }
         _ => Ok(()),
     }

@@ -244,7 +244,7 @@ row! {
     /// A point in a prompt up to which its content is named by a hash.
     pub struct Mark {
         /// The hash of everything before this point.
-        pub hash: u64,
+        #[serde(with = "crate::units::hex64")] pub hash: u64,
         /// How many tokens lie before this point.
         pub tokens: Tokens,
     }
@@ -379,10 +379,10 @@ row! {
 }
 
 row! {
-    /// A prefix, and the vessel that last worked on a prompt beginning with it.
+    /// A prefix, and the vessel that last worked, or is working, on a prompt beginning with it.
     pub struct Prefix {
         /// The hash of the prefix.
-        pub hash: u64,
+        #[serde(with = "crate::units::hex64")] pub hash: u64,
         /// Where it was.
         pub vessel: VesselId,
         /// How long it is.

@@ -102,7 +102,7 @@ pub enum Refusal {
         /// The class.
         class: Class,
     },
-    /// No vessel that serves the model is up.
+    /// No vessel, and no pair of them, that serves the model is up.
     NoVessel,
     /// No vessel that serves the model can hold the order.
     TooLarge {
@@ -134,7 +134,7 @@ impl fmt::Display for Refusal {
             Self::TimeRegressed { now } => write!(f, "time_regressed now={now}"),
             Self::Forbidden { scope } => write!(f, "forbidden scope={scope:?}"),
             Self::Unknown { thing, id } => write!(f, "unknown thing={thing:?} id={id}"),
-            Self::Invalid { fault } => write!(f, "invalid {fault}"),
+            Self::Invalid { fault } => write!(f, "invalid: {fault}"),
             Self::Full { bound, max } => write!(f, "full bound={bound:?} max={max}"),
             Self::RateLimited { retry_at } => write!(f, "rate_limited retry_at={retry_at}"),
             Self::LevelForbids { level, class } => {

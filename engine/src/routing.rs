@@ -325,6 +325,32 @@ pub(crate) fn capacity_legs(route: &[Leg]) -> impl Iterator<Item = &Leg> {
     route.iter().filter(|leg| leg.kind != LegKind::Hop)
 }
 
+/// Takes back what a vessel was believed to hold of a prompt that it will not have worked to its end.
+/// `left` are the legs that were still to be worked.
+pub(crate) fn forget_prompt(state: &mut State, marks: &[Mark], left: &[Leg]) -> Result<(), Breach> {
+    let works = |leg: &&Leg| matches!(leg.kind, LegKind::Whole | LegKind::Prefill);
+    let Some(vessel) = left.iter().find(works).map(|leg| leg.vessel) else { return Ok(()) };
+    for mark in marks {
+        let slot = prefix_slot(state, mark.hash).filter(|slot| {
+            let row = state.tables.prefixes.get(*slot);
+            row.is_some_and(|row| row.hash == mark.hash && row.vessel == vessel)
+        });
+        // Two marks may name the same prefix.
+        if let Some(slot) = slot {
+            state.tables.prefixes.remove(slot, state.seq)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes back whatever a vessel was believed to hold: it is gone.
+pub(crate) fn forget_vessel(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
+    let rows = state.tables.prefixes.iter().filter(|(_, row)| row.vessel == vessel);
+    let slots: Vec<PrefixSlot> = rows.map(|(slot, _)| slot).collect();
+    let seq = state.seq;
+    slots.iter().try_for_each(|slot| state.tables.prefixes.remove(*slot, seq).map(drop))
+}
+
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     if let Event::OrderRouted { order, attempt, route, .. } = event {
         queue::leave(state, *order)?;

@@ -273,3 +273,25 @@ impl fmt::Display for OrderId {
         self.number().fmt(f)
     }
 }
+
+/// A hash as people and JSON have it: sixteen digits, since a number of 64 bits is not safe with every
+/// reader of JSON. Bytes hold the number.
+pub(crate) mod hex64 {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(&format_args!("{hash:016x}"));
+        }
+        serializer.serialize_u64(*hash)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u64::deserialize(deserializer);
+        }
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16)
+            .map_err(|error| D::Error::custom(format!("{text:?} is no hash: {error}")))
+    }
+}

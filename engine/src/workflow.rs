@@ -167,6 +167,10 @@ fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
         return Err(Refusal::NoVessel);
     }
     let (asked, max) = (demand.tokens_in + demand.tokens_out_max, serving.context_max());
+    // Those that are up may be halves of pairs without another half.
+    if max == Tokens::ZERO {
+        return Err(Refusal::NoVessel);
+    }
     if asked > max { Err(Refusal::TooLarge { asked, max }) } else { Ok(()) }
 }
 
@@ -447,9 +451,11 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::OrderEnded { order, tenant, end, .. } => {
             queue::leave(state, *order)?;
-            let held: Route = allocator::held(state.edit_order(*order)?).iter().cloned().collect();
-            allocator::release(state, &held)?;
-            state.tables.orders.remove(order.slot(), state.seq)?;
+            state.edit_order(*order)?;
+            let row = state.tables.orders.remove(order.slot(), state.seq)?;
+            let held = allocator::held(&row);
+            allocator::release(state, held)?;
+            routing::forget_prompt(state, &row.demand.prefix, held)?;
             telemetry::count_end(state, *tenant, *end)
         }
         _ => Ok(()),
@@ -540,7 +546,9 @@ fn fold_failed(
     vessel: VesselId,
     fault: Fault,
 ) -> Result<(), Breach> {
-    let held: Route = allocator::held(state.edit_order(id)?).iter().cloned().collect();
+    let row = state.edit_order(id)?;
+    let held: Route = allocator::held(row).iter().cloned().collect();
+    let marks = row.demand.prefix.clone();
     let lost = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
     let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
@@ -548,6 +556,7 @@ fn fold_failed(
     row.avoid = blamed;
     let deadline = row.deadline;
     allocator::release(state, &held)?;
+    routing::forget_prompt(state, &marks, &held)?;
     let load = state.tables.loads.edit(blamed, state.seq)?;
     load.failed = load.failed.saturating_add(1);
     // A loss is no answer: it says nothing that the breaker of the vessel should count.

@@ -357,6 +357,7 @@ impl Model {
     fn lose(&mut self, vessel: VesselId, cause: LossCause) -> Decided<()> {
         self.ship(vessel)?.status = VesselStatus::Lost;
         self.expect(Event::VesselLost { vessel, cause })?;
+        self.prefixes.retain(|_, (_, believed, _)| *believed != vessel);
         let now = self.now;
         for order in self.orders.values_mut().filter(|order| order.stage == Stage::Running) {
             if order.route[order.leg..].iter().any(|leg| leg.vessel == vessel) {

@@ -3,7 +3,7 @@
 use tensorforge_engine::command::{Fault, Outcome};
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Breaker, Class, Demand, Kind, Manifest, Role, Stage, Tenant, VesselStatus, Window,
+    Breaker, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
 };
 use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
@@ -475,25 +475,25 @@ fn manifests_are_bounded() {
     let cold = Manifest { fuel_in: Millijoules(0), ..boat() };
     check(boat(), "taken");
     check(Manifest { slots: 65_536, ..boat() }, "taken");
-    check(Manifest { slots: 65_537, ..boat() }, "invalid manifest.slots is above 65536");
+    check(Manifest { slots: 65_537, ..boat() }, "invalid: manifest.slots is above 65536");
     check(Manifest { decode_per_token: Micros(17_592_186_044), ..idle.clone() }, "taken");
     check(
         Manifest { decode_per_token: Micros(17_592_186_045), ..idle },
-        "invalid an order of manifest.context_max takes more than 2^46 us",
+        "invalid: an order of manifest.context_max takes more than 2^46 us",
     );
     check(Manifest { price_out: MicroUsd(17_592_186_044_416_000), ..free.clone() }, "taken");
     check(
         Manifest { price_out: MicroUsd(17_592_186_044_416_001), ..free },
-        "invalid an order of manifest.context_max costs more than 2^46 micro-dollars",
+        "invalid: an order of manifest.context_max costs more than 2^46 micro-dollars",
     );
     check(Manifest { fuel_out: Millijoules(17_592_186_044_416), ..cold.clone() }, "taken");
     check(
         Manifest { fuel_out: Millijoules(17_592_186_044_417), ..cold },
-        "invalid an order of manifest.context_max burns more than 2^46 mJ",
+        "invalid: an order of manifest.context_max burns more than 2^46 mJ",
     );
     check(
         Manifest { prefill_per_kilotoken: Micros(u64::MAX), ..boat() },
-        "invalid an order of manifest.context_max takes more than 2^46 us",
+        "invalid: an order of manifest.context_max takes more than 2^46 us",
     );
 }
 
@@ -545,4 +545,61 @@ fn a_fold_stays_within_the_limits() {
     let folded = exchange.fold(Seq(0), Micros(0), &[Event::Configured(endless)]);
     let told = "record 0: table `limits` row 0: its contents contradict the event";
     assert_eq!(folded.unwrap_err().to_string(), told);
+}
+
+/// A vessel is believed to hold a prompt while it works on it and afterwards, not when it has failed at
+/// it, and nothing once it was lost.
+#[test]
+fn what_failed_is_not_believed_to_be_cached() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 2;
+    let prompt = || Demand {
+        prefix: vec![Mark { hash: 5, tokens: Tokens(512) }, Mark { hash: 6, tokens: Tokens(900) }],
+        ..demand()
+    };
+    // What the routed order is believed to find on the vessel.
+    let believed = |events: &[Event]| {
+        let routed = events.iter().find_map(|event| match event {
+            Event::OrderRouted { candidates, .. } => Some(candidates[0].cached.0),
+            _ => None,
+        });
+        routed.unwrap_or_else(|| panic!("{events:?}"))
+    };
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    assert_eq!(believed(&desk.tell(10, Command::Submit(prompt()))), 0);
+    // While it is at work there.
+    assert_eq!(believed(&desk.tell(20, Command::Submit(prompt()))), 900);
+    desk.report(30, 0, Outcome::Failed(Fault::Error));
+    assert_eq!(believed(&desk.tell(40, Command::Submit(prompt()))), 0);
+    desk.report(50, 1, DONE);
+    desk.report(60, 2, DONE);
+    assert_eq!(believed(&desk.tell(70, Command::Submit(prompt()))), 900);
+    desk.tell(80, Command::Lose { vessel: VesselId(0) });
+    desk.tell(80, Command::Advance);
+    desk.tell(90, Command::Heartbeat { vessel: VesselId(0) });
+    assert_eq!(believed(&desk.tell(91, Command::Submit(prompt()))), 0);
+
+    // The prompt of a pair is worked by the first of the two: that the other one fails changes nothing.
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", Manifest { role: Role::Prefill, ..boat() });
+    desk.vessel("punt", Manifest { role: Role::Decode, ..boat() });
+    assert_eq!(believed(&desk.tell(10, Command::Submit(prompt()))), 0);
+    desk.report(20, 0, DONE);
+    desk.report(30, 0, Outcome::Failed(Fault::Error));
+    assert_eq!(believed(&desk.tell(40, Command::Submit(prompt()))), 900);
+}
+
+/// Halves of pairs serve nobody on their own.
+#[test]
+fn a_half_without_the_other_is_no_vessel() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    for (role, name) in [(Role::Prefill, "dory"), (Role::Decode, "punt")] {
+        let events = desk.tell(0, Command::Submit(demand()));
+        let Event::OrderRefused { refusal, .. } = &events[0] else { panic!("{events:?}") };
+        assert_eq!(refusal, &Refusal::NoVessel);
+        desk.vessel(name, Manifest { role, ..boat() });
+    }
+    let events = desk.tell(0, Command::Submit(demand()));
+    assert!(matches!(events[0], Event::OrderAdmitted { .. }), "{events:?}");
 }

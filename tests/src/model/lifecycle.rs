@@ -107,6 +107,9 @@ impl Model {
         }
         let of = |role: Role| most.get(&(role as u8)).copied().unwrap_or(0);
         let max = of(Role::Whole).max(of(Role::Prefill).min(of(Role::Decode)));
+        if max == 0 {
+            return Err(Refusal::NoVessel.into());
+        }
         let asked = routes::size(demand);
         if asked > max {
             return Err(Refusal::TooLarge { asked: Tokens(asked), max: Tokens(max) }.into());
@@ -376,6 +379,7 @@ impl Model {
         let held = Self::held(&order);
         let vessel = order.route[order.leg].vessel;
         self.give_back(&held)?;
+        self.unlearn(&order);
         let is_gone = |leg: &&Leg| self.ships[&leg.vessel.0].status == VesselStatus::Lost;
         let gone = order.route[order.leg..].iter().find(is_gone);
         let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
@@ -468,6 +472,7 @@ impl Model {
         }
         let held = Self::held(&order);
         self.give_back(&held)?;
+        self.unlearn(&order);
         self.orders.remove(&slot);
         let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
         self.expect(Event::OrderEnded {

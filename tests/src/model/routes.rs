@@ -279,6 +279,25 @@ impl Model {
         legs
     }
 
+    /// A prompt that was not worked to its end has left nothing where it was to be worked.
+    pub(super) fn unlearn(&mut self, order: &Live) {
+        let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
+        if order.stage != Stage::Running {
+            return;
+        }
+        for leg in &order.route[order.leg..] {
+            if leg.kind == LegKind::Whole || leg.kind == LegKind::Prefill {
+                for mark in &order.demand.prefix {
+                    let place = mark.hash % places;
+                    let believed = self.prefixes.get(&place).map(|(hash, at, _)| (*hash, *at));
+                    if believed == Some((mark.hash, leg.vessel)) {
+                        self.prefixes.remove(&place);
+                    }
+                }
+            }
+        }
+    }
+
     /// An order goes on its way: it leaves the queue, its legs take room, its prefixes move.
     fn take(&mut self, slot: u32, legs: Vec<Leg>) -> Decided<()> {
         let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
