@@ -112,6 +112,27 @@ fn the_same_arguments_give_the_same_bytes_wherever_they_are_given() {
     }
 }
 
+/// What a file says counts, and not how it is laid out: remarks, ends of lines and names change no draw.
+#[test]
+fn how_files_look_changes_nothing() {
+    let folder = Folder::new();
+    let read = |name: &str| fs::read_to_string(workspace().join("fixtures").join(name));
+    let fleet = read("fleets/four-vessels.toml").expect("a fleet").replace('\n', "\r\n");
+    folder.write("other.toml", format!("# A remark.\r\n{fleet}"));
+    let trace = read("traces/harbour-morning.jsonl").expect("a trace").replace('\n', "\r\n");
+    folder.write("other.jsonl", trace);
+    let plain = folder.json("capture --out a.tfj");
+    let same = folder.json("capture --trace other.jsonl --fleet other.toml --out b.tfj");
+    for field in ["journal", "root"] {
+        assert_eq!(plain[field], same[field], "{field}");
+    }
+    // What the fleet says is another matter.
+    let fleet = fleet.replacen("name = \"deck\"", "name = \"dock\"", 1);
+    folder.write("other.toml", fleet);
+    let other = folder.json("capture --fleet other.toml --out c.tfj");
+    assert!(other["journal"] != plain["journal"]);
+}
+
 #[test]
 fn what_is_committed_together_changes_no_hash() {
     let folder = Folder::new();

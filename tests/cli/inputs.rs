@@ -155,8 +155,8 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
         names.iter().map(|name| format!("[[model]]\nname = {name:?}\n")).collect::<String>();
     let models =
         |entry: &str| entry.replacen("models = [\"coral-70b\"]", &format!("models = {names:?}"), 1);
-    const NAME: &str = "invalid name is empty, longer than 128 bytes or not printable";
-    const RATE: &str = "invalid rate is more than 1000000 a second, or burst is 0 under a rate";
+    const NAME: &str = "invalid: name is empty, longer than 128 bytes or not printable";
+    const RATE: &str = "invalid: rate is more than 1000000 a second, or burst is 0 under a rate";
     for (name, text, said) in [
         (
             "vessel",
@@ -191,17 +191,17 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
         (
             "models",
             format!("{}{listed}", models(&fleet)),
-            "vessel \"deck-0\": invalid manifest.models has more than 64 models".to_owned(),
+            "vessel \"deck-0\": invalid: manifest.models has more than 64 models".to_owned(),
         ),
         (
             "slots",
             vessel("\npreset = \"barge\"", "\nslots = 65_537\npreset = \"barge\""),
-            "vessel \"barge-0\": invalid manifest.slots is above 65536".to_owned(),
+            "vessel \"barge-0\": invalid: manifest.slots is above 65536".to_owned(),
         ),
         (
             "price",
             vessel("price_out = 2_400_000", "price_out = 1_000_000_000_000_000_000"),
-            "vessel \"deck-0\": invalid an order of manifest.context_max costs more than 2^46 micro-dollars".to_owned(),
+            "vessel \"deck-0\": invalid: an order of manifest.context_max costs more than 2^46 micro-dollars".to_owned(),
         ),
         (
             "tenants",

@@ -133,7 +133,7 @@ fn a_scenario_that_cannot_be_played_says_where() {
         &text.replacen("tenants = [", &format!("tenants = [\"{long}\", "), 1),
         &format!(
             "fleet \"one-boat\": the exchange refuses tenant \"{long}\": \
-             invalid name is empty, longer than 128 bytes or not printable"
+             invalid: name is empty, longer than 128 bytes or not printable"
         ),
     );
 }

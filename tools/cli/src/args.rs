@@ -180,8 +180,9 @@ pub(crate) struct CaptureArgs {
     /// Seeds the simulated fleet's faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Names the journal and keys its draws, up to 32 hexadecimal digits; by default a hash of trace,
-    /// fleet and seed, so that policies are compared under the same draws
+    /// Names the journal and keys its draws, up to 32 hexadecimal digits; by default a hash of
+    /// what trace, fleet (but for its faults) and seed say, so that policies are compared under the same draws;
+    /// to compare fleets so, give both captures the same
     #[arg(long, value_name = "HEX", value_parser = journal_id)]
     pub(crate) journal_id: Option<[u8; 16]>,
     /// Where the journal is written; must not exist, or be empty

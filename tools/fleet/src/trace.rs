@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use serde::Serialize;
 use tensorforge_engine::models::{Class, Kind, MARKS_MAX, Mark, Window};
 use tensorforge_engine::units::{Micros, Tokens};
 use thiserror::Error;
@@ -39,7 +40,7 @@ pub struct Trace {
 }
 
 /// One order of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The submitter's own number for it: its place among the rows, from one.
     pub external: u64,

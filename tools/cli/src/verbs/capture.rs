@@ -31,7 +31,7 @@ pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
     let world = inputs.world(args.seed)?;
     // Whatever is wrong with them is said before a journal is made.
     world.check()?;
-    let id = args.journal_id.map_or_else(|| inputs.id(args.seed), JournalId);
+    let id = args.journal_id.map_or_else(|| default_id(&world), |id| Ok(JournalId(id)))?;
     let started = Instant::now();
     let bar = output::progress("capturing", world.trace.rows.len() as u64);
     let mut recorder = Capture::begin(args, id, bar)?;
@@ -91,19 +91,23 @@ impl Inputs {
             seed,
         })
     }
+}
 
-    /// The same demand on the same fleet has the same name everywhere, and so the same draws: what two
-    /// policies make of it differs by the policies alone.
-    fn id(&self, seed: u64) -> JournalId {
-        let mut hasher = blake3::Hasher::new();
-        for text in [&self.trace.1[..], self.fleet.1.as_bytes()] {
-            hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
-        }
-        hasher.update(&seed.to_le_bytes());
-        let mut id = [0; 16];
-        hasher.finalize_xof().fill(&mut id);
-        JournalId(id)
+/// The same demand on the same fleet has the same name everywhere, and so the same draws, whatever its
+/// files look like: what two policies, or two kinds of faults, make of it differs by them alone.
+fn default_id(world: &World) -> Result<JournalId> {
+    let setup = world.fleet.setup_commands(&world.trace, &world.policy);
+    let parties = setup.iter().filter(|command| !matches!(command, Command::SetPolicy(_)));
+    let parties = serde_json::to_vec(&parties.collect::<Vec<_>>()).map_err(Failure::input)?;
+    let rows = serde_json::to_vec(&world.trace.rows).map_err(Failure::input)?;
+    let mut hasher = blake3::Hasher::new();
+    for part in [parties, rows] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(&part);
     }
+    hasher.update(&world.seed.to_le_bytes());
+    let mut id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    Ok(JournalId(id))
 }
 
 /// A ledger that is written by a capture, and what is counted on the way.
