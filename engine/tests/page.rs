@@ -1,0 +1,215 @@
+//! `STATE.md` says what the fields of state, events and commands mean: it is made of the documentation
+//! in the sources, so that it cannot go stale. With TENSORFORGE_ACCEPT=1 it is written anew.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that panics has found something"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// A struct or an enum, as its source has it.
+struct Item {
+    name: String,
+    doc: String,
+    is_enum: bool,
+    members: Vec<Member>,
+}
+
+/// A field, a variant, or a field of a variant.
+struct Member {
+    name: String,
+    of_variant: bool,
+    kind: String,
+    doc: String,
+}
+
+/// The public items of a source file. Nothing but what rustfmt leaves is understood.
+fn items(source: &str) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    let (mut doc, mut open) = (String::new(), None);
+    for line in source.lines() {
+        let text = line.trim();
+        if let Some(words) = text.strip_prefix("///") {
+            doc = format!("{doc} {}", words.trim()).trim().to_owned();
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let head = ["pub struct ", "pub enum "].iter().position(|head| text.starts_with(head));
+        if let (Some(head), Some(name)) = (head, text.strip_suffix(" {")) {
+            let name = name.rsplit(' ').next().unwrap().to_owned();
+            let doc = std::mem::take(&mut doc);
+            items.push(Item { name, doc, is_enum: head == 1, members: Vec::new() });
+            open = Some(indent);
+        } else if open == Some(indent) && text == "}" {
+            open = None;
+        } else if let Some(start) = open
+            && !text.starts_with(['}', '#'])
+            && !text.is_empty()
+        {
+            let text = text.trim_start_matches("pub ").trim_end_matches([',', '{', ' ']);
+            let (name, kind) = match text.split_once([':', '=', '(']) {
+                Some((name, kind)) => (name.trim(), kind.trim().trim_end_matches(')')),
+                None => (text, ""),
+            };
+            items.last_mut().unwrap().members.push(Member {
+                name: name.to_owned(),
+                of_variant: indent > start + 4,
+                kind: kind.to_owned(),
+                doc: std::mem::take(&mut doc),
+            });
+        }
+        if !text.starts_with("#[") {
+            doc.clear();
+        }
+    }
+    items
+}
+
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+/// What stands in JSON for a type.
+fn shown(kind: &str) -> String {
+    let inner = |open: &str| kind.strip_prefix(open)?.strip_suffix('>').map(shown);
+    if let Some(inner) = inner("Option<") {
+        return format!("{inner}, or null");
+    }
+    if let Some(inner) = inner("Box<") {
+        return inner;
+    }
+    if let Some(inner) = inner("Vec<") {
+        return format!("list of {inner}");
+    }
+    if let Some((kind, count)) = kind.strip_prefix('[').and_then(|kind| kind.split_once(';')) {
+        return format!("{} of {}", count.trim_end_matches(']').trim(), shown(kind));
+    }
+    match kind {
+        "Micros" => "us".into(),
+        "Tokens" => "tokens".into(),
+        "MicroUsd" => "micro-dollars".into(),
+        "Millijoules" => "mJ".into(),
+        "Ppm" => "ppm".into(),
+        "OrderId" => "order id".into(),
+        "String" => "text".into(),
+        "Route" => "list of Leg".into(),
+        "u8" | "u16" | "u32" | "u64" => "number".into(),
+        id if id.ends_with("Id") => format!("{} number", snake(id.trim_end_matches("Id"))),
+        "PolicyVersion" => "policy version".into(),
+        slot if slot.ends_with("Slot") => format!("{} slot", snake(slot.trim_end_matches("Slot"))),
+        named => named.into(),
+    }
+}
+
+fn table(page: &mut String, item: &Item) {
+    if item.is_enum && item.members.iter().all(|member| !member.of_variant) {
+        page.push_str("| value | meaning |\n|---|---|\n");
+        for Member { name, kind, doc, .. } in &item.members {
+            // A number is the wire's; anything else is what the value carries.
+            let carries = if kind.parse::<u32>().is_ok() || kind.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", shown(kind))
+            };
+            writeln!(page, "| `{}`{carries} | {doc} |", snake(name)).unwrap();
+        }
+    } else {
+        page.push_str("| field | is | meaning |\n|---|---|---|\n");
+        for Member { name, of_variant, kind, doc } in &item.members {
+            let (name, kind) = match (item.is_enum, of_variant) {
+                (true, false) => (format!("**`{}`**", snake(name)), shown(kind)),
+                (true, true) => (format!("`.{name}`"), shown(kind)),
+                (false, _) if name == "hash" => (format!("`{name}`"), "hash".to_owned()),
+                (false, _) => (format!("`{name}`"), shown(kind)),
+            };
+            writeln!(page, "| {name} | {kind} | {doc} |").unwrap();
+        }
+    }
+    page.push('\n');
+}
+
+/// The tables as `state.rs` declares them: name and row.
+fn tables(source: &str) -> Vec<(String, String)> {
+    let (_, rest) = source.split_once("\ntables! {\n").unwrap();
+    let (declared, _) = rest.split_once("\n}").unwrap();
+    let lines: Vec<&str> = declared.lines().map(str::trim).collect();
+    lines
+        .chunks(2)
+        .map(|pair| {
+            let (name, row) = pair[1].trim_end_matches(',').split_once(": ").unwrap();
+            let (_, row) = row.split_once(" => ").unwrap();
+            let (_, name) = name.split_once(' ').unwrap();
+            (name.to_owned(), row.to_owned())
+        })
+        .collect()
+}
+
+const HEAD: &str = "# State, events and commands
+
+What `tensorforge state`, `log` and `explain` show, and what predicates of `bisect --when` speak of. Moments are
+microseconds of the journal's own time, from its beginning; 18446744073709551615 (2^64 - 1) is never. A number
+that names something is null where there is nothing to name. Hashes are sixteen hexadecimal digits.
+
+This page is made of the sources by a test.
+
+";
+
+#[test]
+fn the_page_is_what_the_sources_say() {
+    let read = |name: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+            .unwrap_or_default()
+    };
+    let sources = ["models", "policy", "config", "event", "command", "refusal", "security"];
+    let sources = sources.map(|name| items(&read(&format!("src/{name}.rs"))));
+    let items: Vec<&Item> = sources.iter().flatten().collect();
+    let item = |name: &str| items.iter().find(|item| item.name == name).copied();
+    let mut page = HEAD.to_owned();
+    let mut shown: Vec<&str> = Vec::new();
+    page.push_str("## Tables\n\n");
+    for (name, row) in tables(&read("src/state.rs")) {
+        let row = item(&row).unwrap_or_else(|| panic!("{row} is nowhere"));
+        writeln!(page, "### `{name}`\n\n{}\n", row.doc).unwrap();
+        table(&mut page, row);
+        shown.push(&row.name);
+    }
+    for (title, name) in [("Events", "Event"), ("Commands", "Command"), ("Refusals", "Refusal")] {
+        let item = item(name).unwrap();
+        writeln!(page, "## {title}\n\n{}\n", item.doc).unwrap();
+        table(&mut page, item);
+        shown.push(&item.name);
+    }
+    page.push_str("## What these are made of\n\n");
+    let mut parts: Vec<&Item> =
+        items.iter().copied().filter(|item| !shown.contains(&item.name.as_str())).collect();
+    parts.sort_by_key(|item| &item.name);
+    for part in parts
+        .into_iter()
+        .filter(|part| !["Stamp", "Scopes", "Source"].contains(&part.name.as_str()))
+    {
+        writeln!(page, "### {}\n\n{}\n", part.name, part.doc).unwrap();
+        table(&mut page, part);
+    }
+    let page = format!("{}\n", page.trim_end());
+    let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("STATE.md");
+    if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
+        std::fs::write(&pinned, &page).unwrap();
+    }
+    assert!(read("STATE.md") == page, "STATE.md is not what the sources say");
+    // A reader of sources that understands nothing would find nothing wrong.
+    let fields = page.lines().filter(|line| line.starts_with("| ")).count();
+    assert!(fields > 300 && !page.contains("|  |\n"), "{fields} lines, or one without a meaning");
+}
