@@ -2,7 +2,8 @@
 //!
 //! Buckets are 16.4 ms wide; 4 096 of them stand ready, later ones wait in a map. A timer is never
 //! cancelled: rows know when they want to be woken, and a timer that its row does not confirm is
-//! dropped when its bucket is reached. So the wheel holds nothing that the rows do not, and is rebuilt from them.
+//! dropped when its bucket is reached. So the wheel holds nothing that the rows do not, and is rebuilt
+//! from them.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

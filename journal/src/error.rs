@@ -139,10 +139,7 @@ impl JournalError {
             Self::ReadOnly { .. } => {
                 Some("give a place that can be written; to read a journal none is needed".into())
             }
-            Self::Exists { path } => Some(format!(
-                "give another directory, or go on with `tensorforge capture --resume --out {}`",
-                path.display()
-            )),
+            Self::Exists { .. } => Some("give another directory".into()),
             Self::NotYet { next_seq: 0, .. } => Some("the journal is empty".into()),
             Self::NotYet { next_seq, .. } => {
                 Some(format!("give a record up to {}", next_seq.saturating_sub(1)))
@@ -278,6 +275,9 @@ impl Damage {
         let path = self.path.display();
         match self.intact {
             0 => format!("no record precedes it; restore {path} from a copy"),
+            1 => {
+                format!("`tensorforge salvage {path} --out saved.tfj` keeps the record before it")
+            }
             kept => format!(
                 "`tensorforge salvage {path} --out saved.tfj` keeps the {kept} records before it"
             ),

@@ -48,9 +48,10 @@ pub struct Report {
 }
 
 /// Copies the journal in `source`, up to its first damage, to a new journal in `target`, which gets
-/// the same name and is closed. The source is not written.
+/// the same name. The source is not written.
 ///
-/// Whole frames are copied, each one verified; the new journal is made with `options`.
+/// Whole frames are copied, each one verified; the new journal is made with `options`. It is closed
+/// if the source was and all of it verifies; a part stays open, as after a crash.
 pub fn salvage(
     source: impl AsRef<Path>,
     target: impl AsRef<Path>,
@@ -94,7 +95,11 @@ pub fn salvage_on(
         report.frames += 1;
     }
     report.kept = writer.next_seq();
-    writer.close()?;
+    if report.fault.is_none() && journal.closed() {
+        writer.close()?;
+    } else {
+        drop(writer);
+    }
     if let Some(damage) = report.fault.as_ref().and_then(JournalError::damage) {
         report.islands = islands(&journal, (damage.segment, damage.offset))?;
     }

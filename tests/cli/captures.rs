@@ -31,6 +31,7 @@ fn check(trace: &str, fleet: &str, policy: &str, rows: usize) -> Audit {
     }
     assert_eq!(ended, audit.ends.len() as u64, "{case}: {:?}", audit.ends);
     assert_eq!(number(&summary, "retries"), audit.retries, "{case}");
+    assert_eq!(number(&summary, "repeated"), audit.deduplicated, "{case}");
     let names =
         ["tokens_in", "tokens_cached", "tokens_out", "cost_micro_usd", "energy_millijoules"];
     assert_eq!(names.map(|name| number(&summary, name)), audit.sums, "{case}: summary and log");

@@ -103,13 +103,13 @@ fn captures_of_bad_input_say_where_it_is_bad() {
             "policy",
             "levels.toml",
             "[escalation]\nelevated_ppm = 900_000\n".to_owned(),
-            ": escalation.elevated is not below escalation.restricted",
+            ": escalation.elevated_ppm is not below escalation.restricted_ppm",
         ),
         (
             "policy",
             "retry.toml",
             "[retry]\nattempts = 0\nbackoff_ms = 9_000\n".to_owned(),
-            ": retry.attempts is 0; retry.backoff is above retry.backoff_max",
+            ": retry.attempts is 0; retry.backoff_ms is above retry.backoff_max_ms",
         ),
         (
             "policy",
@@ -191,17 +191,18 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
         (
             "models",
             format!("{}{listed}", models(&fleet)),
-            "vessel \"deck-0\": invalid: manifest.models has more than 64 models".to_owned(),
+            "vessel \"deck-0\": invalid: models has more than 64 models".to_owned(),
         ),
         (
             "slots",
             vessel("\npreset = \"barge\"", "\nslots = 65_537\npreset = \"barge\""),
-            "vessel \"barge-0\": invalid: manifest.slots is above 65536".to_owned(),
+            "vessel \"barge-0\": invalid: slots is above 65536".to_owned(),
         ),
         (
             "price",
             vessel("price_out = 2_400_000", "price_out = 1_000_000_000_000_000_000"),
-            "vessel \"deck-0\": invalid: an order of manifest.context_max costs more than 2^46 micro-dollars".to_owned(),
+            "vessel \"deck-0\": invalid: an order of context_max costs more than 2^46 micro-dollars"
+                .to_owned(),
         ),
         (
             "tenants",
@@ -341,6 +342,14 @@ fn places_where_no_journal_is_or_can_be() {
     ] {
         check(&folder, &format!("capture --out {out}"), 2, said);
     }
+    // Only a capture can go on.
+    const OTHER: &str = "help: give another directory\n";
+    let said = format!("error: j.tfj is a journal already\n{OTHER}");
+    check(&folder, "salvage j.tfj --out j.tfj", 2, &said);
+    folder.ok("tour --keep toured");
+    let ran = folder.run("tour --keep toured");
+    let said = format!("error: toured/morning.tfj is a journal already\n{OTHER}");
+    assert_eq!((ran.code, ran.stderr), (Some(2), said));
     assert_eq!(files(&folder.path("photos")).len(), 1, "something was left among the photos");
     // A text where the first segment should be.
     fs::create_dir_all(folder.path("text.tfj/segments")).expect("room");
@@ -392,6 +401,9 @@ fn numbers_and_names_that_the_journal_does_not_have() {
         (format!("log j.tfj --to {beyond}"), none(&beyond.to_string())),
         (format!("snapshot take j.tfj --at {beyond}"), none(&beyond.to_string())),
         ("replay j.tfj --to 5x".into(), format!("error: --to 5x: expected a number of records, or a moment\n{MOMENT}")),
+        ("state j.tfj --at 5x".into(), format!("error: --at 5x: expected a number of records, or a moment\n{MOMENT}")),
+        ("log j.tfj --from 5x".into(), format!("error: --from 5x: expected a number of records, or a moment\n{MOMENT}")),
+        ("log j.tfj --to 5x".into(), format!("error: --to 5x: expected a number of records, or a moment\n{MOMENT}")),
         ("replay j.tfj --to 1.5us".into(), format!("error: --to 1.5us: expected a number of records, or a moment\n{MOMENT}")),
         ("replay j.tfj --from 512".into(), from("512")),
         ("replay j.tfj --from yesterday".into(), from("yesterday")),
@@ -427,16 +439,53 @@ fn predicates_and_judges_that_cannot_answer() {
             "3",
             "it speaks of no table; there are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes",
         ),
-        ("control.queued", "expected true or false, found UInt(0)"),
+        ("control.queued", "expected true or false, found Int(0)"),
         ("control.nosuch > 3", "nothing called `nosuch` was ever there"),
-        (
-            "control.queued > 'a'",
-            "found no matching overload for '_>_' applied to '(uint, string)'",
-        ),
+        ("control.queued > 'a'", "found no matching overload for '_>_' applied to '(int, string)'"),
     ] {
         let said = format!("error: --when {expression}: {said}\n{WHEN}");
         check_argument(&folder, "bisect j.tfj --when", expression, &said);
     }
+    // Literals need no suffix; a hash that fits no signed number is unsigned.
+    for expression in [
+        r#"loads["0"].used * 2 > 16"#,
+        r#"loads["0"].used - 9 >= 0"#,
+        r#"8 < loads["0"].used && loads["0"].used + 0 != 8 && loads["0"].used > 8.5"#,
+    ] {
+        let ran = Ran::of(folder.command("bisect j.tfj --json --when").arg(expression));
+        let plain =
+            Ran::of(folder.command("bisect j.tfj --json --when").arg(r#"loads["0"].used > 8"#));
+        let (found, plain) = (document(&ran.stdout), document(&plain.stdout));
+        assert_eq!(
+            (ran.code, &found["seq"]),
+            (Some(1), &plain["seq"]),
+            "{expression}: {}",
+            ran.stderr
+        );
+    }
+    // A vessel that nobody waits for is never looked at; never is beyond what is signed.
+    let fleet =
+        fs::read_to_string(folder.path("fixtures/fleets/four-vessels.toml")).expect("a fleet");
+    folder.write("quiet.toml", fleet.replace("count = 2\n", "count = 2\nheartbeat_ms = 0\n"));
+    folder.ok("capture --fleet quiet.toml --out quiet.tfj");
+    let never = "loads.exists(v, loads[v].wake > 9223372036854775807u)";
+    let ran = Ran::of(folder.command("bisect quiet.tfj --when").arg(never));
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    // What never turns is told with how much was seen.
+    for (flag, judge, said) in [
+        ("when", "limits.tenants < 0", "`limits.tenants < 0` never true in"),
+        ("run", "exit 0", "`exit 0` never bad in"),
+    ] {
+        let ran = Ran::of(folder.command(&format!("bisect j.tfj --{flag}")).arg(judge));
+        let (thousands, rest) = (end / 1_000, end % 1_000);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(
+            ran.stdout.split(" (").next(),
+            Some(format!("{said} {thousands} {rest:03} records").as_str())
+        );
+    }
+    let ran = Ran::of(folder.command("bisect j.tfj --run").arg("exit 0"));
+    assert!(ran.stdout.ends_with(" (1 probe)\n"), "{}", ran.stdout);
     let broken = Ran::of(folder.command("bisect j.tfj --when").arg("control.queued >"));
     assert_eq!(broken.code, Some(2));
     let place = "error: --when control.queued >: ERROR: <input>:1:17: Syntax error";
@@ -538,6 +587,7 @@ fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
         }
         let verified = folder.json("verify saved.tfj");
         assert_eq!(self::number(&verified, "records"), kept, "{case}");
+        assert_eq!(verified["closed"], false, "{case}: a part passes for the whole");
         assert!(log.starts_with(&folder.ok("log saved.tfj --json")), "{case}: other records");
         let go_on = "capture --resume --out saved.tfj";
         let said = format!(
@@ -550,6 +600,65 @@ fn damage_is_named_by_its_place_and_salvaged_as_the_help_says() {
             fs::remove_dir_all(folder.path(name)).expect("a folder");
         }
     }
+}
+
+#[test]
+fn a_salvaged_part_is_not_closed_and_says_so() {
+    const OPEN: &str = "\nclosed: no: interrupted, still being written, or salvaged in part\n";
+    let folder = Folder::new();
+    folder.ok("capture --out whole.tfj --frame-records 100");
+    assert!(folder.ok("verify whole.tfj").contains("\nclosed: yes\n"));
+    folder.ok("salvage whole.tfj --out copy.tfj");
+    assert!(folder.ok("verify copy.tfj").contains("\nclosed: yes\n"));
+    assert_eq!(folder.run("diff whole.tfj copy.tfj").stderr, "");
+    let segment = folder.path("whole.tfj/segments/0000000000.seg");
+    let mut bytes = fs::read(&segment).expect("a segment");
+    let (end, last) = {
+        let whole = Journal::open(folder.path("whole.tfj")).expect("a journal");
+        // The last two frames are close marks.
+        let last = whole.frames()[whole.frames().len() - 3].clone();
+        (last.offset + last.length, last.first_seq)
+    };
+    bytes[usize::try_from(end).expect("a place") - 20] ^= 1;
+    fs::write(&segment, bytes).expect("room");
+    let told = folder.ok("salvage whole.tfj --out part.tfj");
+    assert!(
+        told.starts_with(&format!("salvaged {} {:03} records", last / 1_000, last % 1_000)),
+        "{told}"
+    );
+    assert!(folder.ok("verify part.tfj").contains(OPEN));
+    let ran = folder.run("diff copy.tfj part.tfj");
+    let note = "note: part.tfj was not closed";
+    assert_eq!((ran.code, ran.stderr.lines().count()), (Some(1), 1), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with(note), "{}", ran.stderr);
+}
+
+#[test]
+fn a_salvage_that_was_interrupted_leaves_nothing_under_its_name() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    // What a run that was killed leaves.
+    folder.ok("salvage j.tfj --out s.tfj");
+    fs::rename(folder.path("s.tfj"), folder.path("s.tfj.part")).expect("a name");
+    let said = "error: s.tfj.part is where the copy would grow\nhelp: give another --out\n";
+    check(&folder, "salvage s.tfj.part --out s.tfj", 2, said);
+    fs::write(folder.path("s.tfj.part/segments/0000000000.seg"), "half").expect("room");
+    folder.ok("salvage j.tfj --out s.tfj/");
+    assert!(!folder.path("s.tfj.part").exists());
+    assert_eq!(folder.ok("log s.tfj --json"), folder.ok("log j.tfj --json"));
+    // Nor does one that fails; what is not ours is not removed.
+    fs::create_dir_all(folder.path("t.tfj.part")).expect("room");
+    folder.write("t.tfj.part/cat.png", "meow");
+    let said = "error: t.tfj.part is not empty: it holds cat.png\n\
+        help: give a directory that is not there yet, or is empty\n";
+    check(&folder, "salvage j.tfj --out t.tfj", 2, said);
+    assert!(folder.path("t.tfj.part/cat.png").exists());
+    assert_eq!(folder.run("salvage fixtures --out u.tfj").code, Some(2));
+    assert!(!folder.path("u.tfj").exists() && !folder.path("u.tfj.part").exists());
+    // A run that ends in the middle: its copy is a name away.
+    fs::create_dir(folder.path("v.tfj")).expect("room");
+    folder.ok("salvage j.tfj --out v.tfj");
+    assert!(folder.path("v.tfj/segments").exists());
 }
 
 #[test]
@@ -683,7 +792,7 @@ fn a_disk_that_is_read_only_is_read() {
             "error: cannot write the snapshot of 3072 records into D/j.tfj/snapshots",
             "help: `tensorforge snapshot take D/j.tfj --at 3072` takes it when the folder can be written\n",
         ),
-        ("error: D/s.tfj/segments cannot be written", ELSEWHERE),
+        ("error: D/s.tfj.part/segments cannot be written", ELSEWHERE),
         ("error: D/man", ""),
     ];
     assert_eq!(said, expected.map(|(line, help)| format!("{line}: {WHY}\n{help}")).concat());

@@ -80,9 +80,57 @@ fn two_policies_part_at_the_first_flipped_decision() {
         let (audit, tally) = (Audit::of(log), &found["tally"][side]);
         assert_eq!(number(tally, "cost_micro_usd"), audit.sums[3], "{side}");
         assert_eq!(number(&tally["orders"], "completed"), audit.ended("completed"), "{side}");
+        assert_eq!(number(tally, "repeated"), audit.deduplicated, "{side}");
     }
     let same = folder.run("diff balanced.tfj balanced.tfj");
     assert_eq!((same.code, same.stdout.starts_with("same ")), (Some(0), true), "{}", same.stdout);
+}
+
+#[test]
+fn different_demand_has_no_flipped_decisions() {
+    let folder = Folder::new();
+    let row = |at: u64, tenant: &str, tokens: u64| {
+        format!("{{\"at\":{at},\"tenant\":\"{tenant}\",\"tokens_in\":{tokens},\"tokens_out\":9}}\n")
+    };
+    let capture = |name: &str, rows: &[String]| {
+        let head = "{\"tensorforge_trace\":1,\"name\":\"n\",\"block_tokens\":512}\n";
+        folder.write("t.jsonl", format!("{head}{}", rows.concat()));
+        folder.ok(&format!("capture --trace t.jsonl --journal-id 1 --out {name}.tfj"));
+    };
+    let ten = |tenant| (0..10).map(|place| row(place, tenant, 100 + place)).collect::<Vec<_>>();
+    capture("ten", &ten("kelp"));
+    capture("others", &ten("tern"));
+    capture("four", &ten("kelp")[..4]);
+    capture("nine", &ten("kelp")[..9]);
+    let mut one_more = ten("kelp");
+    one_more[6] = row(6, "kelp", 99);
+    capture("one", &one_more);
+    for (right, said) in [
+        (
+            "others",
+            "0 orders of the left have no partner in the right, 0 of the right none in the left, 10 ask for",
+        ),
+        (
+            "one",
+            "0 orders of the left have no partner in the right, 0 of the right none in the left, 1 asks for",
+        ),
+        (
+            "four",
+            "6 orders of the left have no partner in the right, 0 of the right none in the left, 0 ask for",
+        ),
+    ] {
+        let ran = folder.run(&format!("diff ten.tfj {right}.tfj"));
+        let said = format!("\nnot the same demand: {said} something else\n");
+        assert!(ran.stdout.contains(&said) && !ran.stdout.contains("otherwise"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("\n   orders "), "{}", ran.stdout);
+        let found = document(&folder.run(&format!("diff ten.tfj {right}.tfj --json")).stdout);
+        let told = [&found["same_demand"], &found["flip"], &found["flipped_orders"]];
+        assert_eq!(told, [&json!(false), &Value::Null, &Value::Null], "{right}");
+    }
+    // One of ten without a partner is a flip like any other.
+    let found = document(&folder.run("diff ten.tfj nine.tfj --json").stdout);
+    assert_eq!((&found["same_demand"], &found["flipped_orders"]), (&json!(true), &json!(1)));
+    assert_eq!(found["demand"], json!({ "left_alone": 1, "right_alone": 0, "otherwise": 0 }));
 }
 
 /// The first order of which the log tells all of these kinds of events, and none of the others.

@@ -184,6 +184,13 @@ fn replay_to_a_moment_holds_what_came_by_then() {
         let by_then = log.iter().filter(|record| number(record, "time_us") <= micros).count();
         let replayed = folder.json(&format!("replay j.tfj --to {moment}"));
         assert_eq!(number(&replayed, "records"), by_then as u64, "{moment}");
+        let ended = folder.ok(&format!("log j.tfj --json --to {moment}"));
+        assert_eq!(ended.lines().count(), by_then, "--to {moment}");
+        let begun = folder.run(&format!("log j.tfj --json --from {moment}"));
+        let from_then = log.iter().filter(|record| number(record, "time_us") >= micros).count();
+        assert_eq!((begun.code, begun.stdout.lines().count()), (Some(0), from_then), "{moment}");
+        let now = folder.json(&format!("state j.tfj --at {moment} control.0.now"));
+        assert_eq!(now, log[by_then - 1]["time_us"], "--at {moment}");
         assert_eq!(replayed["tag"], log[by_then - 1]["tag"], "{moment}");
     }
 }

@@ -1,6 +1,7 @@
 //! A capture that was broken off, whatever by, goes on to the journal that it would have made.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -109,7 +110,7 @@ fn an_interrupted_capture_closes_its_journal_and_goes_on() {
     assert_eq!((&verified["verified"], &verified["closed"]), (&json!(true), &json!(true)));
     let (records, live) = (number(&verified, "records"), number(&verified, "live"));
     let said = format!(
-        "note: interrupted: {} records are in i.tfj, orders live: {live}; the same command with --resume goes on\n",
+        "note: interrupted: {} records in i.tfj, orders live: {live}; the same command with --resume goes on\n",
         grouped(records)
     );
     assert_eq!(note, said);
@@ -124,7 +125,7 @@ fn an_interrupted_capture_closes_its_journal_and_goes_on() {
     assert!(told.ends_with(&format!("\norders live: {live}\n")), "{told}");
     let ran = folder.run("diff whole.tfj i.tfj");
     let said = format!(
-        "note: i.tfj is not at its end, orders live: {live}; what would have become of them is not counted\n"
+        "note: i.tfj is not at its end, orders live: {live}; what would have come after it is not counted\n"
     );
     assert_eq!((ran.code, ran.stderr), (Some(1), said));
     assert_eq!(number(&folder.json("verify whole.tfj"), "live"), 0);
@@ -180,4 +181,49 @@ fn other_input_under_the_same_name_is_refused_at_its_record() {
         ),
     );
     folder.ok(&format!("{} --resume", named(2)));
+}
+
+/// A tour that is interrupted once it has printed a line: its exit code, and what it printed.
+fn tour(folder: &Folder, words: &str, line: &str) -> Ran {
+    let mut command = folder.command(words);
+    let command = command.env("TMPDIR", folder.path("tmp"));
+    let mut tour =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program");
+    let mut out = BufReader::new(tour.stdout.take().expect("its output"));
+    let mut stdout = String::new();
+    while !stdout.contains(line) && out.read_line(&mut stdout).expect("a line") > 0 {}
+    let interrupt = Command::new("kill").args(["-INT", &tour.id().to_string()]).status();
+    assert!(interrupt.is_ok());
+    out.read_to_string(&mut stdout).expect("the rest");
+    let out = tour.wait_with_output().expect("an end");
+    let stderr = String::from_utf8(out.stderr).expect("a note in UTF-8");
+    let left = fs::read_dir(folder.path("tmp")).expect("a folder").count();
+    assert_eq!(left, 0, "a tour that is broken off leaves its folder");
+    Ran { code: out.status.code(), stdout, stderr }
+}
+
+#[test]
+fn an_interrupted_tour_ends_where_it_is() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("tmp")).expect("room");
+    // An interrupt may come too late for what was printed, but not every time.
+    let tries = |words: &str, line: &str, wanted: &dyn Fn(&Ran) -> bool| {
+        let mut found = (0..100).map(|n| tour(&folder, &words.replace('N', &n.to_string()), line));
+        found.find(wanted).unwrap_or_else(|| panic!("no tour was interrupted after {line}"))
+    };
+    let note = |ran: &Ran| ran.stderr.contains("interrupted: ");
+    let broken = tries("tour", "$ tensorforge capture --out", &note);
+    assert_eq!(broken.code, Some(130));
+    let end = "; they go with the tour; `tensorforge tour` begins again\n";
+    assert!(broken.stderr.ends_with(end), "{}", broken.stderr);
+    let broken = tries("tour --keep toN", "$ tensorforge capture --out", &note);
+    let end = "; the same command with --resume goes on\n";
+    assert!(broken.stderr.ends_with(end), "{}", broken.stderr);
+    // Between captures it ends as well, and begins no other.
+    for words in ["tour", "tour --keep betweenN"] {
+        tries(words, "$ tensorforge verify", &|ran| {
+            let begun = ran.stdout.contains("$ tensorforge capture --policy");
+            ran.code == Some(130) && ran.stderr.is_empty() && !begun
+        });
+    }
 }

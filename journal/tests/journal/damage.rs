@@ -8,7 +8,7 @@ use tensorforge_engine::units::{Micros, VesselId};
 use tensorforge_engine::{Command, Event};
 use tensorforge_journal::chain::Chain;
 use tensorforge_journal::codec::Batch;
-use tensorforge_journal::error::{Absence, DamageKind, JournalError};
+use tensorforge_journal::error::{Absence, Damage, DamageKind, JournalError};
 use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::seal::FrameBuilder;
 use tensorforge_journal::walk::FrameEntry;
@@ -311,6 +311,9 @@ fn an_error_says_what_where_and_what_to_do() {
     assert_eq!(error.to_string(), sentence);
     let help = "`tensorforge salvage j.tfj --out saved.tfj` keeps the 600 records before it";
     assert_eq!(error.help().as_deref(), Some(help));
+    let one = Damage { intact: 1, ..error.damage().unwrap().clone() };
+    let help = "`tensorforge salvage j.tfj --out saved.tfj` keeps the record before it";
+    assert_eq!(one.help(), help);
 }
 
 /// Events that this build has no place for, of a command that it decides otherwise: told, not given up.

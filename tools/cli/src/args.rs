@@ -48,7 +48,7 @@ Examples:
   tensorforge capture --trace fixtures/traces/surge.jsonl --fleet fixtures/fleets/two-regions.toml \\
       --policy fixtures/policies/thrifty.toml --seed 7 --out surge.tfj
 
-Without --trace and --fleet, the ones built in are used. The same arguments give the same journal,
+Without --trace and --fleet, the ones built in are used; fixtures/ is in the repository. The same arguments give the same journal,
 byte for byte. A capture that was interrupted goes on with --resume and the same arguments.")]
     Capture(CaptureArgs),
     /// Fold a journal to its end, to a record or to a moment, and print the root of the state
@@ -56,37 +56,52 @@ byte for byte. A capture that was interrupted goes on with --resume and the same
 Examples:
   tensorforge replay morning.tfj
   tensorforge replay morning.tfj --to 500
-  tensorforge replay morning.tfj --to 90s --from genesis")]
+  tensorforge replay morning.tfj --to 90s --from genesis
+
+`tensorforge capture --out morning.tfj` makes the journal.")]
     Replay(ReplayArgs),
     /// Prove a journal: its chain, every decision made again, every root computed again
     #[command(after_help = "\
 Example:
   tensorforge verify morning.tfj
 
+`tensorforge capture --out morning.tfj` makes the journal.
+
 A journal does not know its trace. Orders that are live at its end say that more was to come, as in
-one whose capture was interrupted.")]
+one whose capture was interrupted; so does one that was not closed, as after a kill, or a salvage
+that could not keep all of it.")]
     Verify(VerifyArgs),
     /// Find where two journals first part, and what changed between them
     #[command(after_help = "\
-Example:
+Examples:
   tensorforge capture --policy fixtures/policies/thrifty.toml --out thrifty.tfj
   tensorforge diff morning.tfj thrifty.tfj
 
-Exit code 1 says that they differ. A journal in which orders are still live is of a part of its
-trace, and sums over it are too; a note says so.")]
+`tensorforge capture --out morning.tfj` makes the first journal; fixtures/ is in the repository.
+
+Exit code 1 says that they differ. A journal in which orders are still live, or that was not closed,
+is of a part of its trace, and sums over it are too; a note says so.
+
+Orders are paired by tenant and the tenant's own number. Where a pair asks for something else, or
+more than a tenth of the orders have no partner, the demand is not the same: no flip is told.")]
     Diff(DiffArgs),
     /// Find the first record where something turns
     #[command(after_help = "\
 Examples:
-  tensorforge bisect morning.tfj                          this build against the recording
-  tensorforge bisect morning.tfj thrifty.tfj              two journals
-  tensorforge bisect morning.tfj --engine A --engine B    two builds of tensorforge, by their paths
+  tensorforge bisect morning.tfj              # this build against the recording
+  tensorforge bisect morning.tfj thrifty.tfj  # two journals; `diff --help` makes the other
+  tensorforge bisect morning.tfj --engine old/tensorforge --engine new/tensorforge  # two builds
   tensorforge bisect morning.tfj --when 'loads[\"0\"].used > 8'
   tensorforge bisect morning.tfj --run 'test $(jq .control.orders $TENSORFORGE_STATE) -lt 100'
 
+`tensorforge capture --out morning.tfj` makes the journal; old/ and new/ stand for folders of yours,
+and the last example needs jq.
+
 A predicate is an expression of the Common Expression Language over the state, as
 `tensorforge state` prints it; `control` and `limits` are single rows, every other table is a map
-by key. The first record after which it holds is found, whether or not it goes on holding.
+by key. The first record after which it holds is found, whether or not it goes on holding. Numbers
+are signed, so that plain literals go with them: `loads[\"0\"].used * 2 > 16`. What does not fit, as a
+hash may not, is unsigned, and so is a literal that ends in u.
 
 --run bisects, and so takes it that what turns stays turned. Its exit codes are those of
 `git bisect run`: 0 good, 1-127 bad, 125 skip. It finds the state in the file $TENSORFORGE_STATE,
@@ -101,37 +116,52 @@ Exit code 1 says that a turning was found.")]
     #[command(after_help = "\
 Examples:
   tensorforge explain morning.tfj --order 17
-  tensorforge explain morning.tfj --external 16")]
+  tensorforge explain morning.tfj --external 16
+
+`tensorforge capture --out morning.tfj` makes the journal.")]
     Explain(ExplainArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
   tensorforge state morning.tfj control
-  tensorforge state morning.tfj --at 500 vessels.0.manifest.slots")]
+  tensorforge state morning.tfj --at 500 vessels.0.manifest.slots
+  tensorforge state morning.tfj --at 90s loads
+
+`tensorforge capture --out morning.tfj` makes the journal.")]
     State(StateArgs),
     /// Print records
     #[command(after_help = "\
 Examples:
   tensorforge log morning.tfj --from 20 --to 25
-  tensorforge log morning.tfj --json | head -n 1")]
+  tensorforge log morning.tfj --from 90s --to 91.5s
+  tensorforge log morning.tfj --json | head -n 1
+
+`tensorforge capture --out morning.tfj` makes the journal.")]
     Log(LogArgs),
     /// Take, list and check snapshots
     #[command(after_help = "\
 Examples:
   tensorforge snapshot take morning.tfj
   tensorforge snapshot list morning.tfj
-  tensorforge snapshot check morning.tfj")]
+  tensorforge snapshot check morning.tfj
+
+`tensorforge capture --out morning.tfj` makes the journal.")]
     Snapshot(SnapshotArgs),
     /// Run scenarios and hold the state that they lead to against what was accepted
     #[command(after_help = "\
 Examples:
   tensorforge snapshot-test fixtures/scenarios --snapshots snapshots/scenarios
-  tensorforge snapshot-test my-scenarios --accept")]
+  tensorforge snapshot-test my-scenarios --accept
+
+fixtures/ and snapshots/ are in the repository; my-scenarios stands for a folder of yours.")]
     SnapshotTest(SnapshotTestArgs),
     /// Copy what verifies of a damaged journal into a new one
     #[command(after_help = "\
 Example:
   tensorforge salvage damaged.tfj --out saved.tfj
+
+damaged.tfj stands for a journal of yours. The copy grows in saved.tfj.part and has its name once it
+is done; it is closed only if nothing was lost.
 
 What a crash left unfinished is no damage: `tensorforge capture --resume` goes on by itself. After
 damage it makes the lost records again, from the journal that was saved.")]
@@ -139,7 +169,9 @@ damage it makes the lost records again, from the journal that was saved.")]
     /// Make a trace from a description of its demand
     #[command(after_help = "\
 Example:
-  tensorforge generate fixtures/traces/surge.gen.toml --out surge.jsonl")]
+  tensorforge generate fixtures/traces/surge.gen.toml --out surge.jsonl
+
+fixtures/ is in the repository.")]
     Generate(GenerateArgs),
     /// Measure what the budgets promise
     #[command(after_help = "Example:\n  tensorforge bench --quick --only replay,decide")]
@@ -283,9 +315,9 @@ pub(crate) struct StateArgs {
     pub(crate) dir: PathBuf,
     /// A dotted path: table, key, field and so on; the whole state without one
     pub(crate) path: Option<String>,
-    /// After so many records; by default all of them
-    #[arg(long, value_name = "SEQ")]
-    pub(crate) at: Option<u64>,
+    /// After so many records, or at a moment such as 90s, as in `replay --to`; by default all of them
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
     /// Decide the commands again instead of folding the recorded events
     #[arg(long)]
     pub(crate) decide: bool,
@@ -296,12 +328,12 @@ pub(crate) struct LogArgs {
     /// The journal
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// The first record
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
-    pub(crate) from: u64,
-    /// The record to stop before; by default the end
-    #[arg(long, value_name = "SEQ")]
-    pub(crate) to: Option<u64>,
+    /// The first record, or the moment of the first, such as 90s, as in `replay --to`
+    #[arg(long, value_name = "SEQ|TIME", default_value = "0")]
+    pub(crate) from: String,
+    /// The record to stop before, or the moment of the last; by default the end
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) to: Option<String>,
     /// Decide the commands again and print what this build decides
     #[arg(long)]
     pub(crate) decide: bool,
@@ -373,7 +405,7 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// A tenth of the work: for a look, not for figures to quote
+    /// A tenth of the work: for a look, not for figures to quote, so nothing holds or misses
     #[arg(long)]
     pub(crate) quick: bool,
     /// Measure only these parts

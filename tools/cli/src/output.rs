@@ -145,19 +145,122 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Microseconds as people read them: three significant places and a unit.
+/// A number of things: `1 probe`, `2 probes`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// A whole number of units, rounded, with a half away from zero.
+fn rounded(number: u64, unit: u64) -> u64 {
+    number / unit + u64::from(number % unit >= unit.div_ceil(2))
+}
+
+/// Microseconds as people read them: the last place is rounded.
 pub(crate) fn span(micros: u64) -> String {
-    match micros {
-        0..1_000 => format!("{micros} us"),
-        1_000..1_000_000 => format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10),
-        1_000_000..3_600_000_000 => {
-            format!("{}.{:03} s", micros / 1_000_000, micros % 1_000_000 / 1_000)
-        }
-        _ => format!("{} h {:02} min", micros / 3_600_000_000, micros / 60_000_000 % 60),
+    let (hundredths, thousandths) = (rounded(micros, 10), rounded(micros, 1_000));
+    let minutes = rounded(micros, 60_000_000);
+    if micros < 1_000 {
+        format!("{micros} us")
+    } else if hundredths < 100_000 {
+        format!("{}.{:02} ms", hundredths / 100, hundredths % 100)
+    } else if thousandths < 3_600_000 {
+        format!("{}.{:03} s", thousandths / 1_000, thousandths % 1_000)
+    } else {
+        format!("{} h {:02} min", minutes / 60, minutes % 60)
     }
+}
+
+/// Millijoules as joules.
+pub(crate) fn joules(millijoules: u64) -> String {
+    format!("{} J", grouped(rounded(millijoules, 1_000)))
+}
+
+/// The change from one number to another, in percent to a tenth.
+pub(crate) fn change(from: u64, to: u64) -> String {
+    if from == to {
+        return "=".to_owned();
+    }
+    if from == 0 {
+        return "new".to_owned();
+    }
+    let sign = if to < from { '-' } else { '+' };
+    let (by, from) = (u128::from(from.abs_diff(to)), u128::from(from));
+    let tenths = (by * 2_000 + from) / (from * 2);
+    format!("{sign}{}.{} %", tenths / 10, tenths % 10)
 }
 
 /// Micro-dollars as dollars.
 pub(crate) fn dollars(micro_usd: u64) -> String {
     format!("${}.{:06}", grouped(micro_usd / 1_000_000), micro_usd % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_rounded() {
+        for (micros, text) in [
+            (0, "0 us"),
+            (999, "999 us"),
+            (1_000, "1.00 ms"),
+            (53_594, "53.59 ms"),
+            (53_595, "53.60 ms"),
+            (53_599, "53.60 ms"),
+            (999_994, "999.99 ms"),
+            (999_995, "1.000 s"),
+            (1_714_499, "1.714 s"),
+            (1_714_500, "1.715 s"),
+            (3_599_999_499, "3599.999 s"),
+            (3_599_999_500, "1 h 00 min"),
+            (3_629_999_999, "1 h 00 min"),
+            (3_630_000_000, "1 h 01 min"),
+            (7_199_000_000, "2 h 00 min"),
+            (u64::MAX, "5124095576 h 02 min"),
+        ] {
+            assert_eq!(span(micros), text, "{micros}");
+        }
+    }
+
+    #[test]
+    fn joules_are_rounded() {
+        for (millijoules, text) in [
+            (0, "0 J"),
+            (499, "0 J"),
+            (500, "1 J"),
+            (1_618_825_499, "1 618 825 J"),
+            (1_618_825_500, "1 618 826 J"),
+            (u64::MAX, "18 446 744 073 709 552 J"),
+        ] {
+            assert_eq!(joules(millijoules), text, "{millijoules}");
+        }
+    }
+
+    #[test]
+    fn changes_are_rounded() {
+        for (from, to, text) in [
+            (7, 7, "="),
+            (0, 7, "new"),
+            (7, 0, "-100.0 %"),
+            (1_618_825, 1_149_423, "-29.0 %"),
+            // 0.05 and 0.049 percent.
+            (2_000, 2_001, "+0.1 %"),
+            (2_000, 1_999, "-0.1 %"),
+            (2_050, 2_051, "+0.0 %"),
+            (2_050, 2_049, "-0.0 %"),
+            (3, 5, "+66.7 %"),
+            (3, 4, "+33.3 %"),
+            (4, 17, "+325.0 %"),
+            (1, u64::MAX, "+1844674407370955161400.0 %"),
+            (u64::MAX, 1, "-100.0 %"),
+        ] {
+            assert_eq!(change(from, to), text, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        let told = [0, 1, 2, 3_086].map(|number| counted(number, "probe"));
+        assert_eq!(told, ["0 probes", "1 probe", "2 probes", "3 086 probes"]);
+    }
 }

@@ -9,7 +9,7 @@ use tensorforge_engine::models::{Account, End};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::units::{MicroUsd, Millijoules, Tokens};
 
-use crate::output::{dollars, grouped, span};
+use crate::output::{dollars, grouped, joules, span};
 
 /// Sums over the orders of a journal.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) refusals: BTreeMap<String, u64>,
     pub(crate) sums: Sums,
     pub(crate) retries: u64,
+    /// Orders that were sent once more and stood for one that was there.
+    pub(crate) repeated: u64,
     /// Of completed orders, in microseconds.
     latencies: Vec<u64>,
     first_tokens: Vec<u64>,
@@ -67,6 +69,7 @@ impl Tally {
                     self.sums.add(Sums { tokens_in, cached, tokens_out, cost, energy });
                 }
                 Event::RetryScheduled { .. } => one(&mut self.retries),
+                Event::OrderDeduplicated { .. } => one(&mut self.repeated),
                 Event::OrderEnded { end, latency, first_token, .. } => {
                     one(&mut self.ended[*end as usize]);
                     if *end == End::Completed {
@@ -108,6 +111,7 @@ impl Tally {
             lines.push((name.to_owned(), value, text));
         };
         line("orders", self.orders(), grouped(self.orders()));
+        line("sent again", self.repeated, grouped(self.repeated));
         for (end, count) in End::ALL.iter().zip(self.ended) {
             line(end_name(*end), count, grouped(count));
         }
@@ -125,7 +129,7 @@ impl Tally {
         line("tokens cached", cached.0, grouped(cached.0));
         line("tokens out", tokens_out.0, grouped(tokens_out.0));
         line("cost", cost.0, dollars(cost.0));
-        line("energy", energy.0, format!("{} J", grouped(energy.0 / 1_000)));
+        line("energy", energy.0, joules(energy.0));
         lines
     }
 
@@ -145,6 +149,7 @@ impl Tally {
             "live": self.live(),
             "refusals": self.refusals,
             "retries": self.retries,
+            "repeated": self.repeated,
             "latency_us": latency(&self.latencies),
             "first_token_us": latency(&self.first_tokens),
             "tokens_in": self.sums.tokens_in,

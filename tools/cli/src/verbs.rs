@@ -43,6 +43,19 @@ pub(crate) fn open(dir: &Path) -> Result<Journal> {
     Ok(journal)
 }
 
+/// Whatever keeps a journal from being made in a folder: files that are none of its own. What a verb
+/// leaves that was killed before its first segment was there is.
+pub(crate) fn refuse_other_files(out: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(out) else { return Ok(()) };
+    let foreign = entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .find(|name| !matches!(name.to_str(), Some("LOCK" | "segments" | "snapshots" | "aside")));
+    let Some(name) = foreign else { return Ok(()) };
+    Err(Failure::input(format!("{} is not empty: it holds {}", out.display(), name.display()))
+        .with_help("give a directory that is not there yet, or is empty"))
+}
+
 /// A breach as a build's answer about a record.
 pub(crate) fn breach_json(breach: &Breach) -> Value {
     json!({ "table": breach.table, "row": breach.row, "problem": breach.problem.to_string() })

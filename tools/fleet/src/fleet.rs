@@ -108,7 +108,7 @@ impl FaultKind {
 /// Why an exchange cannot be set up with a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
-    /// It takes one part of it for none that it could serve with.
+    /// It refuses one part of it; the keys of a vessel are told as the file spells them.
     #[error("fleet {fleet:?}: the exchange refuses {part}: {refusal}")]
     Refused {
         /// Which fleet.
@@ -175,11 +175,20 @@ impl Fleet {
             events.clear();
             exchange.decide(stamp, command, &mut events)?;
             if let [Event::CommandRefused { refusal }] = events.as_slice() {
-                let (part, refusal) = (part(command), refusal.clone());
+                let (part, refusal) = (part(command), in_file(refusal));
                 return Err(SetupError::Refused { fleet: self.name.clone(), part, refusal });
             }
         }
         Ok(())
+    }
+}
+
+/// A refusal with its keys as the file spells them: it knows no manifest, which is made of a vessel
+/// and its preset.
+fn in_file(refusal: &Refusal) -> Refusal {
+    match refusal {
+        Refusal::Invalid { fault } => Refusal::Invalid { fault: fault.replace("manifest.", "") },
+        other => other.clone(),
     }
 }
 

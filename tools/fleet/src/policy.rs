@@ -16,8 +16,28 @@ pub fn read_policy(path: &Path) -> Result<Policy, DocumentError> {
 /// Reads the text of a policy; `file` is what errors call it.
 pub fn parse_policy(file: &str, text: &str) -> Result<Policy, DocumentError> {
     let policy = document::parse::<PolicyFile>(file, text)?.policy();
-    document::sound(file, policy.faults())?;
+    document::sound(file, policy.faults().iter().map(|fault| in_file(fault)).collect())?;
     Ok(policy)
+}
+
+/// A fault with its keys as the file spells them; the engine's bear no units.
+fn in_file(fault: &str) -> String {
+    let word = |word: &str| match word.trim_end_matches([',', ':']) {
+        "timeout_percent" => word.replacen('_', ".", 1),
+        key => match key.split_once('.') {
+            Some((table @ ("patience" | "lifetime"), _)) => {
+                word.replacen(table, &format!("{table}_ms"), 1)
+            }
+            Some(
+                ("retry", "backoff" | "backoff_max")
+                | ("breaker", "open")
+                | ("escalation", "dwell" | "review"),
+            ) => word.replacen(key, &format!("{key}_ms"), 1),
+            Some(("escalation", _)) => word.replacen(key, &format!("{key}_ppm"), 1),
+            _ => word.to_owned(),
+        },
+    };
+    fault.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A policy as its file spells it.

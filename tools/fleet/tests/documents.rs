@@ -310,32 +310,35 @@ fn policies_that_contradict_themselves() {
     check("candidates = 0", ": candidates is 0");
     check(
         "patience_ms = { batch = 0 }\nlifetime_ms = { interactive = 0 }",
-        ": lifetime.interactive is 0; patience.batch is 0",
+        ": lifetime_ms.interactive is 0; patience_ms.batch is 0",
     );
-    check("timeout = { percent = 99 }", ": timeout_percent is below 100: sooner than predicted");
+    check("timeout = { percent = 99 }", ": timeout.percent is below 100: sooner than predicted");
     check(
         "retry = { attempts = 0, backoff_ms = 9_000 }",
-        ": retry.attempts is 0; retry.backoff is above retry.backoff_max",
+        ": retry.attempts is 0; retry.backoff_ms is above retry.backoff_max_ms",
     );
-    check("breaker = { open_ms = 0 }", ": breaker.open is 0, but breaker.failures is not");
+    check("breaker = { open_ms = 0 }", ": breaker.open_ms is 0, but breaker.failures is not");
     check(
         "escalation = { elevated_ppm = 550_000 }",
-        ": escalation.elevated is not below escalation.restricted",
+        ": escalation.elevated_ppm is not below escalation.restricted_ppm",
     );
     check(
         "escalation = { halted_ppm = 500_000 }",
-        ": escalation.restricted is not below escalation.halted",
+        ": escalation.restricted_ppm is not below escalation.halted_ppm",
     );
     check(
         "escalation = { halted_ppm = 1_000_001 }",
-        ": escalation.halted is above 1000000, which no risk exceeds",
+        ": escalation.halted_ppm is above 1000000, which no risk exceeds",
     );
     check(
         "escalation = { hysteresis_ppm = 300_000 }",
-        ": escalation.hysteresis is not below escalation.elevated",
+        ": escalation.hysteresis_ppm is not below escalation.elevated_ppm",
     );
-    check("escalation = { review_ms = 0 }", ": escalation.review is 0");
-    check("escalation = { dwell_ms = 4_999 }", ": escalation.dwell is below escalation.review");
+    check("escalation = { review_ms = 0 }", ": escalation.review_ms is 0");
+    check(
+        "escalation = { dwell_ms = 4_999 }",
+        ": escalation.dwell_ms is below escalation.review_ms",
+    );
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",

@@ -13,6 +13,22 @@ use tensorforge_engine::config::Limits;
 use tensorforge_fleet::{DocumentError, Fleet, Recipe, parse_policy};
 use toml::{Table, Value};
 
+/// Values that a page allows and that contradict what its example says elsewhere: the table, the key,
+/// the value and what it is refused for.
+const TIED: [(&str, &str, i64, &str); 8] = [
+    ("vessel.0", "count", 1, "fault[0].vessel is \"dory\", not a vessel of this fleet"),
+    ("preset.boat", "kv_tokens", 1, "context_max is 4000, more than the 1 of kv_tokens"),
+    ("fault.0", "from_ms", YEARS, "fault[0].until_ms is not after from_ms"),
+    ("fault.1", "from_ms", YEARS, "fault[1].until_ms is not after from_ms"),
+    ("fault.2", "from_ms", YEARS, "fault[2].until_ms is not after from_ms"),
+    ("escalation", "review_ms", YEARS, "escalation.dwell_ms is below escalation.review_ms"),
+    ("retry", "backoff_ms", YEARS, "retry.backoff_ms is above retry.backoff_max_ms"),
+    ("", "duration_ms", YEARS, "arrivals.rate over duration_ms makes more than 10000000 rows"),
+];
+
+/// The longest span of milliseconds.
+const YEARS: i64 = 1_000_000_000_000;
+
 /// What no reader knows.
 const UNKNOWN: &str = "no_such_thing";
 
@@ -145,13 +161,16 @@ impl Page {
             return;
         }
         let (low, high) = bounds(says);
-        let high = high.or(says.starts_with("ms").then_some(1_000_000_000_000));
+        let high = high.or(says.starts_with("ms").then_some(YEARS));
         let read = |value| self.read(&self.with(path, key, Some(Value::Integer(value))));
         for value in low.into_iter().chain(high) {
-            // What it contradicts elsewhere in the example is told of the other key.
-            let error = read(value).err().unwrap_or_default();
-            let refused = error.contains(&format!("{key} is")) || error.contains("invalid");
-            assert!(!refused, "{path}.{key} may not be {value}: {error}");
+            let told = read(value).err();
+            let tied = TIED.iter().find(|tied| (tied.0, tied.1, tied.2) == (path, key, value));
+            match (&told, tied) {
+                (None, None) => {}
+                (Some(told), Some((.., why))) if told.contains(why) => {}
+                _ => panic!("{path}.{key} may not be {value}: {told:?}"),
+            }
         }
         let below = low.map(|low| low - 1).filter(|below| *below >= 0);
         for value in below.into_iter().chain(high.map(|high| high + 1)) {

@@ -1,5 +1,6 @@
 //! `bisect`: the first record where something turns.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +17,7 @@ use tensorforge_journal::{
 
 use crate::args::BisectArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, GOOD, NAME, paint};
+use crate::output::{self, GOOD, NAME, counted, paint};
 use crate::verbs::diff::{describe, with_divergence};
 use crate::verbs::{self, log};
 
@@ -28,14 +29,14 @@ pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
     }
     if let Some(expression) = &args.when {
         let verdict = Predicate::parse(expression)?.first_true(&journal)?;
-        return turned(&journal, &verdict, &format!("`{expression}` turns true"), as_json);
+        return turned(&journal, &verdict, (expression, "true"), as_json);
     }
     if let Some(command) = &args.run {
         let folder = tempfile::tempdir().map_err(Failure::input)?;
         let file = folder.path().join("state.json");
         let asked = Asked { command, journal: &journal, dir: &args.dir, file: &file };
         let verdict = bisect_state(&journal, |records, state| asked.judge(records, state))?;
-        return turned(&journal, &verdict, &format!("`{command}` turns bad"), as_json);
+        return turned(&journal, &verdict, (command, "bad"), as_json);
     }
     match args.engines.as_slice() {
         [] => {
@@ -61,15 +62,22 @@ fn tell(
         output::json(&with_divergence(document, found));
     } else if let Some(divergence) = found {
         output::print(&describe(divergence, left, right));
-        output::say(&format!("{} {probes} probes", paint(NAME, "found in")));
+        output::say(&format!("{} {}", paint(NAME, "found in"), counted(probes.into(), "probe")));
     } else {
-        output::say(&format!("{} nothing turns ({probes} probes)", paint(GOOD, "same:")));
+        let probes = counted(probes.into(), "probe");
+        output::say(&format!("{} nothing turns ({probes})", paint(GOOD, "same:")));
     }
     Ok(if found.is_some() { Exit::Different } else { Exit::AsAsked })
 }
 
-/// Tells where a judge's answer turned.
-fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) -> Result<Exit> {
+/// Tells where a judge's answer turned into another.
+fn turned(
+    journal: &Journal,
+    verdict: &StateVerdict,
+    (judge, answer): (&str, &str),
+    as_json: bool,
+) -> Result<Exit> {
+    let probes = counted(verdict.probes.into(), "probe");
     let Some(records) = verdict.records else {
         if as_json {
             output::json(&with_divergence(
@@ -78,9 +86,9 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
             ));
         } else {
             output::say(&format!(
-                "{} not by the last record ({} probes)",
-                paint(GOOD, what),
-                verdict.probes
+                "{} in {} ({probes})",
+                paint(GOOD, format!("`{judge}` never {answer}")),
+                counted(journal.next_seq(), "record"),
             ));
         }
         return Ok(Exit::AsAsked);
@@ -104,7 +112,8 @@ fn turned(journal: &Journal, verdict: &StateVerdict, what: &str, as_json: bool) 
         }
         output::json(&document);
     } else {
-        output::say(&format!("{} at record {seq} ({} probes)", paint(NAME, what), verdict.probes));
+        let what = paint(NAME, format!("`{judge}` turns {answer}"));
+        output::say(&format!("{what} at record {seq} ({probes})"));
         if verdict.skipped > 0 {
             output::say(&format!(
                 "  or at one of the {} before it, which could not be judged",
@@ -203,7 +212,7 @@ impl Predicate {
         let mut context = Context::default();
         for name in &self.tables {
             let view = state.view(name).unwrap_or_default();
-            context.add_variable(name, &view).map_err(|error| wrong(error.to_string()))?;
+            context.add_variable_from_value(name, signed(&view));
         }
         match self.program.execute(&context) {
             Ok(cel::Value::Bool(true)) => Ok(Answer::Yes),
@@ -211,6 +220,26 @@ impl Predicate {
             Ok(other) => Err(wrong(format!("expected true or false, found {other:?}"))),
             Err(cel::ExecutionError::NoSuchKey(key)) => Ok(Answer::Missing(key.to_string())),
             Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+}
+
+/// A view for expressions. Numbers are signed wherever they fit, as plain literals are: the language
+/// has no arithmetic of the signed with the unsigned.
+fn signed(view: &Value) -> cel::Value {
+    match view {
+        Value::Null => cel::Value::Null,
+        Value::Bool(it) => cel::Value::Bool(*it),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => cel::Value::Int(number),
+            (None, Some(number)) => cel::Value::UInt(number),
+            (None, None) => cel::Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => items.iter().map(signed).collect::<Vec<_>>().into(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.as_str(), signed(value)));
+            fields.collect::<HashMap<_, _>>().into()
         }
     }
 }

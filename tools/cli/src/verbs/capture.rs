@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
@@ -15,18 +13,37 @@ use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Closed, Journal, Ledger, LedgerOptions, Record, WriterOptions, hex, read_records,
+    BLOCK_RECORDS, Closed, Journal, JournalError, Ledger, LedgerError, LedgerOptions, Record,
+    ReplayError, WriterOptions, hex, read_records,
 };
 
 use crate::args::CaptureArgs;
 use crate::builtin;
 use crate::drive::{Recorder, World, drive};
 use crate::failure::{Exit, Failure, Result};
+use crate::interrupt::{self, Heeding};
 use crate::machine;
-use crate::output::{self, FAINT, GOOD, NAME, grouped, paint};
+use crate::output::{self, FAINT, GOOD, NAME, counted, grouped, paint};
 use crate::tally::Tally;
+use crate::verbs;
+
+/// Who captures, and so what else can be done about a journal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The verb itself, which can go on with what is there.
+    Verb,
+    /// A tour in a folder that is kept.
+    Tour,
+    /// A tour in a folder that is about to go.
+    PassingTour,
+}
 
 pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
+    run_by(By::Verb, args, json)
+}
+
+/// Captures as a part of something else.
+pub(crate) fn run_by(by: By, args: &CaptureArgs, json: bool) -> Result<Exit> {
     let inputs = Inputs::read(args)?;
     let world = inputs.world(args.seed)?;
     // Whatever is wrong with them is said before a journal is made.
@@ -34,12 +51,12 @@ pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
     let id = args.journal_id.map_or_else(|| default_id(&world), |id| Ok(JournalId(id)))?;
     let started = Instant::now();
     let bar = output::progress("capturing", world.trace.rows.len() as u64);
-    let mut recorder = Capture::begin(args, id, bar)?;
+    let mut recorder = Capture::begin(by, args, id, bar)?;
     let flow = drive(&world, &mut recorder)?;
     let ended = recorder.end(flow)?;
     let report = Report { args, id, ended, seconds: started.elapsed().as_secs_f64() };
     if report.ended.interrupted {
-        report.print_interrupted(json);
+        report.print_interrupted(by, json);
         return Ok(Exit::Interrupted);
     }
     report.check_complete(&world)?;
@@ -118,6 +135,8 @@ struct Capture {
     earlier: Option<Earlier>,
     bar: ProgressBar,
     check: bool,
+    /// Until the journal is closed.
+    _heeding: Heeding,
 }
 
 /// What a capture leaves.
@@ -131,20 +150,6 @@ struct Ended {
     live: u64,
     root: Root,
     interrupted: bool,
-}
-
-/// Whether the process has been asked to end.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Has an interrupt end the capture between two records, with the journal closed. Asking twice, as
-/// the tour does, is asking once.
-fn listen() -> Result<()> {
-    static LISTENING: OnceLock<std::result::Result<(), String>> = OnceLock::new();
-    let listening = LISTENING.get_or_init(|| {
-        let handler = || INTERRUPTED.store(true, Ordering::Relaxed);
-        ctrlc::set_handler(handler).map_err(|error| error.to_string())
-    });
-    listening.clone().map_err(Failure::input)
 }
 
 /// What an interrupted capture has recorded: it is decided again and must come out the same.
@@ -170,21 +175,22 @@ impl Earlier {
 }
 
 impl Capture {
-    fn begin(args: &CaptureArgs, id: JournalId, bar: ProgressBar) -> Result<Self> {
+    fn begin(by: By, args: &CaptureArgs, id: JournalId, bar: ProgressBar) -> Result<Self> {
         let options = LedgerOptions {
             frame_records: args.frame_records,
             snapshot_every: args.snapshot_every,
             writer: WriterOptions { sync: !args.no_sync, ..WriterOptions::default() },
             ..LedgerOptions::default()
         };
+        let heeding = interrupt::heed()?;
         let (ledger, earlier) = if args.resume {
             resume(args, id, options)?
         } else {
-            refuse_other_files(&args.out)?;
-            (Ledger::create(&args.out, id, options)?, None)
+            verbs::refuse_other_files(&args.out)?;
+            (create(by, &args.out, id, options)?, None)
         };
-        listen()?;
         Ok(Self {
+            _heeding: heeding,
             ledger,
             tally: Tally::default(),
             events: Vec::new(),
@@ -238,17 +244,18 @@ impl Capture {
     }
 }
 
-/// A journal is not made among files that are none of its own. What a capture leaves that was killed
-/// before its first segment was there is.
-fn refuse_other_files(out: &Path) -> Result<()> {
-    let Ok(entries) = std::fs::read_dir(out) else { return Ok(()) };
-    let foreign = entries
-        .flatten()
-        .map(|entry| entry.file_name())
-        .find(|name| !matches!(name.to_str(), Some("LOCK" | "segments" | "snapshots" | "aside")));
-    let Some(name) = foreign else { return Ok(()) };
-    Err(Failure::input(format!("{} is not empty: it holds {}", out.display(), name.display()))
-        .with_help("give a directory that is not there yet, or is empty"))
+fn create(by: By, out: &Path, id: JournalId, options: LedgerOptions) -> Result<Ledger> {
+    Ledger::create(out, id, options).map_err(|error| match error {
+        LedgerError::Replay(ReplayError::Journal(JournalError::Exists { .. }))
+            if by == By::Verb =>
+        {
+            Failure::from(error).with_help(format!(
+                "give another directory, or go on with `tensorforge capture --resume --out {}`",
+                out.display()
+            ))
+        }
+        error => error.into(),
+    })
 }
 
 fn other_input(seq: u64) -> Failure {
@@ -302,11 +309,7 @@ impl Recorder for Capture {
         if arrived.is_multiple_of(64) {
             self.bar.set_position(arrived as u64);
         }
-        if INTERRUPTED.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -329,15 +332,19 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn print_interrupted(&self, as_json: bool) {
+    fn print_interrupted(&self, by: By, as_json: bool) {
         if as_json {
             output::json(&self.json());
         }
         output::note(&format!(
-            "interrupted: {} records are in {}, orders live: {}; the same command with --resume goes on",
-            grouped(self.ended.records),
+            "interrupted: {} in {}, orders live: {}; {}",
+            counted(self.ended.records, "record"),
             self.args.out.display(),
             grouped(self.ended.live),
+            match by {
+                By::PassingTour => "they go with the tour; `tensorforge tour` begins again",
+                By::Verb | By::Tour => "the same command with --resume goes on",
+            },
         ));
     }
 
@@ -346,14 +353,18 @@ impl Report<'_> {
             return output::json(&self.json());
         }
         let Ended { tally, root, .. } = &self.ended;
-        let (records, events) = (grouped(tally.records), grouped(tally.events));
+        let records = counted(tally.records, "record");
+        let events = counted(tally.events, "event");
         let rate = tally.records as f64 / self.seconds.max(1e-9);
         output::say(&format!(
-            "{} {} into {}: {records} records, {events} events {}",
+            "{} {} into {}: {records}, {events} {}",
             paint(GOOD, "captured"),
             self.id,
             self.args.out.display(),
-            paint(FAINT, format!("({:.2} s, {} records/s)", self.seconds, grouped(rate as u64))),
+            paint(
+                FAINT,
+                format!("({:.2} s, {} records/s)", self.seconds, grouped(rate.round() as u64))
+            ),
         ));
         output::say(&format!("{} {}", paint(NAME, "root"), hex(root)));
         let rows: Vec<Vec<String>> =

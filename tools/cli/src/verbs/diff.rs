@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
+use tensorforge_engine::command::Command;
+use tensorforge_engine::models::Demand;
 use tensorforge_engine::units::{OrderId, VesselId};
 use tensorforge_journal::{Divergence, Journal, Phase, diff, read_records};
 
 use crate::args::DiffArgs;
 use crate::failure::{Exit, Result};
-use crate::output::{self, BAD, GOOD, NAME, grouped, paint};
+use crate::output::{self, BAD, GOOD, NAME, counted, grouped, paint};
 use crate::tally::{Tally, end_name, refusal_kind};
 use crate::verbs;
 
@@ -27,23 +28,28 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
             ));
         } else {
             output::say(&format!(
-                "{} {} records, equal to the last bit",
+                "{} {}, equal to the last bit",
                 paint(GOOD, "same"),
-                grouped(left.next_seq())
+                counted(left.next_seq(), "record")
             ));
         }
         return Ok(Exit::AsAsked);
     };
     let (a, b) = (Course::read(&left)?, Course::read(&right)?);
-    let flip = first_flip(&a, &b);
-    note_live(&args.left, &a.tally);
-    note_live(&args.right, &b.tally);
+    let demand = Demands::compare(&a, &b);
+    // Of orders that have nothing in common, nothing was decided otherwise.
+    let flip = demand.same().then(|| first_flip(&a, &b));
+    let flipped = demand.same().then(|| flipped_orders(&a, &b));
+    note_part(&left, &a.tally);
+    note_part(&right, &b.tally);
     if as_json {
         let document = json!({
             "different": true,
             "probes": parting.probes,
+            "same_demand": demand.same(),
+            "demand": demand,
             "flip": flip,
-            "flipped_orders": flipped_orders(&a, &b),
+            "flipped_orders": flipped,
             "tally": { "left": a.tally.json(), "right": b.tally.json() },
         });
         output::json(&with_divergence(document, Some(divergence)));
@@ -51,20 +57,26 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
     }
     output::print(&describe(divergence, "left", "right"));
     match &flip {
-        Some(flip) => output::print(&flip.text(flipped_orders(&a, &b))),
-        None => output::say("no order was decided otherwise"),
+        None => output::say(&demand.text()),
+        Some(Some(flip)) => output::print(&flip.text(flipped.unwrap_or_default())),
+        Some(None) => output::say("no order was decided otherwise"),
     }
     output::print(&changes(&a.tally, &b.tally));
     Ok(Exit::Different)
 }
 
-/// Says that a journal ends before its orders have: sums over it are of a part.
-fn note_live(dir: &Path, tally: &Tally) {
-    if tally.live() > 0 {
-        let (dir, live) = (dir.display(), grouped(tally.live()));
-        output::note(&format!(
-            "{dir} is not at its end, orders live: {live}; what would have become of them is not counted"
-        ));
+/// Says that a journal ends before its trace does, as far as it shows: sums over it are of a part.
+fn note_part(journal: &Journal, tally: &Tally) {
+    let dir = journal.dir().display();
+    let closed = if journal.closed() { "" } else { "was not closed" };
+    let live = match tally.live() {
+        0 => String::new(),
+        live => format!("is not at its end, orders live: {}", grouped(live)),
+    };
+    let said: Vec<&str> = [closed, &live].into_iter().filter(|said| !said.is_empty()).collect();
+    if !said.is_empty() {
+        let said = said.join(" and ");
+        output::note(&format!("{dir} {said}; what would have come after it is not counted"));
     }
 }
 
@@ -129,10 +141,14 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Stri
 /// What was decided about one order, in its order, apart from when.
 type Decisions = Vec<(u64, String, Value)>;
 
+/// What an order asks for: the names of its tenant and model, and its tokens in and out.
+type Asked = (String, String, u64, u64);
+
 /// The orders of a journal, by tenant and the tenant's own number, and what became of all of them.
 struct Course {
     tally: Tally,
     orders: BTreeMap<(u32, u64), Decisions>,
+    asked: BTreeMap<(u32, u64), Asked>,
     names: Names,
 }
 
@@ -140,6 +156,7 @@ struct Course {
 #[derive(Default)]
 struct Names {
     tenants: BTreeMap<u32, String>,
+    models: BTreeMap<u32, String>,
     vessels: BTreeMap<u32, String>,
     /// The tenant and the tenant's own number of every admitted order.
     orders: BTreeMap<u64, (u32, u64)>,
@@ -147,10 +164,17 @@ struct Names {
 
 impl Course {
     fn read(journal: &Journal) -> Result<Self> {
-        let mut course =
-            Self { tally: Tally::default(), orders: BTreeMap::new(), names: Names::default() };
+        let mut course = Self {
+            tally: Tally::default(),
+            orders: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            names: Names::default(),
+        };
         read_records(journal, 0, journal.next_seq(), |record| {
             course.tally.count(&record.events);
+            if let Command::Submit(demand) = &record.command {
+                course.ask(record.stamp.source.tenant.0, demand);
+            }
             for event in &record.events {
                 course.take(record.stamp.seq.0, event);
             }
@@ -159,12 +183,27 @@ impl Course {
         Ok(course)
     }
 
+    fn ask(&mut self, tenant: u32, demand: &Demand) {
+        let name = |names: &BTreeMap<u32, String>, id: u32| names.get(&id).cloned();
+        let asked = (
+            name(&self.names.tenants, tenant).unwrap_or_default(),
+            name(&self.names.models, demand.model.0).unwrap_or_default(),
+            demand.tokens_in.0,
+            demand.tokens_out_max.0,
+        );
+        self.asked.entry((tenant, demand.external)).or_insert(asked);
+    }
+
     fn take(&mut self, seq: u64, event: &Event) {
         let names = &mut self.names;
         let known = |names: &Names, order: &OrderId| names.orders.get(&order.0).copied();
         let (key, what, value) = match event {
             Event::TenantRegistered { tenant, contract } => {
                 names.tenants.insert(tenant.0, contract.name.clone());
+                return;
+            }
+            Event::ModelRegistered { model, name } => {
+                names.models.insert(model.0, name.clone());
                 return;
             }
             Event::VesselRegistered { vessel, name, .. } => {
@@ -201,6 +240,55 @@ impl Course {
 impl Names {
     fn vessel(&self, id: VesselId) -> String {
         self.vessels.get(&id.0).cloned().unwrap_or_else(|| format!("vessel {id}"))
+    }
+}
+
+/// How far the orders of two journals are the same ones, as they were asked for.
+#[derive(Serialize)]
+struct Demands {
+    /// Orders of either side that have no partner in the other.
+    left_alone: u64,
+    right_alone: u64,
+    /// Pairs that ask for something else.
+    otherwise: u64,
+    #[serde(skip)]
+    all: u64,
+}
+
+impl Demands {
+    fn compare(a: &Course, b: &Course) -> Self {
+        let alone = |one: &Course, other: &Course| {
+            one.asked.keys().filter(|key| !other.asked.contains_key(key)).count() as u64
+        };
+        let differs = |(key, asked): &(&_, &Asked)| b.asked.get(key).is_some_and(|it| it != *asked);
+        let right_alone = alone(b, a);
+        Self {
+            left_alone: alone(a, b),
+            right_alone,
+            otherwise: a.asked.iter().filter(differs).count() as u64,
+            all: a.asked.len() as u64 + right_alone,
+        }
+    }
+
+    /// Whether all pairs ask for the same, and no more than a tenth of the orders are without a partner.
+    fn same(&self) -> bool {
+        self.otherwise == 0 && (self.left_alone + self.right_alone) * 10 <= self.all
+    }
+
+    fn text(&self) -> String {
+        let have = |number: u64| if number == 1 { "has" } else { "have" };
+        format!(
+            "{} {} of the left {} no partner in the right, {} of the right none in the left, {} for \
+             something else",
+            paint(NAME, "not the same demand:"),
+            counted(self.left_alone, "order"),
+            have(self.left_alone),
+            grouped(self.right_alone),
+            match self.otherwise {
+                1 => "1 asks".to_owned(),
+                others => format!("{} ask", grouped(others)),
+            },
+        )
     }
 }
 
@@ -268,11 +356,14 @@ impl Flip {
             None => "no such decision".to_owned(),
         };
         format!(
-            "{} order {} of {}; {} orders were decided otherwise in all\n  left: {}\n  right: {}\n",
+            "{} order {} of {}; {} decided otherwise in all\n  left: {}\n  right: {}\n",
             paint(NAME, "first flipped decision:"),
             self.external,
             self.tenant,
-            grouped(orders),
+            match orders {
+                1 => "1 order was".to_owned(),
+                orders => format!("{} orders were", grouped(orders)),
+            },
             side(&self.left),
             side(&self.right),
         )
@@ -296,21 +387,9 @@ fn changes(left: &Tally, right: &Tally) -> String {
         .into_iter()
         .filter_map(|name| {
             let ((x, left), (y, right)) = (find(&a, name), find(&b, name));
-            (x != y || name == "orders").then(|| vec![name.clone(), left, right, change(x, y)])
+            (x != y || name == "orders")
+                .then(|| vec![name.clone(), left, right, output::change(x, y)])
         })
         .collect();
     output::table(&["", "left", "right", "change"], &rows)
-}
-
-/// The change in percent, to a tenth.
-fn change(from: u64, to: u64) -> String {
-    if from == to {
-        return "=".to_owned();
-    }
-    if from == 0 {
-        return "new".to_owned();
-    }
-    let (from, to) = (i128::from(from), i128::from(to));
-    let tenths = (to - from) * 1_000 / from;
-    format!("{}{}.{} %", if tenths < 0 { '-' } else { '+' }, tenths.abs() / 10, tenths.abs() % 10)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::event::{Candidate, Event, Verdict};
@@ -11,9 +12,9 @@ use tensorforge_journal::{Journal, Record, read_records};
 
 use crate::args::ExplainArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, BAD, FAINT, GOOD, NAME, dollars, grouped, paint, span};
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, grouped, paint, span};
 use crate::tally::end_name;
-use crate::verbs;
+use crate::verbs::{self, log};
 
 pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
@@ -197,27 +198,29 @@ impl Teller<'_> {
             Event::OrderAdmitted { tenant, level, deadline, demand, .. } => {
                 let model = self.names.models.get(&demand.model.0).cloned().unwrap_or_default();
                 let prefix = demand.prefix.last().map_or(String::new(), |mark| {
-                    format!(", {} tokens of it named by prefix", grouped(mark.tokens.0))
+                    format!(", {} of it named by prefix", counted(mark.tokens.0, "token"))
                 });
                 let head = format!(
-                    "{} from {} as external number {}, class {:?}, under level {level:?}",
+                    "{} from {} as external number {}, class {}, under level {}",
                     paint(GOOD, "admitted"),
                     self.names.tenant(tenant.0),
                     demand.external,
-                    demand.class,
+                    word(demand.class),
+                    word(level),
                 );
                 let asked = format!(
-                    "{model}: {} prompt tokens{prefix}, at most {} generated; expires after {}",
-                    grouped(demand.tokens_in.0),
+                    "{model}: {}{prefix}, at most {} generated; expires after {}",
+                    counted(demand.tokens_in.0, "prompt token"),
                     grouped(demand.tokens_out_max.0),
                     self.ahead(*deadline),
                 );
                 (head, vec![asked])
             }
             Event::OrderRefused { tenant, external, refusal, .. } => plain(format!(
-                "{} from {} as external number {external}: {refusal}",
+                "{} from {} as external number {external}: {}",
                 paint(BAD, "refused"),
                 self.names.tenant(tenant.0),
+                word(refusal),
             )),
             Event::OrderDeduplicated { external, .. } => plain(format!(
                 "sent again as external number {external}: the same key, the same order"
@@ -232,8 +235,9 @@ impl Teller<'_> {
         };
         let chosen = candidates.first().map_or_else(String::new, |best| self.names.place(best));
         let head = format!(
-            "{} to {chosen}: attempt {attempt}, policy version {policy}, {open} vessels had room",
+            "{} to {chosen}: attempt {attempt}, policy version {policy}, {} had room",
             paint(GOOD, "routed"),
+            counted((*open).into(), "vessel"),
         );
         let ranked = candidates.iter().enumerate();
         (head, ranked.map(|(rank, candidate)| self.names.candidate(rank, candidate)).collect())
@@ -243,18 +247,24 @@ impl Teller<'_> {
         match event {
             Event::OrderQueued { ticket, ahead, .. } => {
                 format!(
-                    "queued with ticket {ticket}: no vessel has room, {ahead} orders wait already"
+                    "queued with ticket {ticket}: no vessel has room, {} ahead of it",
+                    counted(*ahead, "order"),
                 )
             }
             Event::OrderBerthed { vessel, window, overlapping, .. } => format!(
-                "given a berth on {} from +{} to +{}; {overlapping} others overlap it",
+                "given a berth on {} from +{} to +{}; {} it",
                 self.names.vessel(*vessel),
                 span((window.from - self.arrived).0),
                 span((window.until - self.arrived).0),
+                match overlapping {
+                    1 => "1 other overlaps".to_owned(),
+                    others => format!("{others} others overlap"),
+                },
             ),
             Event::BerthReleased { .. } => "berth given back".to_owned(),
             Event::RetryScheduled { attempts, at, .. } => {
-                format!("tried again in {}, after {attempts} attempts", self.ahead(*at))
+                let attempts = counted((*attempts).into(), "attempt");
+                format!("tried again in {}, after {attempts}", self.ahead(*at))
             }
             _ => String::new(),
         }
@@ -263,22 +273,24 @@ impl Teller<'_> {
     fn work(&self, event: &Event) -> String {
         match event {
             Event::LegDispatched { leg, kind, vessel, timeout, .. } => format!(
-                "leg {leg} ({kind:?}) handed to {}; times out after {}",
+                "leg {leg} ({}) handed to {}; times out after {}",
+                word(kind),
                 self.names.vessel(*vessel),
                 self.ahead(*timeout),
             ),
             Event::LegCompleted { leg, vessel, tokens_out, cached, cost, energy, .. } => format!(
-                "leg {leg} done by {}: {} tokens generated, {} prompt tokens from its cache, {}, {} mJ",
+                "leg {leg} done by {}: {} generated, {} from its cache, {}, {} mJ",
                 self.names.vessel(*vessel),
-                grouped(tokens_out.0),
-                grouped(cached.0),
+                counted(tokens_out.0, "token"),
+                counted(cached.0, "prompt token"),
                 dollars(cost.0),
                 grouped(energy.0),
             ),
             Event::LegFailed { leg, vessel, fault, attempt, .. } => format!(
-                "{}: leg {leg} of attempt {attempt} on {}: {fault:?}",
+                "{}: leg {leg} of attempt {attempt} on {}: {}",
                 paint(BAD, "failed"),
                 self.names.vessel(*vessel),
+                word(fault),
             ),
             Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => format!(
                 "settled: {} in ({} cached), {} out, {}, {} mJ",
@@ -301,9 +313,11 @@ impl Teller<'_> {
             after => format!("first token after {}", span(after.0)),
         };
         let head = format!(
-            "{} after {}, {first_token}, {attempts} attempts, {events} events",
+            "{} after {}, {first_token}, {}, {}",
             paint(NAME, end_name(*end)),
             span(latency.0),
+            counted((*attempts).into(), "attempt"),
+            counted(events as u64, "event"),
         );
         (head, Vec::new())
     }
@@ -312,6 +326,11 @@ impl Teller<'_> {
     fn ahead(&self, moment: Micros) -> String {
         span((moment - self.now).0)
     }
+}
+
+/// A name as JSON has it.
+fn word(name: impl Serialize) -> String {
+    log::value_text(&serde_json::to_value(name).unwrap_or_default())
 }
 
 /// What the journal calls things, learned from its own events.

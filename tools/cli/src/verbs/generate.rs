@@ -5,7 +5,7 @@ use tensorforge_fleet::Recipe;
 
 use crate::args::GenerateArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, GOOD, grouped, paint, span};
+use crate::output::{self, GOOD, counted, paint, span};
 
 pub(crate) fn run(args: &GenerateArgs, as_json: bool) -> Result<Exit> {
     if as_json && args.out.is_none() {
@@ -30,11 +30,11 @@ pub(crate) fn run(args: &GenerateArgs, as_json: bool) -> Result<Exit> {
         }));
     } else {
         output::say(&format!(
-            "{} {} into {}: {} orders, the last at {}",
+            "{} {} into {}: {}, the last at {}",
             paint(GOOD, "generated"),
             trace.name,
             path.display(),
-            grouped(rows),
+            counted(rows, "order"),
             span(last)
         ));
     }

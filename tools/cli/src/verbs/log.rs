@@ -9,14 +9,19 @@ use tensorforge_journal::{Mode, Replay, ReplayError, hash_events, hex, read_reco
 
 use crate::args::LogArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::moment;
 use crate::output::{self, FAINT, NAME, paint, span};
 use crate::verbs;
 
 pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
-    let to = verbs::within(&journal, args.to.unwrap_or(journal.next_seq()))?;
-    if args.from > to {
-        return Err(Failure::input(format!("--from {} is beyond {to}, where it stops", args.from)));
+    let to = match &args.to {
+        Some(text) => moment::until(&journal, "--to", text)?,
+        None => journal.next_seq(),
+    };
+    let from = moment::before(&journal, "--from", &args.from)?;
+    if from > to {
+        return Err(Failure::input(format!("--from {from} is beyond {to}, where it stops")));
     }
     let show = |stamp: &Stamp, command: &Command, events: &[Event], tag: u64| {
         if as_json {
@@ -32,7 +37,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
         }
     };
     if !args.decide {
-        read_records(&journal, args.from, to, |record| {
+        read_records(&journal, from, to, |record| {
             show(&record.stamp, &record.command, &record.events, record.tag);
             if output::gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -41,7 +46,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
     let mut undecodable = None;
     let mut replay = Replay::from_genesis(&journal, Mode::Decide);
     let ran = replay.run(to, |step| {
-        if step.head.seq.0 >= args.from {
+        if step.head.seq.0 >= from {
             let stamp =
                 Stamp { seq: step.head.seq, time: step.head.time, source: step.head.source };
             match step.command() {

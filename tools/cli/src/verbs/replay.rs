@@ -8,18 +8,19 @@ use tensorforge_engine::table::Breach;
 use tensorforge_engine::{Root, State, effects};
 use tensorforge_journal::{
     BLOCK_RECORDS, Journal, Replay, ReplayError, binding, hash_events, hex, list_snapshots,
-    read_snapshot, records_until,
+    read_snapshot,
 };
 
 use crate::args::ReplayArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, BAD, FAINT, GOOD, NAME, grouped, paint};
+use crate::moment;
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped, paint};
 use crate::verbs;
 
 pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
     let to = match &args.to {
-        Some(text) => stop(&journal, text)?,
+        Some(text) => moment::until(&journal, "--to", text)?,
         None => journal.next_seq(),
     };
     let mut replay = start(&journal, args, to)?;
@@ -105,18 +106,18 @@ impl Course {
             from => format!("the snapshot at {}", grouped(from)),
         };
         output::say(&format!(
-            "{} {} records from {origin}, {} events {}",
+            "{} {} from {origin}, {} {}",
             paint(GOOD, if self.decisions.is_some() { "decided again" } else { "replayed" }),
-            grouped(replay.records() - from),
-            grouped(self.events),
+            counted(replay.records() - from, "record"),
+            counted(self.events, "event"),
             paint(FAINT, format!("({seconds:.3} s)")),
         ));
         let root = replay.state().root();
         output::say(&format!(
-            "{} {} after {} records",
+            "{} {} after {}",
             paint(NAME, "root"),
             hex(&root),
-            grouped(replay.records())
+            counted(replay.records(), "record")
         ));
         if let Some(claimed) = self.claimed.filter(|claimed| *claimed != root) {
             let claimed = hex(&claimed);
@@ -165,68 +166,6 @@ fn start<'j>(journal: &'j Journal, args: &ReplayArgs, to: u64) -> Result<Replay<
                 Failure::input(format!("the snapshot at {records} cannot be used: {reason}"))
             })?;
             Ok(Replay::from_state(journal, mode, state, records))
-        }
-    }
-}
-
-/// A number of records, or a moment with its unit.
-fn stop(journal: &Journal, text: &str) -> Result<u64> {
-    if let Ok(records) = text.parse() {
-        return verbs::within(journal, records);
-    }
-    let micros = moment(text).ok_or_else(|| {
-        Failure::input(format!("--to {text}: expected a number of records, or a moment"))
-            .with_help("a moment is a whole or decimal number of us, ms, s, m or h: 90s, 1.5s, 2m; a microsecond is the least")
-    })?;
-    Ok(records_until(journal, micros)?)
-}
-
-/// A moment in microseconds; `None` for what is not exactly one.
-fn moment(text: &str) -> Option<u64> {
-    let units =
-        [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let (_, unit) = units.into_iter().find(|(name, _)| text.get(digits.len()..) == Some(*name))?;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let number = |digits: &str| {
-        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
-        digits.parse::<u128>().ok().filter(|_| all)
-    };
-    let parts = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let part = number(fraction)?.checked_mul(unit)?;
-    let exact = part.is_multiple_of(parts).then(|| part.checked_div(parts)).flatten()?;
-    u64::try_from(number(whole)?.checked_mul(unit)?.checked_add(exact)?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_exact() {
-        for (text, micros) in [
-            ("0s", Some(0)),
-            ("90s", Some(90_000_000)),
-            ("1.5s", Some(1_500_000)),
-            ("1.500000000s", Some(1_500_000)),
-            ("0.000001s", Some(1)),
-            ("1.5ms", Some(1_500)),
-            ("0.001ms", Some(1)),
-            ("1.5m", Some(90_000_000)),
-            ("18446744073709551615us", Some(u64::MAX)),
-            ("18446744073709551616us", None),
-            ("0.0000001s", None),
-            ("1.5us", None),
-            ("1.s", None),
-            (".5s", None),
-            ("+5s", None),
-            ("1.-5s", None),
-            ("1e3s", None),
-            ("5", None),
-            ("5 s", None),
-            ("s", None),
-        ] {
-            assert_eq!(moment(text), micros, "{text}");
         }
     }
 }

@@ -1,14 +1,24 @@
 //! `salvage`: what verifies of a damaged journal, in a new one.
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
-use tensorforge_journal::{WriterOptions, salvage};
+use tensorforge_journal::disk::{Disk as _, SystemDisk};
+use tensorforge_journal::{Journal, JournalError, WriterOptions, salvage};
 
 use crate::args::SalvageArgs;
-use crate::failure::{Exit, Result};
-use crate::output::{self, GOOD, grouped, paint};
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, GOOD, counted, paint};
+use crate::verbs;
 
 pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
-    let salvaged = salvage(&args.dir, &args.out, WriterOptions::default())?;
+    let part = make_way(&args.dir, &args.out)?;
+    let salvaged = salvage(&args.dir, &part, WriterOptions::default());
+    // The copy has its name once it is there; a part of it never does.
+    let salvaged = salvaged.inspect_err(|_| drop(fs::remove_dir_all(&part)))?;
+    name(&part, &args.out).map_err(|error| Failure::file(&args.out, &error))?;
     if as_json {
         output::json(&json!({
             "records": salvaged.kept,
@@ -18,22 +28,22 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
         return Ok(Exit::AsAsked);
     }
     output::say(&format!(
-        "{} {} records into {}",
+        "{} {} into {}",
         paint(GOOD, "salvaged"),
-        grouped(salvaged.kept),
+        counted(salvaged.kept, "record"),
         args.out.display()
     ));
     if let Some(fault) = &salvaged.fault {
         output::say(&format!("stopped at: {fault}"));
     }
     if salvaged.lost > 0 {
-        let lost = grouped(salvaged.lost);
-        output::say(&format!("lost: {lost} records, from the damaged one on"));
+        let lost = counted(salvaged.lost, "record");
+        output::say(&format!("lost: {lost}, from the damaged one on"));
     }
     if let (None, Some(tail)) = (&salvaged.fault, &salvaged.torn) {
         output::say(&format!(
-            "left out: the last frame, of which {} bytes were written; nothing is damaged",
-            tail.length
+            "left out: the last frame, of which {} had come; nothing is damaged",
+            counted(tail.length, "byte")
         ));
     }
     // Damage may hide how much came after it, so the way on is shown even if nothing is known to be lost.
@@ -45,4 +55,46 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
         ));
     }
     Ok(Exit::AsAsked)
+}
+
+/// Refuses to write over what stands at `out`, and removes what an interrupted run has left; where the
+/// copy grows.
+fn make_way(source: &Path, out: &Path) -> Result<PathBuf> {
+    match fs::read_dir(out) {
+        Ok(mut entries) => {
+            verbs::refuse_other_files(out)?;
+            if entries.next().is_some() {
+                return Err(JournalError::Exists { path: out.to_path_buf() }.into());
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::file(out, &error)),
+    }
+    let mut part = out.components().as_path().as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    if !part.exists() {
+        return Ok(part);
+    }
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    if real(source) == real(&part) {
+        let message = format!("{} is where the copy would grow", part.display());
+        return Err(Failure::input(message).with_help("give another --out"));
+    }
+    if Journal::open(&part).is_ok_and(|journal| journal.is_being_written()) {
+        return Err(JournalError::Locked { path: part }.into());
+    }
+    verbs::refuse_other_files(&part)?;
+    fs::remove_dir_all(&part).map_err(|error| Failure::file(&part, &error))?;
+    Ok(part)
+}
+
+/// Gives a copy that is done its name, which lasts.
+fn name(part: &Path, out: &Path) -> io::Result<()> {
+    if out.exists() {
+        fs::remove_dir(out)?;
+    }
+    SystemDisk.rename(part, out)?;
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    SystemDisk.sync_dir(folder.unwrap_or(Path::new(".")))
 }

@@ -4,12 +4,16 @@ use tensorforge_journal::{Mode, Replay, state_at};
 
 use crate::args::StateArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::moment;
 use crate::output;
 use crate::verbs;
 
 pub(crate) fn run(args: &StateArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
-    let records = verbs::within(&journal, args.at.unwrap_or(journal.next_seq()))?;
+    let records = match &args.at {
+        Some(text) => moment::until(&journal, "--at", text)?,
+        None => journal.next_seq(),
+    };
     let state = if args.decide {
         let mut replay = Replay::from_genesis(&journal, Mode::Decide);
         replay.run(records, |_| std::ops::ControlFlow::Continue(()))?;

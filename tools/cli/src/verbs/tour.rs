@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use crate::args::{Cli, TourArgs, Verb};
 use crate::builtin;
 use crate::failure::{Exit, Failure, Result};
+use crate::interrupt;
 use crate::output::{self, NAME, paint};
+use crate::verbs::capture::{self, By};
 
 pub(crate) fn run(args: &TourArgs, as_json: bool) -> Result<Exit> {
     let Some(keep) = &args.keep else { return passing(as_json) };
     fs::create_dir_all(keep).map_err(|error| Failure::file(keep, &error))?;
-    let (exit, told) = walk(keep, as_json)?;
+    let (exit, told) = walk(By::Tour, keep, as_json)?;
     if as_json {
         output::json(&json!({ "kept": keep, "stops": told }));
     } else if exit == Exit::AsAsked {
@@ -30,10 +32,11 @@ pub(crate) fn run(args: &TourArgs, as_json: bool) -> Result<Exit> {
 /// A tour in a folder that is gone afterwards. It is walked from inside of the folder, so that paths
 /// are as short in the answers as they are in the commands.
 fn passing(as_json: bool) -> Result<Exit> {
+    let _heeding = interrupt::heed()?;
     let scratch = tempfile::tempdir().map_err(Failure::input)?;
     let home = env::current_dir().map_err(Failure::input)?;
     env::set_current_dir(scratch.path()).map_err(|error| Failure::file(scratch.path(), &error))?;
-    let walked = walk(Path::new(""), as_json);
+    let walked = walk(By::PassingTour, Path::new(""), as_json);
     env::set_current_dir(&home).map_err(|error| Failure::file(&home, &error))?;
     let (exit, told) = walked?;
     if as_json {
@@ -50,7 +53,7 @@ fn passing(as_json: bool) -> Result<Exit> {
 
 /// Runs one verb after another on what stands, or is made, in `folder`; the answers in JSON, if they
 /// are wanted so.
-fn walk(folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
+fn walk(by: By, folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
     let policy = folder.join(builtin::OTHER_POLICY.0);
     fs::write(&policy, builtin::OTHER_POLICY.1).map_err(|error| Failure::file(&policy, &error))?;
     let text = |path: &Path| path.display().to_string();
@@ -72,6 +75,10 @@ fn walk(folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
     ];
     let mut told = Vec::new();
     for (what, words) in stops {
+        // Only a capture is broken off.
+        if interrupt::asked() {
+            return Ok((Exit::Interrupted, told));
+        }
         let command = format!("tensorforge {}", words.join(" "));
         if !as_json {
             output::say(&format!("\n{what}\n{}", paint(NAME, format!("$ {command}"))));
@@ -79,7 +86,10 @@ fn walk(folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
         let json = as_json.then_some("--json");
         let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words).chain(json))
             .map_err(Failure::input)?;
-        let (exit, answer) = output::gather(|| crate::run(&cli));
+        let (exit, answer) = output::gather(|| match &cli.verb {
+            Verb::Capture(args) => capture::run_by(by, args, cli.json),
+            _ => crate::run(&cli),
+        });
         let exit = exit?;
         if as_json {
             let answer = answer.into_iter().next();

@@ -8,7 +8,7 @@ use tensorforge_journal::{Mode, hex, state_at, verify};
 
 use crate::args::VerifyArgs;
 use crate::failure::{Exit, Result};
-use crate::output::{self, FAINT, GOOD, NAME, grouped, paint};
+use crate::output::{self, FAINT, GOOD, NAME, counted, grouped, paint};
 use crate::verbs::{self, diff};
 
 pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
@@ -25,10 +25,7 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
         None => Some(state_at(&journal, Mode::Fold, journal.next_seq())?.tables.orders.len()),
         Some(_) => None,
     };
-    let spans = match verified.spans {
-        1 => "1 span".to_owned(),
-        spans => format!("{spans} spans"),
-    };
+    let spans = counted(verified.spans as u64, "span");
     if as_json {
         output::json(&json!({
             "records": verified.records,
@@ -47,19 +44,24 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
         output::print(&diff::describe(divergence, "recorded", "this build"));
     } else {
         output::say(&format!(
-            "{} {} records, {} events: chain, decisions and every root {}",
+            "{} {}, {}: chain, decisions and every root {}",
             paint(GOOD, "verified"),
-            grouped(verified.records),
-            grouped(verified.events),
+            counted(verified.records, "record"),
+            counted(verified.events, "event"),
             paint(FAINT, format!("({}, {seconds:.3} s)", spans)),
         ));
         output::say(&format!("{} {}", paint(NAME, "root"), hex(&verified.root)));
         output::say(&format!(
-            "{} {} over {} blocks",
+            "{} {} over {}",
             paint(NAME, "tree"),
             hex(&journal.tree_root()),
-            journal.blocks().len()
+            counted(journal.blocks().len() as u64, "block")
         ));
+        let closed = match journal.closed() {
+            true => "yes",
+            false => "no: interrupted, still being written, or salvaged in part",
+        };
+        output::say(&format!("{} {closed}", paint(NAME, "closed:")));
         output::say(&format!(
             "{} {}",
             paint(NAME, "orders live:"),

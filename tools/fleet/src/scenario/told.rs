@@ -20,7 +20,8 @@ pub fn snapshot_text(played: &Played) -> String {
     format!("{}\nroot {root}\n{}", played.transcript, state_text(&played.state))
 }
 
-/// Every row, a line for each of its fields, under the path by which the verb `state` and a step's `see` know it.
+/// Every row, a line for each of its fields, under the path by which the verb `state` and a step's
+/// `see` know it.
 fn state_text(state: &State) -> String {
     // Taken apart by name, so that a table more does not compile without a line here.
     let Tables {
