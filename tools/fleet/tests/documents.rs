@@ -176,6 +176,7 @@ fn fleets_that_cannot_be_had() {
         "models = [\"x\"]",
         ": vessel[1].models has \"x\", not one of \"m\", \"n\"",
     );
+    check("[\"n\", \"m\", \"n\"]", "[\"n\"]", ": model \"m\" has no vessel that prefills");
     check("models = [\"m\"]", "models = []", ": vessel[1].models is empty; at least one is needed");
     check(
         "name = \"n\"",

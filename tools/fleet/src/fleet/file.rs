@@ -169,6 +169,10 @@ impl FleetFile {
                 faults.push(format!("{key} has {count}, more than the {max} of limits.{key}s"));
             }
         }
+        // Of a fleet that could not be built whole, nobody knows who is missing.
+        if faults.is_empty() {
+            halves(&models, &vessels, faults);
+        }
         let plan = plan(&self.faults, &self.vessels, faults);
         Fleet {
             name: self.name,
@@ -273,6 +277,22 @@ fn vessels(
         }
     }
     vessels
+}
+
+/// A model that has halves of one kind alone is served by nobody.
+fn halves(models: &[String], vessels: &[Vessel], faults: &mut Vec<String>) {
+    for (name, id) in models.iter().zip((0..).map(ModelId)) {
+        let serving = vessels.iter().filter(|vessel| vessel.manifest.models.contains(&id));
+        let mut roles: Vec<Role> = serving.map(|vessel| vessel.manifest.role).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        let lacking = match roles[..] {
+            [Role::Prefill] => "decodes",
+            [Role::Decode] => "prefills",
+            _ => continue,
+        };
+        faults.push(format!("model {name:?} has no vessel that {lacking}"));
+    }
 }
 
 impl VesselEntry {
