@@ -1,7 +1,8 @@
 //! A capture that was broken off, whatever by, goes on to the journal that it would have made.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -183,17 +184,26 @@ fn other_input_under_the_same_name_is_refused_at_its_record() {
     folder.ok(&format!("{} --resume", named(2)));
 }
 
-/// A tour that is interrupted once it has printed a line: its exit code, and what it printed.
-fn tour(folder: &Folder, words: &str, line: &str) -> Ran {
-    let mut command = folder.command(words);
+/// A tour that is interrupted once it has printed a line and something is there: its exit code, and what
+/// it printed.
+fn tour(folder: &Folder, words: &str, line: &str, made: &str) -> Ran {
+    // Whoever interrupts it goes first, however busy the machine is.
+    let mut command = folder.command_of(Path::new("nice"), "-n 19");
+    command.arg(env!("CARGO_BIN_EXE_tensorforge")).args(words.split_whitespace());
     let command = command.env("TMPDIR", folder.path("tmp"));
     let mut tour =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program");
+    // Stands ready, since the tour does not wait: it interrupts once it is told to.
+    let kill = format!("read line; kill -INT {}", tour.id());
+    let mut hand = Command::new("sh");
+    let mut hand = hand.args(["-c", &kill]).stdin(Stdio::piped()).spawn().expect("a shell");
+    let mut word = hand.stdin.take().expect("its input");
     let mut out = BufReader::new(tour.stdout.take().expect("its output"));
     let mut stdout = String::new();
     while !stdout.contains(line) && out.read_line(&mut stdout).expect("a line") > 0 {}
-    let interrupt = Command::new("kill").args(["-INT", &tour.id().to_string()]).status();
-    assert!(interrupt.is_ok());
+    while !folder.path(made).exists() && tour.try_wait().expect("a status").is_none() {}
+    word.write_all(b"now\n").expect("a shell that reads");
+    hand.wait().expect("a status");
     out.read_to_string(&mut stdout).expect("the rest");
     let out = tour.wait_with_output().expect("an end");
     let stderr = String::from_utf8(out.stderr).expect("a note in UTF-8");
@@ -207,21 +217,24 @@ fn an_interrupted_tour_ends_where_it_is() {
     let folder = Folder::new();
     fs::create_dir(folder.path("tmp")).expect("room");
     // An interrupt may come too late for what was printed, but not every time.
-    let tries = |words: &str, line: &str, wanted: &dyn Fn(&Ran) -> bool| {
-        let mut found = (0..100).map(|n| tour(&folder, &words.replace('N', &n.to_string()), line));
+    let tries = |words: &str, line: &str, made: &str, wanted: &dyn Fn(&Ran) -> bool| {
+        let numbered = |text: &str, n: u32| text.replace('N', &n.to_string());
+        let mut found =
+            (0..100).map(|n| tour(&folder, &numbered(words, n), line, &numbered(made, n)));
         found.find(wanted).unwrap_or_else(|| panic!("no tour was interrupted after {line}"))
     };
     let note = |ran: &Ran| ran.stderr.contains("interrupted: ");
-    let broken = tries("tour", "$ tensorforge capture --out", &note);
+    let broken = tries("tour", "$ tensorforge capture --out", "", &note);
     assert_eq!(broken.code, Some(130));
     let end = "; they go with the tour; `tensorforge tour` begins again\n";
     assert!(broken.stderr.ends_with(end), "{}", broken.stderr);
-    let broken = tries("tour --keep toN", "$ tensorforge capture --out", &note);
+    let broken =
+        tries("tour --keep toN", "$ tensorforge capture --out", "toN/morning.tfj/segments", &note);
     let end = "; the same command with --resume goes on\n";
     assert!(broken.stderr.ends_with(end), "{}", broken.stderr);
     // Between captures it ends as well, and begins no other.
     for words in ["tour", "tour --keep betweenN"] {
-        tries(words, "$ tensorforge verify", &|ran| {
+        tries(words, "$ tensorforge verify", "", &|ran| {
             let begun = ran.stdout.contains("$ tensorforge capture --policy");
             ran.code == Some(130) && ran.stderr.is_empty() && !begun
         });
