@@ -437,7 +437,7 @@ mod tests {
         check("tickets are not ascending", &|s| {
             s.index.lanes.get_mut(&lane).unwrap().swap(0, 1);
         });
-        check("wheel: tells None", &|s| s.index.wheel = Wheel::default());
+        check("wheel: tells None", &|s| s.index.wheel = Some(Wheel::default()));
         check("wheel: tells", &|s| edit(s, 0, |o| o.wake = Micros(7)));
     }
 }

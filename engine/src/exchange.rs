@@ -87,6 +87,7 @@ impl Exchange {
         events: &mut Vec<Event>,
     ) -> Result<(), Breach> {
         let regressed = stamp.time < self.state.now();
+        self.state.wind();
         self.state.begin(stamp.seq, stamp.time)?;
         let mut tx = Transaction { state: &mut self.state, stamp, events, breach: None };
         if regressed {
@@ -101,6 +102,8 @@ impl Exchange {
     }
 
     /// Folds what record `seq` decided at `time`.
+    ///
+    /// The first decision after a fold looks at every row for its timers: fold first, then decide.
     pub fn fold(&mut self, seq: Seq, time: Micros, events: &[Event]) -> Result<(), Breach> {
         self.fold_unsettled(seq, time, events)?;
         self.settle();
@@ -115,6 +118,7 @@ impl Exchange {
         time: Micros,
         events: &[Event],
     ) -> Result<(), Breach> {
+        self.state.unwind();
         self.state.begin(seq, time)?;
         events.iter().try_for_each(|event| self.state.fold(event))
     }

@@ -13,7 +13,7 @@ use crate::refusal::{Bound, Refusal, Thing};
 use crate::state::State;
 use crate::table::Breach;
 use crate::units::{Micros, PolicyVersion, Ppm};
-use crate::wheel::{Due, Timer};
+use crate::wheel::Due;
 
 code! {
     /// How tightly the exchange admits, loosest first.
@@ -278,6 +278,6 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
 
 fn review_at(state: &mut State, at: Micros) -> Result<(), Breach> {
     state.edit_control()?.review_at = at;
-    state.index.wheel.insert(Timer { at, due: Due::Review });
+    state.set_timer(at, Due::Review);
     Ok(())
 }

@@ -135,7 +135,8 @@ pub(crate) struct Index {
     pub(crate) berths: BTreeMap<VesselId, Vec<BerthId>>,
     /// Who waits, by model and class, first come first; entries of those who left are skipped.
     pub(crate) lanes: BTreeMap<(ModelId, Class), VecDeque<(u64, OrderId)>>,
-    pub(crate) wheel: Wheel,
+    /// None while records are only folded: who decides nothing wakes nobody.
+    pub(crate) wheel: Option<Wheel>,
 }
 
 /// Timers that may be held whatever the number of rows.
@@ -282,10 +283,12 @@ impl State {
         self.now = self.now.max(time);
         self.tables.control.edit(Only, seq)?.now = self.now;
         let tables = &self.tables;
-        self.index.wheel.advance(self.now, |timer| confirmed(tables, timer));
-        let rows = tables.orders.len().saturating_add(tables.loads.len()) as usize;
-        let most = rows.saturating_mul(4).saturating_add(TIMERS_MIN);
-        self.index.wheel.sweep(most, |timer| confirmed(tables, timer));
+        if let Some(wheel) = &mut self.index.wheel {
+            wheel.advance(self.now, |timer| confirmed(tables, timer));
+            let rows = tables.orders.len().saturating_add(tables.loads.len()) as usize;
+            let most = rows.saturating_mul(4).saturating_add(TIMERS_MIN);
+            wheel.sweep(most, |timer| confirmed(tables, timer));
+        }
         Ok(())
     }
 
@@ -350,7 +353,7 @@ impl State {
         let at = at.min(order.deadline);
         if order.wake != at {
             order.wake = at;
-            self.index.wheel.insert(Timer { at, due: Due::Order(id) });
+            self.set_timer(at, Due::Order(id));
         }
         Ok(())
     }
@@ -375,7 +378,7 @@ impl State {
         if load.wake != at {
             load.wake = at;
             if at != Micros::MAX {
-                self.index.wheel.insert(Timer { at, due: Due::Vessel(id) });
+                self.set_timer(at, Due::Vessel(id));
             }
         }
         Ok(())
@@ -426,8 +429,43 @@ impl State {
     }
 
     /// When the exchange has to be told that time has passed; `None` if nothing is due ever.
+    ///
+    /// Looks at every row where nothing has been decided yet since the state was folded or restored.
     pub fn next_deadline(&self) -> Option<Micros> {
-        self.index.wheel.next(|timer| confirmed(&self.tables, timer))
+        match &self.index.wheel {
+            Some(wheel) => wheel.next(|timer| confirmed(&self.tables, timer)),
+            None => self.timers().map(|timer| timer.at).min(),
+        }
+    }
+
+    pub(crate) fn set_timer(&mut self, at: Micros, due: Due) {
+        if let Some(wheel) = &mut self.index.wheel {
+            wheel.insert(Timer { at, due });
+        }
+    }
+
+    /// Has the timers ready, for who is about to decide.
+    pub(crate) fn wind(&mut self) {
+        if self.index.wheel.is_none() {
+            let mut wheel = Wheel::default();
+            self.timers().for_each(|timer| wheel.insert(timer));
+            self.index.wheel = Some(wheel);
+        }
+    }
+
+    /// Lets the timers be, for who only folds: rows say all that they do.
+    pub(crate) fn unwind(&mut self) {
+        self.index.wheel = None;
+    }
+
+    /// When rows want to be woken.
+    fn timers(&self) -> impl Iterator<Item = Timer> {
+        let review = self.control().map(|control| (control.review_at, Due::Review));
+        let review = review.filter(|(at, _)| *at != Micros::ZERO);
+        let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
+        let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
+        let wakes = review.into_iter().chain(loads).chain(orders);
+        wakes.filter(|(at, _)| *at != Micros::MAX).map(|(at, due)| Timer { at, due })
     }
 
     /// A state from the rows of a snapshot, handed over table by table. The indexes are rebuilt.
@@ -489,15 +527,6 @@ impl State {
         for order in waiting {
             let lane = index.lanes.entry((order.demand.model, order.demand.class)).or_default();
             lane.push_back((order.ticket, order.id));
-        }
-        let review = self.tables.control.iter().map(|(_, control)| control.review_at);
-        let review = review.filter(|at| *at != Micros::ZERO).map(|at| (at, Due::Review));
-        let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
-        let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
-        for (at, due) in review.chain(loads).chain(orders) {
-            if at != Micros::MAX {
-                index.wheel.insert(Timer { at, due });
-            }
         }
     }
 

@@ -381,8 +381,9 @@ fn route_or_queue(tx: &mut Transaction, id: OrderId, only: VesselId) {
 /// Decides whatever is due.
 pub(crate) fn advance(tx: &mut Transaction) -> Result<(), Refusal> {
     let state = tx.state();
-    let due = state.index.wheel.due(state.now(), DUE_MAX, |timer| state.confirms(timer));
-    for timer in due {
+    let wheel = state.index.wheel.as_ref();
+    let due = wheel.map(|wheel| wheel.due(state.now(), DUE_MAX, |timer| state.confirms(timer)));
+    for timer in due.unwrap_or_default() {
         // An earlier decision of this record may have answered it.
         if !tx.state().confirms(&timer) {
             continue;
