@@ -215,7 +215,8 @@ fn part(
     let manifest = &state.tables.vessels.get(vessel)?.manifest;
     let load = state.tables.loads.get(vessel)?;
     let demand = &order.demand;
-    let held = holders.iter().find(|(holder, _)| *holder == vessel);
+    // What failed this order last is not believed to have worked its prompt.
+    let held = holders.iter().find(|(holder, _)| *holder == vessel && vessel != order.avoid);
     let cached = held.map_or(Tokens::ZERO, |(_, tokens)| (*tokens).min(demand.tokens_in));
     let fresh = demand.tokens_in - cached;
     let (prompt, answer) = match manifest.role {
@@ -323,24 +324,6 @@ fn route_of(first: &Part, second: Option<&Part>) -> Route {
 /// The legs that hold capacity.
 pub(crate) fn capacity_legs(route: &[Leg]) -> impl Iterator<Item = &Leg> {
     route.iter().filter(|leg| leg.kind != LegKind::Hop)
-}
-
-/// Takes back what a vessel was believed to hold of a prompt that it will not have worked to its end.
-/// `left` are the legs that were still to be worked.
-pub(crate) fn forget_prompt(state: &mut State, marks: &[Mark], left: &[Leg]) -> Result<(), Breach> {
-    let works = |leg: &&Leg| matches!(leg.kind, LegKind::Whole | LegKind::Prefill);
-    let Some(vessel) = left.iter().find(works).map(|leg| leg.vessel) else { return Ok(()) };
-    for mark in marks {
-        let slot = prefix_slot(state, mark.hash).filter(|slot| {
-            let row = state.tables.prefixes.get(*slot);
-            row.is_some_and(|row| row.hash == mark.hash && row.vessel == vessel)
-        });
-        // Two marks may name the same prefix.
-        if let Some(slot) = slot {
-            state.tables.prefixes.remove(slot, state.seq)?;
-        }
-    }
-    Ok(())
 }
 
 /// Takes back whatever a vessel was believed to hold: it is gone.

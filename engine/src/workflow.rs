@@ -456,7 +456,6 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             let row = state.tables.orders.remove(order.slot(), state.seq)?;
             let held = allocator::held(&row);
             allocator::release(state, held)?;
-            routing::forget_prompt(state, &row.demand.prefix, held)?;
             telemetry::count_end(state, *tenant, *end)
         }
         _ => Ok(()),
@@ -549,7 +548,6 @@ fn fold_failed(
 ) -> Result<(), Breach> {
     let row = state.edit_order(id)?;
     let held: Route = allocator::held(row).iter().cloned().collect();
-    let marks = row.demand.prefix.clone();
     let lost = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
     let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
@@ -557,7 +555,6 @@ fn fold_failed(
     row.avoid = blamed;
     let deadline = row.deadline;
     allocator::release(state, &held)?;
-    routing::forget_prompt(state, &marks, &held)?;
     let load = state.tables.loads.edit(blamed, state.seq)?;
     load.failed = load.failed.saturating_add(1);
     // A loss is no answer: it says nothing that the breaker of the vessel should count.

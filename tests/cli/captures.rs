@@ -127,7 +127,11 @@ fn how_files_look_changes_nothing() {
     for field in ["journal", "root"] {
         assert_eq!(plain[field], same[field], "{field}");
     }
-    // What the fleet says is another matter.
+    // What they say is another matter: the size of a block, the name of a vessel.
+    let trace = read("traces/harbour-morning.jsonl").expect("a trace");
+    folder.write("other.jsonl", trace.replacen("\"block_tokens\":512", "\"block_tokens\":256", 1));
+    let other = folder.json("capture --trace other.jsonl --out d.tfj");
+    assert!(other["journal"] != plain["journal"]);
     let fleet = fleet.replacen("name = \"deck\"", "name = \"dock\"", 1);
     folder.write("other.toml", fleet);
     let other = folder.json("capture --fleet other.toml --out c.tfj");

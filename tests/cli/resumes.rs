@@ -230,7 +230,7 @@ fn an_interrupted_tour_ends_where_it_is() {
     assert!(broken.stderr.ends_with(end), "{}", broken.stderr);
     let broken =
         tries("tour --keep toN", "$ tensorforge capture --out", "toN/morning.tfj/segments", &note);
-    let end = "; the same command with --resume goes on\n";
+    let end = "; `tensorforge tour --keep` into another directory begins again\n";
     assert!(broken.stderr.ends_with(end), "{}", broken.stderr);
     // Between captures it ends as well, and begins no other.
     for words in ["tour", "tour --keep betweenN"] {

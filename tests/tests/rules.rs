@@ -547,8 +547,8 @@ fn a_fold_stays_within_the_limits() {
     assert_eq!(folded.unwrap_err().to_string(), told);
 }
 
-/// A vessel is believed to hold a prompt while it works on it and afterwards, not when it has failed at
-/// it, and nothing once it was lost.
+/// A vessel is believed to hold a prompt from when it was given it; not by the order that it failed, and
+/// by nobody once it was lost.
 #[test]
 fn what_failed_is_not_believed_to_be_cached() {
     let mut policy = walk::policy();
@@ -568,17 +568,17 @@ fn what_failed_is_not_believed_to_be_cached() {
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
     assert_eq!(believed(&desk.tell(10, Command::Submit(prompt()))), 0);
-    // While it is at work there.
     assert_eq!(believed(&desk.tell(20, Command::Submit(prompt()))), 900);
     desk.report(30, 0, Outcome::Failed(Fault::Error));
-    assert_eq!(believed(&desk.tell(40, Command::Submit(prompt()))), 0);
-    desk.report(50, 1, DONE);
-    desk.report(60, 2, DONE);
-    assert_eq!(believed(&desk.tell(70, Command::Submit(prompt()))), 900);
-    desk.tell(80, Command::Lose { vessel: VesselId(0) });
-    desk.tell(80, Command::Advance);
-    desk.tell(90, Command::Heartbeat { vessel: VesselId(0) });
-    assert_eq!(believed(&desk.tell(91, Command::Submit(prompt()))), 0);
+    let retry = desk.state().next_deadline().unwrap().0;
+    assert_eq!(believed(&desk.tell(retry, Command::Advance)), 0);
+    // That one of them failed takes nothing from the others.
+    desk.report(retry, 1, DONE);
+    assert_eq!(believed(&desk.tell(retry, Command::Submit(prompt()))), 900);
+    desk.tell(retry, Command::Lose { vessel: VesselId(0) });
+    desk.tell(retry, Command::Advance);
+    desk.tell(retry, Command::Heartbeat { vessel: VesselId(0) });
+    assert_eq!(believed(&desk.tell(retry, Command::Submit(prompt()))), 0);
 
     // The prompt of a pair is worked by the first of the two: that the other one fails changes nothing.
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
@@ -587,7 +587,8 @@ fn what_failed_is_not_believed_to_be_cached() {
     assert_eq!(believed(&desk.tell(10, Command::Submit(prompt()))), 0);
     desk.report(20, 0, DONE);
     desk.report(30, 0, Outcome::Failed(Fault::Error));
-    assert_eq!(believed(&desk.tell(40, Command::Submit(prompt()))), 900);
+    let retry = desk.state().next_deadline().unwrap().0;
+    assert_eq!(believed(&desk.tell(retry, Command::Advance)), 900);
 }
 
 /// Halves of pairs serve nobody on their own.

@@ -379,7 +379,6 @@ impl Model {
         let held = Self::held(&order);
         let vessel = order.route[order.leg].vessel;
         self.give_back(&held)?;
-        self.unlearn(&order);
         let is_gone = |leg: &&Leg| self.ships[&leg.vessel.0].status == VesselStatus::Lost;
         let gone = order.route[order.leg..].iter().find(is_gone);
         let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
@@ -472,7 +471,6 @@ impl Model {
         }
         let held = Self::held(&order);
         self.give_back(&held)?;
-        self.unlearn(&order);
         self.orders.remove(&slot);
         let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
         self.expect(Event::OrderEnded {

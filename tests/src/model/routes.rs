@@ -61,12 +61,15 @@ impl Model {
         holders
     }
 
-    fn share(&self, demand: &Demand, vessel: u32) -> Share {
+    fn share(&self, order: &Live, vessel: u32) -> Share {
+        let demand = &order.demand;
         let ship = &self.ships[&vessel];
         let manifest = &ship.manifest;
         let prompts = manifest.role != Role::Decode;
         let answers = manifest.role != Role::Prefill;
-        let held = self.holders(demand).get(&vessel).copied().filter(|_| prompts).unwrap_or(0);
+        // An order that a vessel has failed expects nothing to be left of it there.
+        let trusts = prompts && order.avoid.0 != vessel;
+        let held = self.holders(demand).get(&vessel).copied().filter(|_| trusts).unwrap_or(0);
         let (prompt, answer) = (demand.tokens_in.0, demand.tokens_out_max.0);
         let cached = held.min(prompt);
         let (mut work, mut cost, mut energy) = (0u128, 0u128, 0u128);
@@ -100,9 +103,9 @@ impl Model {
     /// The candidate that these vessels make, but for its draw.
     fn candidate(&self, order: &Live, vessel: VesselId, decode: VesselId) -> Decided<Candidate> {
         let (_, policy) = self.policy()?;
-        let mut sum = self.share(&order.demand, vessel.0);
+        let mut sum = self.share(order, vessel.0);
         if decode != VesselId::NONE {
-            let second = self.share(&order.demand, decode.0);
+            let second = self.share(order, decode.0);
             sum.verdict = sum.verdict.max(second.verdict);
             sum.eta += second.eta;
             sum.cost += second.cost;
@@ -147,7 +150,7 @@ impl Model {
             Some(_) => {}
             None => self.sampled(&order, &candidates, &open)?,
         }
-        let legs = self.legs(&order.demand, best);
+        let legs = self.legs(&order, best);
         if legs != route.to_vec() {
             return wrong(format!("{best:?} means {legs:?}, not {route:?}"));
         }
@@ -262,8 +265,8 @@ impl Model {
         }
     }
 
-    fn legs(&self, demand: &Demand, best: &Candidate) -> Vec<Leg> {
-        let first = self.share(demand, best.vessel.0);
+    fn legs(&self, order: &Live, best: &Candidate) -> Vec<Leg> {
+        let first = self.share(order, best.vessel.0);
         let leg = |kind, vessel, work| Leg { kind, vessel, work: Micros(work) };
         let mut legs = Vec::new();
         if first.hop > 0 {
@@ -272,30 +275,11 @@ impl Model {
         if best.decode == VesselId::NONE {
             legs.push(leg(LegKind::Whole, best.vessel, first.work));
         } else {
-            let second = self.share(demand, best.decode.0);
+            let second = self.share(order, best.decode.0);
             legs.push(leg(LegKind::Prefill, best.vessel, first.work));
             legs.push(leg(LegKind::Decode, best.decode, second.work));
         }
         legs
-    }
-
-    /// A prompt that was not worked to its end has left nothing where it was to be worked.
-    pub(super) fn unlearn(&mut self, order: &Live) {
-        let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
-        if order.stage != Stage::Running {
-            return;
-        }
-        for leg in &order.route[order.leg..] {
-            if leg.kind == LegKind::Whole || leg.kind == LegKind::Prefill {
-                for mark in &order.demand.prefix {
-                    let place = mark.hash % places;
-                    let believed = self.prefixes.get(&place).map(|(hash, at, _)| (*hash, *at));
-                    if believed == Some((mark.hash, leg.vessel)) {
-                        self.prefixes.remove(&place);
-                    }
-                }
-            }
-        }
     }
 
     /// An order goes on its way: it leaves the queue, its legs take room, its prefixes move.

@@ -121,7 +121,7 @@ fn default_id(world: &World) -> Result<JournalId> {
     for part in [parties, rows] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(&part);
     }
-    hasher.update(&world.seed.to_le_bytes());
+    hasher.update(&world.trace.block_tokens.to_le_bytes()).update(&world.seed.to_le_bytes());
     let mut id = [0; 16];
     hasher.finalize_xof().fill(&mut id);
     Ok(JournalId(id))
@@ -343,7 +343,8 @@ impl Report<'_> {
             grouped(self.ended.live),
             match by {
                 By::PassingTour => "they go with the tour; `tensorforge tour` begins again",
-                By::Verb | By::Tour => "the same command with --resume goes on",
+                By::Tour => "`tensorforge tour --keep` into another directory begins again",
+                By::Verb => "the same command with --resume goes on",
             },
         ));
     }

@@ -270,9 +270,13 @@ impl Demands {
         }
     }
 
-    /// Whether all pairs ask for the same, and no more than a tenth of the orders are without a partner.
+    /// Whether all pairs ask for the same, and one side merely has more orders, or no more than a tenth of
+    /// them are without a partner.
     fn same(&self) -> bool {
-        self.otherwise == 0 && (self.left_alone + self.right_alone) * 10 <= self.all
+        let ends_earlier = self.left_alone.min(self.right_alone) == 0;
+        let paired = self.all > self.left_alone + self.right_alone;
+        let alone = self.left_alone + self.right_alone;
+        self.otherwise == 0 && ((ends_earlier && paired) || alone * 10 <= self.all)
     }
 
     fn text(&self) -> String {

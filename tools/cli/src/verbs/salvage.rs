@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tensorforge_journal::disk::{Disk as _, SystemDisk};
-use tensorforge_journal::{Journal, JournalError, WriterOptions, salvage};
+use tensorforge_journal::{JournalError, WriterOptions, salvage};
 
 use crate::args::SalvageArgs;
 use crate::failure::{Exit, Failure, Result};
@@ -14,11 +14,13 @@ use crate::output::{self, GOOD, counted, paint};
 use crate::verbs;
 
 pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
-    let part = make_way(&args.dir, &args.out)?;
+    let part = make_part(&args.out)?;
     let salvaged = salvage(&args.dir, &part, WriterOptions::default());
     // The copy has its name once it is there; a part of it never does.
+    let salvaged = salvaged.map_err(Failure::from).and_then(|salvaged| {
+        name(&part).map_err(|error| Failure::file(&args.out, &error)).map(|()| salvaged)
+    });
     let salvaged = salvaged.inspect_err(|_| drop(fs::remove_dir_all(&part)))?;
-    name(&part, &args.out).map_err(|error| Failure::file(&args.out, &error))?;
     if as_json {
         output::json(&json!({
             "records": salvaged.kept,
@@ -57,44 +59,39 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
     Ok(Exit::AsAsked)
 }
 
-/// Refuses to write over what stands at `out`, and removes what an interrupted run has left; where the
-/// copy grows.
-fn make_way(source: &Path, out: &Path) -> Result<PathBuf> {
-    match fs::read_dir(out) {
+/// Refuses to write over what stands at `out`; where the copy grows: a folder beside it that nobody else
+/// has made, so that nothing which is removed or renamed afterwards is anybody else's.
+fn make_part(out: &Path) -> Result<PathBuf> {
+    let out = match fs::read_dir(out) {
         Ok(mut entries) => {
             verbs::refuse_other_files(out)?;
             if entries.next().is_some() {
                 return Err(JournalError::Exists { path: out.to_path_buf() }.into());
             }
+            fs::canonicalize(out).map_err(|error| Failure::file(out, &error))?
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => out.components().collect(),
         Err(error) => return Err(Failure::file(out, &error)),
-    }
-    let mut part = out.components().as_path().as_os_str().to_owned();
+    };
+    let mut part = out.into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);
-    if !part.exists() {
-        return Ok(part);
+    match fs::create_dir(&part) {
+        Ok(()) => Ok(part),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!("{} is in the way: the copy grows there", part.display());
+            Err(Failure::input(message).with_help(
+                "remove it if a salvage that was interrupted has left it, or give another --out",
+            ))
+        }
+        Err(error) => Err(Failure::file(&part, &error)),
     }
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    if real(source) == real(&part) {
-        let message = format!("{} is where the copy would grow", part.display());
-        return Err(Failure::input(message).with_help("give another --out"));
-    }
-    if Journal::open(&part).is_ok_and(|journal| journal.is_being_written()) {
-        return Err(JournalError::Locked { path: part }.into());
-    }
-    verbs::refuse_other_files(&part)?;
-    fs::remove_dir_all(&part).map_err(|error| Failure::file(&part, &error))?;
-    Ok(part)
 }
 
 /// Gives a copy that is done its name, which lasts.
-fn name(part: &Path, out: &Path) -> io::Result<()> {
-    if out.exists() {
-        fs::remove_dir(out)?;
-    }
-    SystemDisk.rename(part, out)?;
+fn name(part: &Path) -> io::Result<()> {
+    let out = part.with_extension("");
+    SystemDisk.rename(part, &out)?;
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     SystemDisk.sync_dir(folder.unwrap_or(Path::new(".")))
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
         ));
         let closed = match journal.closed() {
             true => "yes",
-            false => "no: interrupted, still being written, or salvaged in part",
+            false => "no: killed, still being written, or salvaged in part",
         };
         output::say(&format!("{} {closed}", paint(NAME, "closed:")));
         output::say(&format!(
