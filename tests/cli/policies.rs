@@ -102,12 +102,18 @@ fn different_demand_has_no_flipped_decisions() {
     capture("others", &ten("tern"));
     capture("four", &ten("kelp")[..4]);
     capture("nine", &ten("kelp")[..9]);
+    let urgent = |row: String| row.replace(",\"tokens_in\"", ",\"class\":\"batch\",\"tokens_in\"");
+    capture("urgent", &ten("kelp").into_iter().map(urgent).collect::<Vec<_>>());
     let mut one_more = ten("kelp");
     one_more[6] = row(6, "kelp", 99);
     capture("one", &one_more);
     for (right, said) in [
         (
             "others",
+            "0 orders of the left have no partner in the right, 0 of the right none in the left, 10 ask for",
+        ),
+        (
+            "urgent",
             "0 orders of the left have no partner in the right, 0 of the right none in the left, 10 ask for",
         ),
         (

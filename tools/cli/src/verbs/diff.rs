@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::models::Demand;
-use tensorforge_engine::units::{OrderId, VesselId};
+use tensorforge_engine::units::{Micros, ModelId, OrderId, RegionId, VesselId};
 use tensorforge_journal::{Divergence, Journal, Phase, diff, read_records};
 
 use crate::args::DiffArgs;
@@ -141,8 +141,9 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Stri
 /// What was decided about one order, in its order, apart from when.
 type Decisions = Vec<(u64, String, Value)>;
 
-/// What an order asks for: the names of its tenant and model, and its tokens in and out.
-type Asked = (String, String, u64, u64);
+/// What an order asks for and when: the names of its tenant, its model and its origin, which may have other
+/// numbers in another journal, and all the rest of its demand.
+type Asked = ([Option<String>; 3], Micros, Demand);
 
 /// The orders of a journal, by tenant and the tenant's own number, and what became of all of them.
 struct Course {
@@ -157,6 +158,7 @@ struct Course {
 struct Names {
     tenants: BTreeMap<u32, String>,
     models: BTreeMap<u32, String>,
+    regions: BTreeMap<u32, String>,
     vessels: BTreeMap<u32, String>,
     /// The tenant and the tenant's own number of every admitted order.
     orders: BTreeMap<u64, (u32, u64)>,
@@ -173,7 +175,7 @@ impl Course {
         read_records(journal, 0, journal.next_seq(), |record| {
             course.tally.count(&record.events);
             if let Command::Submit(demand) = &record.command {
-                course.ask(record.stamp.source.tenant.0, demand);
+                course.ask(record.stamp.source.tenant.0, record.stamp.time, demand);
             }
             for event in &record.events {
                 course.take(record.stamp.seq.0, event);
@@ -183,14 +185,14 @@ impl Course {
         Ok(course)
     }
 
-    fn ask(&mut self, tenant: u32, demand: &Demand) {
-        let name = |names: &BTreeMap<u32, String>, id: u32| names.get(&id).cloned();
-        let asked = (
-            name(&self.names.tenants, tenant).unwrap_or_default(),
-            name(&self.names.models, demand.model.0).unwrap_or_default(),
-            demand.tokens_in.0,
-            demand.tokens_out_max.0,
-        );
+    fn ask(&mut self, tenant: u32, time: Micros, demand: &Demand) {
+        let names = [
+            self.names.tenants.get(&tenant),
+            self.names.models.get(&demand.model.0),
+            self.names.regions.get(&demand.origin.0),
+        ];
+        let rest = Demand { model: ModelId::NONE, origin: RegionId::NONE, ..demand.clone() };
+        let asked = (names.map(Option::<&String>::cloned), time, rest);
         self.asked.entry((tenant, demand.external)).or_insert(asked);
     }
 
@@ -204,6 +206,10 @@ impl Course {
             }
             Event::ModelRegistered { model, name } => {
                 names.models.insert(model.0, name.clone());
+                return;
+            }
+            Event::RegionRegistered { region, name, .. } => {
+                names.regions.insert(region.0, name.clone());
                 return;
             }
             Event::VesselRegistered { vessel, name, .. } => {
