@@ -100,8 +100,9 @@ and the last example needs jq.
 A predicate is an expression of the Common Expression Language over the state, as
 `tensorforge state` prints it; `control` and `limits` are single rows, every other table is a map
 by key. The first record after which it holds is found, whether or not it goes on holding. Numbers
-are signed, so that plain literals go with them: `loads[\"0\"].used * 2 > 16`. What does not fit, as a
-hash may not, is unsigned, and so is a literal that ends in u.
+are signed, so that plain literals go with them: `loads[\"0\"].used * 2 > 16`. What does not fit is
+unsigned, and so is a literal that ends in u. Ask tables with `exists` and `all`: `map` and `filter`
+walk one in no fixed order.
 
 --run bisects, and so takes it that what turns stays turned. Its exit codes are those of
 `git bisect run`: 0 good, 1-127 bad, 125 skip. It finds the state in the file $TENSORFORGE_STATE,
