@@ -12,3 +12,4 @@ mod planted;
 mod examples;
 mod inputs;
 mod policies;
+mod terminal;

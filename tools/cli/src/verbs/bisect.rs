@@ -17,7 +17,8 @@ use tensorforge_journal::{
 
 use crate::args::BisectArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, GOOD, NAME, counted, paint};
+use crate::output::{self, GOOD, NAME, counted};
+use crate::text::paint;
 use crate::verbs::diff::{describe, with_divergence};
 use crate::verbs::{self, log};
 
@@ -61,11 +62,11 @@ fn tell(
         let document = json!({ "found": found.is_some(), "probes": probes });
         output::json(&with_divergence(document, found));
     } else if let Some(divergence) = found {
-        output::print(&describe(divergence, left, right));
-        output::say(&format!("{} {}", paint(NAME, "found in"), counted(probes.into(), "probe")));
+        output::say(describe(divergence, left, right));
+        output::say(paint(NAME, "found in") + " " + counted(probes.into(), "probe"));
     } else {
         let probes = counted(probes.into(), "probe");
-        output::say(&format!("{} nothing turns ({probes})", paint(GOOD, "same:")));
+        output::say(paint(GOOD, "same:") + format!(" nothing turns ({probes})"));
     }
     Ok(if found.is_some() { Exit::Different } else { Exit::AsAsked })
 }
@@ -85,11 +86,9 @@ fn turned(
                 None,
             ));
         } else {
-            output::say(&format!(
-                "{} in {} ({probes})",
-                paint(GOOD, format!("`{judge}` never {answer}")),
-                counted(journal.next_seq(), "record"),
-            ));
+            let never = paint(GOOD, format!("`{judge}` never {answer}"));
+            let records = counted(journal.next_seq(), "record");
+            output::say(never + format!(" in {records} ({probes})"));
         }
         return Ok(Exit::AsAsked);
     };
@@ -113,17 +112,17 @@ fn turned(
         output::json(&document);
     } else {
         let what = paint(NAME, format!("`{judge}` turns {answer}"));
-        output::say(&format!("{what} at record {seq} ({probes})"));
+        output::say(what + format!(" at record {seq} ({probes})"));
         if verdict.skipped > 0 {
-            output::say(&format!(
+            output::say(format!(
                 "  or at one of the {} before it, which could not be judged",
                 verdict.skipped
             ));
         }
         if let Some(command) = command {
-            output::say(&format!("  {}", log::value_text(&command)));
+            output::say(format!("  {}", log::value_text(&command)));
             let dir = journal.dir().display();
-            output::say(&format!("see it: tensorforge state {dir} --at {records}"));
+            output::say(format!("see it: tensorforge state {dir} --at {records}"));
         }
     }
     Ok(Exit::Different)
@@ -422,12 +421,13 @@ impl Builds<'_> {
         // A build that does not reproduce the recording answers 1 and says what it computed.
         if !matches!(out.status.code(), Some(0 | 1)) || out.stdout.is_empty() {
             let said = String::from_utf8_lossy(&out.stderr);
-            let said = Some(said.trim()).filter(|said| !said.is_empty());
+            let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+            let said = Some(said.join("; ")).filter(|said| !said.is_empty());
             return Err(Failure::input(format!(
                 "{} {}: {}",
                 build.display(),
                 words.join(" "),
-                said.unwrap_or("it printed nothing")
+                said.as_deref().unwrap_or("it printed nothing")
             ))
             .with_help(ENGINE_HELP));
         }
