@@ -2,6 +2,7 @@
 
 // What is printed goes through `output`, which lets nothing act on a terminal.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
+#![deny(unsafe_code)]
 
 mod args;
 mod builtin;
