@@ -1,4 +1,5 @@
-//! Records as bytes: a head of fixed width, then the command and its events in bincode, then a tag.
+//! Records as bytes: a head of fixed width, then the command in bincode, then its events as the images
+//! that the engine gives them, then a tag.
 //!
 //! Decoding is strict and in two phases: heads and events of a whole frame first, commands when they
 //! are asked for. No other module knows the codec.
@@ -10,6 +11,7 @@ use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
+use tensorforge_engine::image::Image;
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, Seq, TenantId};
 
@@ -140,10 +142,10 @@ pub fn encode_record(
 
 /// The hash of events as records hold them: equal for two builds exactly where they decide the same,
 /// however each of them shows it.
-pub fn hash_events(events: &[Event]) -> Result<Hash, EncodeError> {
+pub fn hash_events(events: &[Event]) -> Hash {
     let mut bytes = Vec::new();
-    events.iter().try_for_each(|event| append(&mut bytes, event))?;
-    Ok(*blake3::hash(&bytes).as_bytes())
+    events.iter().for_each(|event| event.write(&mut bytes));
+    *blake3::hash(&bytes).as_bytes()
 }
 
 fn encode_after(
@@ -157,7 +159,7 @@ fn encode_after(
     bytes.extend_from_slice(&[0; RECORD_HEAD]);
     append(bytes, command)?;
     let command_length = bytes.len() - start - RECORD_HEAD;
-    events.iter().try_for_each(|event| append(bytes, event))?;
+    events.iter().for_each(|event| event.write(bytes));
     bytes.extend_from_slice(&tag.to_le_bytes());
 
     let length = bytes.len() - start;
@@ -324,10 +326,9 @@ fn decode_record(
 
     let first_event = events.len();
     for index in 0..head.event_count {
-        let (event, taken) = bincode::serde::borrow_decode_from_slice::<Event, _>(rest, codec())
+        let event = Event::read(&mut rest)
             .map_err(|error| DecodeError::new(seq, Part::Event(index), error))?;
         events.push(event);
-        rest = rest.get(taken..).unwrap_or_default();
     }
     if !rest.is_empty() {
         let detail = format!("{} bytes follow the last event", rest.len());
@@ -358,18 +359,25 @@ fn decode_whole<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tensorforge_engine::models;
     use tensorforge_engine::units::{RegionId, VesselId};
 
     const TIME: (Micros, Source) = (Micros(5), Source::OPERATOR);
 
     fn events() -> Vec<Event> {
-        let region =
-            Event::RegionRegistered { region: RegionId(1), name: "north".into(), hop: Micros(40) };
-        vec![region, Event::VesselSeen { vessel: VesselId(9) }]
+        let region = Event::Models(models::Event::RegionRegistered {
+            region: RegionId(1),
+            name: "north".into(),
+            hop: Micros(40),
+        });
+        vec![region, Event::Models(models::Event::VesselSeen { vessel: VesselId(9) })]
     }
 
     fn record() -> Vec<u8> {
-        let command = Command::RegisterRegion { name: "north".into(), hop: Micros(40) };
+        let command = Command::Models(models::Command::RegisterRegion {
+            name: "north".into(),
+            hop: Micros(40),
+        });
         let mut bytes = Vec::new();
         encode_record(&mut bytes, TIME, &command, &events(), 0x77).unwrap();
         bytes
@@ -390,7 +398,10 @@ mod tests {
         let head = &batch.heads()[1];
         assert_eq!((head.seq, head.time, head.source), (Seq(101), TIME.0, TIME.1));
         assert_eq!(head.tag, 0x77);
-        let command = Command::RegisterRegion { name: "north".into(), hop: Micros(40) };
+        let command = Command::Models(models::Command::RegisterRegion {
+            name: "north".into(),
+            hop: Micros(40),
+        });
         assert_eq!(batch.command(1), Some(Ok(command)));
         assert_eq!(batch.command(2), None);
     }
@@ -407,27 +418,29 @@ mod tests {
             assert_eq!((error.seq, error.part), (100, part), "{error}");
             assert!(error.detail.contains(detail), "{error}");
         };
-        // The head is 30 bytes, the command 4 + 8 + 5 + 8, the first event 4 + 4 + 8 + 5 + 8.
+        // The head is 30 bytes, the command 4 + 4 + 8 + 5 + 8, the first event 2 + 4 + 4 + 5 + 8.
         check(0, 255, Part::Lengths, "does not fit");
         check(7, 1, Part::Lengths, "does not fit");
-        check(4, 26, Part::Event(0), "");
-        check(8, 3, Part::Event(2), "");
-        check(8, 1, Part::Lengths, "8 bytes follow the last event");
+        check(4, 30, Part::Event(0), "");
+        check(8, 3, Part::Event(2), "end before");
+        check(8, 1, Part::Lengths, "6 bytes follow the last event");
         check(30, 99, Part::Command, "variant index");
-        check(55, 99, Part::Event(0), "variant index");
-        check(55 + 29, 98, Part::Event(1), "variant index");
-        check(30 + 12, 0xff, Part::Command, "");
+        check(34, 99, Part::Command, "variant index");
+        check(59, 99, Part::Event(0), "the number 99");
+        check(60, 98, Part::Event(0), "the number 98");
+        check(59 + 23, 97, Part::Event(1), "the number 97");
+        check(30 + 16, 0xff, Part::Command, "");
+        check(59 + 10, 0xff, Part::Event(0), "no text");
     }
 
     #[test]
     fn a_hostile_length_allocates_nothing() {
-        let mut bytes = record();
-        // The length of the first event's name.
-        bytes[55 + 8..55 + 16].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(fill(bytes).unwrap_err().part, Part::Event(0));
-        let mut bytes = record();
-        bytes[55 + 8..55 + 16].copy_from_slice(&(8u64 << 20).to_le_bytes());
-        assert_eq!(fill(bytes).unwrap_err().part, Part::Event(0));
+        let name = 59 + 2 + 4;
+        for length in [u32::MAX, 8 << 20] {
+            let mut bytes = record();
+            bytes[name..name + 4].copy_from_slice(&length.to_le_bytes());
+            assert_eq!(fill(bytes).unwrap_err().part, Part::Event(0));
+        }
     }
 
     #[test]
@@ -447,7 +460,8 @@ mod tests {
 
     #[test]
     fn a_record_that_is_too_long_leaves_the_buffer_alone() {
-        let command = Command::RegisterModel { name: "m".repeat(RECORD_BYTES_MAX) };
+        let command =
+            Command::Models(models::Command::RegisterModel { name: "m".repeat(RECORD_BYTES_MAX) });
         let mut bytes = vec![1, 2, 3];
         let refused = encode_record(&mut bytes, TIME, &command, &[], 0).unwrap_err();
         assert!(matches!(refused, EncodeError::TooLong { .. }));

@@ -51,6 +51,8 @@ pub struct Divergence {
     pub event: Option<u32>,
     /// The kind of that event, on the left if it is there.
     pub kind: Option<String>,
+    /// The module that said it; or the one that the table belongs to.
+    pub module: Option<String>,
     /// The table of the first row that differs afterwards, as far as that can be told.
     pub table: Option<String>,
     /// That row.
@@ -108,6 +110,7 @@ impl Divergence {
             phase,
             event: None,
             kind: None,
+            module: None,
             table: None,
             row: None,
             field: None,
@@ -121,6 +124,7 @@ impl Divergence {
     pub(crate) fn of_breach(breach: &Breach) -> Self {
         let problem = Value::from(breach.problem.to_string());
         Self {
+            module: Some(breach.module.to_owned()),
             table: Some(breach.table.to_owned()),
             row: Some(breach.row),
             ..Self::new(breach.seq.0, Phase::Breached, Value::Null, problem)
@@ -142,8 +146,11 @@ impl Divergence {
     }
 
     fn of_event_values(seq: u64, place: usize, a: Value, b: Value) -> Self {
-        let kind = kind_of(&a).or_else(|| kind_of(&b));
-        let (field, a, b) = if kind_of(&a) == kind_of(&b) {
+        let said = word(&a).or_else(|| word(&b));
+        let (module, kind) = said.map(|(module, kind, _)| (module.clone(), kind.clone())).unzip();
+        let same = word(&a).map(|(.., kind, _)| kind) == word(&b).map(|(.., kind, _)| kind);
+        let inner = |event: &Value| word(event).map_or(Value::Null, |(.., inner)| inner.clone());
+        let (field, a, b) = if same {
             let mut fields = value_differences("", &inner(&a), &inner(&b)).into_iter();
             fields.next().unwrap_or_else(|| (String::new(), a.clone(), b.clone()))
         } else {
@@ -151,13 +158,15 @@ impl Divergence {
         };
         let divergence = Self::new(seq, Phase::Decided, a, b);
         let event = u32::try_from(place).ok();
-        Self { event, kind, field: (!field.is_empty()).then_some(field), ..divergence }
+        Self { event, kind, module, field: (!field.is_empty()).then_some(field), ..divergence }
     }
 
     /// Adds what is different afterwards.
     pub(crate) fn with_rows(self, rows: Vec<Difference>) -> Self {
         let first = rows.first();
+        let module = first.map(|first| first.module.clone().into_owned());
         Self {
+            module: self.module.or(module),
             table: first.map(|first| first.table.clone().into_owned()),
             row: first.map(|first| first.row),
             rows,
@@ -173,21 +182,25 @@ impl Divergence {
 
 /// A difference from its path through the JSON view of the state.
 fn view_difference((path, left, right): (String, Value, Value)) -> Difference {
-    let (table, rest) = path.split_once('.').unwrap_or((&path, ""));
+    let (module, rest) = path.split_once('.').unwrap_or((&path, ""));
+    let (table, rest) = rest.split_once('.').unwrap_or((rest, ""));
     let (row, field) = rest.split_once('.').unwrap_or((rest, ""));
     // The one row of a single-row table has no key in a path.
     let (row, field) = row.parse().map_or((0, rest), |row| (row, field));
-    Difference { table: table.to_owned().into(), row, field: field.to_owned(), left, right }
+    let (module, table) = (module.to_owned().into(), table.to_owned().into());
+    Difference { module, table, row, field: field.to_owned(), left, right }
 }
 
 fn event_value(event: Option<&Event>) -> Value {
     event.and_then(|event| serde_json::to_value(event).ok()).unwrap_or(Value::Null)
 }
 
-fn kind_of(event: &Value) -> Option<String> {
-    event.as_object()?.keys().next().cloned()
-}
-
-fn inner(event: &Value) -> Value {
-    event.as_object().and_then(|fields| fields.values().next()).cloned().unwrap_or(Value::Null)
+/// The module that says an event, the kind of the event, and what it says.
+fn word(event: &Value) -> Option<(&String, &String, &Value)> {
+    let (module, said) = event.as_object()?.iter().next()?;
+    static NOTHING: Value = Value::Null;
+    match said {
+        Value::String(kind) => Some((module, kind, &NOTHING)),
+        said => said.as_object()?.iter().next().map(|(kind, inner)| (module, kind, inner)),
+    }
 }

@@ -299,13 +299,14 @@ impl Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tensorforge_engine::workflow;
 
     const STAMP: (Micros, Source) = (Micros(1), Source::OPERATOR);
 
     fn filled(records: u64, roots: &[u64]) -> FrameBuilder {
         let mut frame = FrameBuilder::new(0, Vec::new());
         for seq in 0..records {
-            frame.push(STAMP, &Command::Advance, &[], seq).unwrap();
+            frame.push(STAMP, &Command::Workflow(workflow::Command::Advance), &[], seq).unwrap();
             if roots.contains(&frame.next_seq()) {
                 frame.end_block([1; 32]);
             }
@@ -331,10 +332,17 @@ mod tests {
         check(filled(1024, &[1024]), [0; 32], SealError::StateRoot);
         let order = SealError::Order { expected: 0, found: 5 };
         let mut frame = FrameBuilder::new(5, Vec::new());
-        frame.push(STAMP, &Command::Advance, &[], 0).unwrap();
+        frame.push(STAMP, &Command::Workflow(workflow::Command::Advance), &[], 0).unwrap();
         check(frame, [0; 32], order);
         let mut frame = filled(1, &[]);
-        frame.push((Micros(0), Source::OPERATOR), &Command::Advance, &[], 0).unwrap();
+        frame
+            .push(
+                (Micros(0), Source::OPERATOR),
+                &Command::Workflow(workflow::Command::Advance),
+                &[],
+                0,
+            )
+            .unwrap();
         check(frame, [0; 32], SealError::Time);
     }
 

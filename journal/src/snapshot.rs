@@ -413,7 +413,7 @@ mod tests {
         check(&|table| table.ends.clear(), torn);
         check(&|table| table.images.push(0), torn);
         check(&|table| table.keys.clear(), torn);
-        let beyond = "a row of it cannot be read: record 0: table `control` row 7: it lies beyond the table's bound";
+        let beyond = "a row of it cannot be read: record 0: table `control` of workflow, row 7: it lies beyond the table's bound";
         check(&|table| table.keys[0] = 7, Some(beyond));
     }
 }

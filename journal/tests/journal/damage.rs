@@ -5,7 +5,7 @@ use std::ops::Range;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
-use tensorforge_engine::{Command, Event};
+use tensorforge_engine::{Command, Event, config, models};
 use tensorforge_journal::chain::Chain;
 use tensorforge_journal::codec::Batch;
 use tensorforge_journal::error::{Absence, Damage, DamageKind, JournalError};
@@ -281,8 +281,8 @@ fn an_unknown_variant_is_an_error_that_names_its_record_and_no_tail() {
     let mut chain = Chain::genesis();
     append(&mut writer, &mut chain, 7, 7).unwrap();
     let mut record = records(9..10);
-    // The event of record 9 stands behind a head of 30 bytes and a command of 8.
-    record[38] = 200;
+    // The event of record 9 stands behind a head of 30 bytes and a command of 12: module, then word.
+    record[43] = 200;
     let mut frame = FrameBuilder::new(7, Vec::new());
     for record in [records(7..8), records(8..9), record] {
         assert!(frame.push_encoded(&record));
@@ -322,8 +322,8 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
     let disk = MemoryDisk::default();
     let mut frame = FrameBuilder::new(0, Vec::new());
     let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
-    let events = [Event::VesselSeen { vessel }];
-    frame.push(stamp, &Command::Heartbeat { vessel }, &events, 0).unwrap();
+    let events = [Event::Models(models::Event::VesselSeen { vessel })];
+    frame.push(stamp, &Command::Models(models::Command::Heartbeat { vessel }), &events, 0).unwrap();
     let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
     create(&disk).append(&mut frame).unwrap();
     let journal = open(&disk).unwrap();
@@ -332,8 +332,10 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
     for found in [verified.divergence, bisected] {
         let found = found.unwrap();
         assert_eq!((found.seq, found.phase), (0, Phase::Decided));
-        assert_eq!(found.left.to_string(), r#"{"vessel_seen":{"vessel":7}}"#);
-        assert_eq!(found.right.to_string(), r#"{"command_refused":{"refusal":"not_configured"}}"#);
+        assert_eq!(found.left.to_string(), r#"{"models":{"vessel_seen":{"vessel":7}}}"#);
+        let refused = r#"{"workflow":{"command_refused":{"refusal":{"config":"not_configured"}}}}"#;
+        assert_eq!(found.right.to_string(), refused);
+        assert_eq!(found.module.as_deref(), Some("models"));
     }
 }
 
@@ -344,10 +346,12 @@ fn a_breach_behind_a_divergence_does_not_hide_it() {
     let mut frame = FrameBuilder::new(0, Vec::new());
     let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
     let limits = Limits::default();
-    let configured = [Event::Configured(limits.clone())];
-    frame.push(stamp, &Command::Configure(limits), &configured, 5).unwrap();
-    let seen = [Event::VesselSeen { vessel }];
-    frame.push(stamp, &Command::Heartbeat { vessel }, &seen, 0).unwrap();
+    let configured = [Event::Config(config::Event::Configured(limits.clone()))];
+    frame
+        .push(stamp, &Command::Config(config::Command::Configure(limits)), &configured, 5)
+        .unwrap();
+    let seen = [Event::Models(models::Event::VesselSeen { vessel })];
+    frame.push(stamp, &Command::Models(models::Command::Heartbeat { vessel }), &seen, 0).unwrap();
     let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
     create(&disk).append(&mut frame).unwrap();
     let journal = open(&disk).unwrap();

@@ -7,6 +7,7 @@ use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
+use tensorforge_engine::{models, workflow};
 use tensorforge_journal::chain::{Chain, Hash};
 use tensorforge_journal::codec::encode_record;
 use tensorforge_journal::error::{DamageKind, JournalError};
@@ -31,13 +32,13 @@ pub(crate) fn root(seq: u64) -> Hash {
 
 pub(crate) fn command(seq: u64) -> Command {
     match seq % 3 {
-        0 => Command::Heartbeat { vessel: VesselId(seq as u32) },
-        _ => Command::Advance,
+        0 => Command::Models(models::Command::Heartbeat { vessel: VesselId(seq as u32) }),
+        _ => Command::Workflow(workflow::Command::Advance),
     }
 }
 
 pub(crate) fn events(seq: u64) -> Vec<Event> {
-    let seen = Event::VesselSeen { vessel: VesselId(seq as u32) };
+    let seen = Event::Models(models::Event::VesselSeen { vessel: VesselId(seq as u32) });
     vec![seen; usize::from(seq.is_multiple_of(3))]
 }
 

@@ -138,7 +138,7 @@ struct Predicate {
 
 impl Predicate {
     const HELP: &str = "an expression of the Common Expression Language over the state, such as \
-        `control.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; \
+        `waiting.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; \
         `tensorforge state` shows what there is";
 
     fn parse(text: &str) -> Result<Self> {
@@ -316,10 +316,11 @@ fn breached(seq: u64, left: &Value, right: &Value) -> Option<Divergence> {
     };
     let (a, b) = (breach(left), breach(right));
     let first = a.as_ref().or(b.as_ref())?;
-    let table = first.get("table").and_then(Value::as_str).map(str::to_owned);
+    let text = |field: &str| first.get(field).and_then(Value::as_str).map(str::to_owned);
+    let (module, table) = (text("module"), text("table"));
     let row = first.get("row").and_then(Value::as_u64);
     let divergence = Divergence::new(seq, Phase::Breached, problem(&a), problem(&b));
-    Some(Divergence { table, row, ..divergence })
+    Some(Divergence { module, table, row, ..divergence })
 }
 
 /// What a build has made of a record: what it decided, the tag of its state, or where it breached.

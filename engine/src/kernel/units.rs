@@ -8,7 +8,15 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::table::Key;
+/// A dense key: a small integer with a name.
+pub trait Key: Copy + Ord + fmt::Debug {
+    /// Whether there is but one key.
+    const SINGLE: bool = false;
+    /// The place of the row.
+    fn index(self) -> u32;
+    /// The key of a place.
+    fn from_index(index: u32) -> Self;
+}
 
 /// Declares a quantity over `u64`. Addition and subtraction saturate, so no command can overflow one.
 macro_rules! quantity {

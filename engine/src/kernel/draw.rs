@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::units::{JournalId, OrderId, Seq, clamp};
+use crate::kernel::units::{JournalId, OrderId, Seq, clamp};
 
 /// What a draw is for; numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ mod tests {
         Draw::new(
             JournalId([7; 16]),
             Seq(seq),
-            OrderId::new(1, crate::units::OrderSlot(0)),
+            OrderId::new(1, crate::kernel::units::OrderSlot(0)),
             purpose,
         )
     }

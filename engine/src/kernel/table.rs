@@ -14,19 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::bits::Bits;
-use crate::image::{Fill, Image};
-use crate::units::Seq;
-
-/// A dense key: a small integer with a name.
-pub trait Key: Copy + Ord + Debug {
-    /// Whether there is but one key.
-    const SINGLE: bool = false;
-    /// The place of the row.
-    fn index(self) -> u32;
-    /// The key of a place.
-    fn from_index(index: u32) -> Self;
-}
+use crate::kernel::bits::Bits;
+use crate::kernel::image::{Fill, Image};
+use crate::kernel::units::{Key, Seq};
 
 /// The key of a table that holds one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,12 +37,53 @@ pub trait Row: Image + Clone + PartialEq + Debug + Serialize {}
 
 impl<T: Image + Clone + PartialEq + Debug + Serialize> Row for T {}
 
+/// The record that writes, and the tables that it has written since they were last settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer {
+    seq: Seq,
+    /// Bit n is the table of number n.
+    written: u64,
+}
+
+impl Writer {
+    /// The most tables that a writer can tell apart.
+    pub const TABLES_MAX: usize = u64::BITS as usize;
+
+    /// Record `seq`, which has written nothing yet.
+    pub fn new(seq: Seq) -> Self {
+        Self { seq, written: 0 }
+    }
+
+    /// The record.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Goes on as the next record. What is unsettled remains so.
+    pub(crate) fn begin(&mut self, seq: Seq) {
+        self.seq = seq;
+    }
+
+    /// The number of a table that has been written, each once.
+    pub(crate) fn next_written(&mut self) -> Option<u8> {
+        let number = self.written.trailing_zeros();
+        self.written &= self.written.wrapping_sub(1);
+        (number < u64::BITS).then_some(number as u8)
+    }
+
+    fn mark(&mut self, table: u8) {
+        self.written |= 1u64.checked_shl(u32::from(table)).unwrap_or(0);
+    }
+}
+
 /// Journal and code disagree: an event was folded into a state that has no place for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record {seq}: table `{table}` row {row}: {problem}")]
+#[error("record {seq}: table `{table}` of {module}, row {row}: {problem}")]
 pub struct Breach {
     /// The record being folded.
     pub seq: Seq,
+    /// The module that the table belongs to.
+    pub module: &'static str,
     /// The table.
     pub table: &'static str,
     /// The row.
@@ -84,6 +115,8 @@ pub enum Problem {
 /// One row that two tables disagree about.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
+    /// The module that the table belongs to.
+    pub module: Cow<'static, str>,
     /// The table.
     pub table: Cow<'static, str>,
     /// The row's key.
@@ -118,8 +151,8 @@ impl<R> Slot<R> {
 /// No record has this number: a slot that was never written.
 const NEVER: Seq = Seq(u64::MAX);
 
-/// Where the room for the images of a table's rows begins; it doubles until they fit.
-const SCRATCH_BYTES: usize = 64;
+/// Rows whose image is no longer than this are written for their digest without a check a field.
+const SCRATCH_BYTES: usize = 512;
 
 const PAGE_BITS: u32 = 8;
 const PAGE_ROWS: usize = 1 << PAGE_BITS;
@@ -128,6 +161,7 @@ const PAGE_ROWS: usize = 1 << PAGE_BITS;
 #[derive(Clone, Debug)]
 pub struct Table<K, R> {
     number: u8,
+    module: &'static str,
     name: &'static str,
     /// Keys are below this.
     bound: u32,
@@ -139,16 +173,16 @@ pub struct Table<K, R> {
     occupied: Bits,
     digest: u128,
     unsettled: Vec<u32>,
-    scratch: Vec<u8>,
     key: PhantomData<K>,
 }
 
 impl<K: Key, R: Row> Table<K, R> {
-    /// An empty table. `number` sets its rows apart from those of other tables in every digest.
-    /// It takes no row before [`bound`](Self::bound), unless it is the table of a single one.
-    pub fn new(number: u8, name: &'static str) -> Self {
+    /// An empty table of a module. `number` sets its rows apart from those of other tables in every
+    /// digest. It takes no row before [`bound`](Self::bound), unless it is the table of a single one.
+    pub fn new(number: u8, module: &'static str, name: &'static str) -> Self {
         Self {
             number,
+            module,
             name,
             bound: u32::from(K::SINGLE),
             end: Some(0),
@@ -156,7 +190,6 @@ impl<K: Key, R: Row> Table<K, R> {
             occupied: Bits::default(),
             digest: 0,
             unsettled: Vec::new(),
-            scratch: Vec::new(),
             key: PhantomData,
         }
     }
@@ -197,61 +230,67 @@ impl<K: Key, R: Row> Table<K, R> {
         K::from_index(self.occupied.first_absent())
     }
 
-    /// The row under `key`, to be changed by record `seq`.
-    pub fn edit(&mut self, key: K, seq: Seq) -> Result<&mut R, Breach> {
-        let breach = self.breach(key.index(), seq, Problem::Missing);
-        let slot = match slot_mut(&mut self.pages, key.index()) {
-            Some(slot) if slot.row.is_some() => slot,
-            _ => return Err(breach),
-        };
-        if slot.written_by(seq) {
-            self.unsettled.push(key.index());
+    /// The row under `key`, to be changed.
+    pub fn edit(&mut self, key: K, by: &mut Writer) -> Result<&mut R, Breach> {
+        let index = key.index();
+        match slot_mut(&mut self.pages, index) {
+            Some(Slot { row: Some(row), writer, unsettled, .. }) => {
+                *writer = by.seq;
+                if !core::mem::replace(unsettled, true) {
+                    self.unsettled.push(index);
+                }
+                by.mark(self.number);
+                Ok(row)
+            }
+            _ => Err(breach(self.module, self.name, index, by.seq, Problem::Missing)),
         }
-        slot.row.as_mut().ok_or(breach)
     }
 
     /// Puts a row where there is none.
-    pub fn insert(&mut self, key: K, row: R, seq: Seq) -> Result<(), Breach> {
+    pub fn insert(&mut self, key: K, row: R, by: &mut Writer) -> Result<(), Breach> {
         if self.get(key).is_some() {
-            return Err(self.breach(key.index(), seq, Problem::Occupied));
+            return Err(self.breach(key.index(), by.seq, Problem::Occupied));
         }
-        self.put(key, row, seq)
+        self.put(key, row, by)
     }
 
     /// Puts a row, whether or not there is one.
-    pub fn put(&mut self, key: K, row: R, seq: Seq) -> Result<(), Breach> {
+    pub fn put(&mut self, key: K, row: R, by: &mut Writer) -> Result<(), Breach> {
         let index = key.index();
-        let breach = self.breach(index, seq, Problem::OutOfBounds);
         if index >= self.bound || self.end.is_some_and(|end| index > end) {
-            return Err(breach);
+            return Err(self.breach(index, by.seq, Problem::OutOfBounds));
         }
         self.raise_end(index);
         self.grow(index);
-        let slot = slot_mut(&mut self.pages, index).ok_or(breach)?;
-        slot.row = Some(row);
-        if slot.written_by(seq) {
-            self.unsettled.push(index);
+        if let Some(slot) = slot_mut(&mut self.pages, index) {
+            slot.row = Some(row);
+            if slot.written_by(by.seq) {
+                self.unsettled.push(index);
+            }
         }
+        by.mark(self.number);
         self.occupied.insert(index);
         Ok(())
     }
 
     /// Takes a row out.
-    pub fn remove(&mut self, key: K, seq: Seq) -> Result<R, Breach> {
+    pub fn remove(&mut self, key: K, by: &mut Writer) -> Result<R, Breach> {
         let index = key.index();
-        let breach = self.breach(index, seq, Problem::Missing);
-        let slot = slot_mut(&mut self.pages, index).ok_or_else(|| breach.clone())?;
-        let row = slot.row.take().ok_or(breach)?;
-        if slot.written_by(seq) {
+        let slot = slot_mut(&mut self.pages, index);
+        let Some((slot, row)) = slot.and_then(|slot| slot.row.take().map(|row| (slot, row))) else {
+            return Err(self.breach(index, by.seq, Problem::Missing));
+        };
+        if slot.written_by(by.seq) {
             self.unsettled.push(index);
         }
+        by.mark(self.number);
         self.occupied.remove(index);
         Ok(row)
     }
 
     /// A breach of this table, for a fold that finds a row it cannot apply its event to.
     pub fn breach(&self, index: u32, seq: Seq, problem: Problem) -> Breach {
-        Breach { seq, table: self.name, row: u64::from(index), problem }
+        breach(self.module, self.name, index, seq, problem)
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<R>> {
@@ -281,6 +320,17 @@ impl<K: Key, R: Row> Table<K, R> {
     }
 }
 
+#[cold]
+fn breach(
+    module: &'static str,
+    table: &'static str,
+    index: u32,
+    seq: Seq,
+    problem: Problem,
+) -> Breach {
+    Breach { seq, module, table, row: u64::from(index), problem }
+}
+
 fn split(index: u32) -> (usize, usize) {
     let index = index as usize;
     (index >> PAGE_BITS, index & (PAGE_ROWS - 1))
@@ -294,7 +344,9 @@ fn slot_mut<R>(pages: &mut [Vec<Slot<R>>], index: u32) -> Option<&mut Slot<R>> {
 
 /// A table seen without its types: what snapshots, differences and views need.
 pub trait AnyTable {
-    /// Its name, as paths into the state begin with it.
+    /// The module that it belongs to.
+    fn module(&self) -> &'static str;
+    /// Its name, which no other table has.
     fn name(&self) -> &'static str;
     /// How many rows there are.
     fn rows(&self) -> u32;
@@ -302,8 +354,9 @@ pub trait AnyTable {
     fn is_single(&self) -> bool;
     /// The sum of the digests of its rows, modulo 2^128.
     fn digest(&self) -> u128;
-    /// Brings the digest up to date with the rows written since it last was.
-    fn settle(&mut self);
+    /// Brings the digest up to date with the rows written since it last was; by how much it has grown,
+    /// modulo 2^128.
+    fn settle(&mut self) -> u128;
     /// The digest computed anew from the rows, to check the one that is kept.
     fn recomputed_digest(&self) -> u128;
     /// One row as JSON.
@@ -323,6 +376,10 @@ pub trait AnyTable {
 }
 
 impl<K: Key, R: Row> AnyTable for Table<K, R> {
+    fn module(&self) -> &'static str {
+        self.module
+    }
+
     fn name(&self) -> &'static str {
         self.name
     }
@@ -344,12 +401,10 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         self.digest
     }
 
-    fn settle(&mut self) {
-        if self.unsettled.is_empty() {
-            return;
-        }
+    fn settle(&mut self) -> u128 {
+        let before = self.digest;
+        let mut scratch = [0; SCRATCH_BYTES];
         let mut unsettled = core::mem::take(&mut self.unsettled);
-        let mut scratch = core::mem::take(&mut self.scratch);
         for index in unsettled.drain(..) {
             if let Some(slot) = slot_mut(&mut self.pages, index) {
                 let fresh = match &slot.row {
@@ -362,11 +417,11 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
             }
         }
         self.unsettled = unsettled;
-        self.scratch = scratch;
+        self.digest.wrapping_sub(before)
     }
 
     fn recomputed_digest(&self) -> u128 {
-        let mut scratch = Vec::new();
+        let mut scratch = [0; SCRATCH_BYTES];
         self.iter().fold(0, |sum: u128, (key, row)| {
             sum.wrapping_add(row_digest(self.number, key.index(), row, &mut scratch))
         })
@@ -399,7 +454,7 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
 
     fn import(&mut self, key: u32, writer: Seq, mut image: &[u8]) -> Result<(), Breach> {
         let undecodable = self.breach(key, writer, Problem::Undecodable);
-        let row = R::read(&mut image).ok_or_else(|| undecodable.clone())?;
+        let row = R::read(&mut image).map_err(|_| undecodable.clone())?;
         if !image.is_empty() {
             return Err(undecodable);
         }
@@ -409,7 +464,7 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         }
         // Rows that were there between those of a snapshot are gone.
         self.end = self.end.map(|end| end.max(key));
-        self.insert(place, row, writer)
+        self.insert(place, row, &mut Writer::new(writer))
     }
 
     fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>) {
@@ -423,48 +478,51 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
             }
             let (left, right) = (self.view_row(row), other.view_row(row));
             if left != right {
-                row_differences(self.name, row, left, right, found);
+                row_differences((self.module, self.name), row, left, right, found);
             }
         }
     }
 }
 
-/// The digest of one row: XXH3-128 of the table's number, the key and the row's image. `scratch` is
-/// lengthened until the image fits.
-fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut Vec<u8>) -> u128 {
-    loop {
-        let length = scratch.len();
-        let mut fill = Fill::new(scratch);
-        number.write(&mut fill);
-        index.write(&mut fill);
-        row.write(&mut fill);
-        if let Some(left) = fill.left() {
-            return xxh3_128(scratch.get(..length.saturating_sub(left)).unwrap_or_default());
-        }
-        scratch.resize(length.saturating_mul(2).max(SCRATCH_BYTES), 0);
+/// The digest of one row: XXH3-128 of the table's number, the key and the row's image.
+fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut [u8; SCRATCH_BYTES]) -> u128 {
+    let mut fill = Fill::new(scratch);
+    number.write(&mut fill);
+    index.write(&mut fill);
+    row.write(&mut fill);
+    if let Some(left) = fill.left() {
+        let length = SCRATCH_BYTES.saturating_sub(left);
+        return xxh3_128(scratch.get(..length).unwrap_or_default());
     }
+    let mut image = Vec::new();
+    number.write(&mut image);
+    index.write(&mut image);
+    row.write(&mut image);
+    xxh3_128(&image)
 }
 
 fn row_differences(
-    table: &'static str,
+    (module, table): (&'static str, &'static str),
     row: u64,
     left: Option<Value>,
     right: Option<Value>,
     found: &mut Vec<Difference>,
 ) {
+    let (module, table) = (Cow::Borrowed(module), Cow::Borrowed(table));
+    let difference = |field, left, right| {
+        let (module, table) = (module.clone(), table.clone());
+        Difference { module, table, row, field, left, right }
+    };
     match (left, right) {
         (Some(left), Some(right)) => {
-            for (field, left, right) in value_differences("", &left, &right) {
-                found.push(Difference { table: Cow::Borrowed(table), row, field, left, right });
-            }
+            let fields = value_differences("", &left, &right).into_iter();
+            found.extend(fields.map(|(field, left, right)| difference(field, left, right)));
         }
-        (left, right) => found.push(Difference {
-            table: Cow::Borrowed(table),
-            row,
-            field: String::new(),
-            left: left.unwrap_or(Value::Null),
-            right: right.unwrap_or(Value::Null),
-        }),
+        (left, right) => found.push(difference(
+            String::new(),
+            left.unwrap_or(Value::Null),
+            right.unwrap_or(Value::Null),
+        )),
     }
 }
 

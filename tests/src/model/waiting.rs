@@ -1,10 +1,7 @@
 //! Who waits, who goes next, and whatever falls due.
 
-use tensorforge_engine::command::Fault;
-
 use super::*;
-
-type Lane = (ModelId, Class);
+use tensorforge_engine::workflow::Fault;
 
 impl Model {
     pub(super) fn enqueue(&mut self, slot: u32) -> Decided<()> {
@@ -17,7 +14,7 @@ impl Model {
         order.queued = now;
         order.wake = order.deadline;
         let order = order.id;
-        self.expect(Event::OrderQueued { order, ticket, ahead })
+        self.expect(queue::Event::OrderQueued { order, ticket, ahead })
     }
 
     /// The order that heads a lane.
@@ -28,87 +25,101 @@ impl Model {
         waiting.min_by_key(|order| order.ticket).map(|order| order.id.slot().0)
     }
 
-    fn routable(&mut self, slot: u32) -> Decided<bool> {
-        let demand = self.order(slot)?.demand.clone();
-        Ok(self.has_room(&demand))
-    }
-
-    /// Those who wait, now that a vessel may have room: due first, goes first.
-    pub(super) fn pump(&mut self, vessel: VesselId) -> Decided<()> {
-        let models = self.ship(vessel)?.manifest.models.clone();
-        let mut lanes: Vec<Lane> =
-            models.iter().flat_map(|m| Class::ALL.iter().map(|c| (*m, *c))).collect();
-        let Ok((_, policy)) = self.policy() else { return Ok(()) };
-        let mut moved = Vec::new();
-        loop {
-            // Where no room is left on the vessel, a lane with another head may find some elsewhere.
-            if !Self::is_open(self.ship(vessel)?) {
-                lanes.retain(|lane| moved.contains(lane));
+    /// Those who wait, once all else is decided, where something has come free: due first, goes first.
+    pub(super) fn serve(&mut self) -> Decided<()> {
+        let mut lanes = std::mem::take(&mut self.noted_lanes);
+        for id in std::mem::take(&mut self.noted_ships) {
+            let Some(ship) = self.ships.get(&id).filter(|ship| Self::is_open(ship)) else {
+                continue;
+            };
+            for model in &ship.manifest.models {
+                lanes.extend(Class::ALL.iter().map(|class| (*model, *class)));
             }
+        }
+        let Ok((_, policy)) = self.policy() else { return Ok(()) };
+        loop {
             let due = |lane: &Lane| {
                 let order = &self.orders[&self.head(*lane)?];
                 Some((order.queued + policy.patience[lane.1 as usize].0, order.ticket, *lane))
             };
-            let Some((_, _, lane)) = lanes.iter().filter_map(due).min() else { break };
-            let Some(slot) = self.head(lane) else { break };
-            if self.routable(slot)? {
+            let Some((.., lane)) = lanes.iter().filter_map(due).min() else { return Ok(()) };
+            let deferred = queue::Event::ServiceDeferred { at: Micros(self.now) };
+            if self.record.front() == Some(&Event::from(deferred.clone())) {
+                // How much a record holds is the engine's to say; that something is left is not.
+                self.serve_at = Some(self.now);
+                return self.expect(deferred);
+            }
+            let Some(slot) = self.head(lane) else { return Ok(()) };
+            let demand = self.order(slot)?.demand.clone();
+            if self.has_room(&demand) {
                 self.route(slot, None)?;
-                moved.push(lane);
             } else {
-                lanes.retain(|other| *other != lane);
+                lanes.remove(&lane);
             }
         }
-        Ok(())
     }
 
-    /// Those who wait in one lane, as far as there is room.
-    pub(super) fn pump_lane(&mut self, lane: Lane) -> Decided<()> {
-        while let Some(slot) = self.head(lane) {
-            if !self.routable(slot)? {
-                break;
-            }
-            self.route(slot, None)?;
-        }
-        Ok(())
-    }
-
-    /// Whatever is due, by its moment; at one moment the review first, then vessels, then orders.
+    /// Whatever is due, by its moment; at one moment the review first, then those who wait, then
+    /// vessels, then orders.
     pub(super) fn advance(&mut self) -> Decided<()> {
-        let now = self.now;
-        let mut due: Vec<(u64, u8, u64)> = Vec::new();
-        if self.review_at > 0 {
-            due.push((self.review_at, 0, 0));
-        }
-        due.extend(self.ships.iter().map(|(id, ship)| (Self::ship_wake(ship), 1, (*id).into())));
-        due.extend(self.orders.values().map(|order| (order.wake, 2, order.id.0)));
-        due.retain(|(at, ..)| *at <= now);
-        due.sort_unstable();
-        due.truncate(256);
-        for (at, kind, id) in due {
+        for _ in 0..256 {
+            let mut due: Vec<(u64, u8, u64)> = Vec::new();
+            if self.review_at > 0 {
+                due.push((self.review_at, 0, 0));
+            }
+            due.extend(self.serve_at.map(|at| (at, 1, 0)));
+            let ships = self.ships.iter();
+            due.extend(ships.map(|(id, ship)| (Self::ship_wake(ship), 2, (*id).into())));
+            due.extend(self.orders.values().map(|order| (order.wake, 3, order.id.0)));
+            let Some((_, kind, id)) = due.into_iter().min().filter(|(at, ..)| *at <= self.now)
+            else {
+                return Ok(());
+            };
             let slot = (id & 0x00ff_ffff) as u32;
             match kind {
-                0 if self.review_at == at => self.review()?,
-                1 if self.ships.get(&slot).is_some_and(|ship| Self::ship_wake(ship) == at) => {
-                    self.ship_due(VesselId(slot))?;
-                }
-                2 if self.orders.get(&slot).is_some_and(|o| o.id.0 == id && o.wake == at) => {
-                    self.order_due(slot)?;
-                }
-                _ => {}
+                0 => self.review()?,
+                1 => self.resume()?,
+                2 => self.ship_due(VesselId(slot))?,
+                _ => self.order_due(slot)?,
             }
         }
         Ok(())
+    }
+
+    fn resume(&mut self) -> Decided<()> {
+        self.serve_at = None;
+        for model in 0..self.models.len() as u32 {
+            self.noted_lanes.extend(Class::ALL.iter().map(|class| (ModelId(model), *class)));
+        }
+        self.expect(queue::Event::ServiceResumed)
     }
 
     fn ship_due(&mut self, vessel: VesselId) -> Decided<()> {
         let now = self.now;
         let ship = self.ship(vessel)?;
+        if ship.status == VesselStatus::Lost {
+            return self.fail_over(vessel);
+        }
         if ship.breaker != Breaker::Open || ship.retry_at > now {
             return self.lose(vessel, LossCause::Silent);
         }
         ship.breaker = Breaker::Probing;
-        self.expect(Event::BreakerProbing { vessel })?;
-        self.pump(vessel)
+        self.expect(resilience::Event::BreakerProbing { vessel })?;
+        self.noted_ships.insert(vessel.0);
+        Ok(())
+    }
+
+    /// Everything that a lost vessel had aboard, first come first.
+    fn fail_over(&mut self, vessel: VesselId) -> Decided<()> {
+        let aboard = |order: &&Live| {
+            let rest = order.route.get(order.leg..).unwrap_or_default();
+            let holds = |leg: &Leg| leg.kind != LegKind::Hop && leg.vessel == vessel;
+            order.stage == Stage::Running && rest.iter().any(holds)
+        };
+        let mut orders: Vec<OrderId> =
+            self.orders.values().filter(aboard).map(|order| order.id).collect();
+        orders.sort_unstable();
+        orders.into_iter().try_for_each(|id| self.fail(id.slot().0, Fault::VesselLost))
     }
 
     fn order_due(&mut self, slot: u32) -> Decided<()> {
@@ -146,7 +157,7 @@ impl Model {
         let risk = failing.max(pressure).max(lost);
         let next = self.now + escalation.review.0;
         (self.risk, self.completed, self.failed, self.review_at) = (risk, 0, 0, next);
-        self.expect(Event::RiskReviewed {
+        self.expect(policy::Event::RiskReviewed {
             risk: Ppm(risk),
             failing: Ppm(failing),
             pressure: Ppm(pressure),
@@ -167,6 +178,6 @@ impl Model {
         }
         self.level_since = self.now;
         let [from, to] = [from, self.level].map(|level| LEVELS[usize::from(level)]);
-        self.expect(Event::LevelChanged { from, to, risk: Ppm(risk) })
+        self.expect(policy::Event::LevelChanged { from, to, risk: Ppm(risk) })
     }
 }
