@@ -14,8 +14,8 @@ use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
 use tensorforge_engine::{Command, Event};
 use tensorforge_journal::Batch;
-use tensorforge_journal::body::Body;
-use tensorforge_journal::codec::encode_record;
+use tensorforge_journal::format::body::Body;
+use tensorforge_journal::format::codec::encode_record;
 
 /// Declares the examples of an enum, and a match that does not compile when a variant has none.
 macro_rules! examples {

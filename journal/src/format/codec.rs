@@ -13,8 +13,8 @@ use tensorforge_engine::event::Event;
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, Seq, TenantId};
 
-use crate::body::Body;
-use crate::chain::Hash;
+use crate::format::block::Hash;
+use crate::format::body::Body;
 
 /// Bytes before the command: length, command length, event count, time, tenant, key, scopes.
 pub const RECORD_HEAD: usize = 4 + 4 + 4 + 8 + 4 + 4 + 2;
