@@ -1,4 +1,4 @@
-//! A journal as it stood when it was opened. Nothing here writes.
+//! What an opening knows of a journal. Nothing here writes.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
