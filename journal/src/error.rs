@@ -124,9 +124,7 @@ impl JournalError {
             Self::Io { operation: Operation::Write | Operation::Sync, .. } => {
                 Some("check the disk, then open the journal again: nothing durable was lost".into())
             }
-            Self::Undecodable(_) => {
-                Some("read it with the build that wrote it, or a later one".into())
-            }
+            Self::Undecodable(error) => Some(error.help()),
             Self::NotAJournal { reason: Absence::NoDirectory, .. } => {
                 Some("`tensorforge capture --out DIR` makes one".into())
             }

@@ -30,7 +30,7 @@ pub use comparing::search::{Search, first_bad};
 pub use damage::Damage;
 pub use error::JournalError;
 pub use format::block::{BLOCK_RECORDS, BlockEntry, Hash};
-pub use format::codec::{Batch, hash_events};
+pub use format::codec::{Batch, DecodeError, hash_events};
 pub use ledger::{Closed, Ledger, LedgerError, Options as LedgerOptions, take_snapshot};
 pub use proving::bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
 pub use proving::verify::{Verified, check_bytes, verify};

@@ -25,6 +25,9 @@ pub const RECORD_TAG: usize = 8;
 /// The longest record. It also bounds what a list's length may make the decoder allocate.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
 
+/// No enum of the wire has as many variants, in any build to come: a number from here on is not one.
+const VARIANTS_MAX: u64 = 1024;
+
 fn codec() -> impl Config {
     config::standard()
         .with_little_endian()
@@ -101,25 +104,76 @@ impl fmt::Display for Part {
 
 /// A record that this build cannot decode. If its frame verifies, its bytes are what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record {seq}: {part} is of a kind that this build does not know: {detail}")]
-pub struct DecodeError {
-    /// The record.
-    pub seq: u64,
-    /// Which part of it.
-    pub part: Part,
-    /// What the codec said.
-    pub detail: String,
+pub enum DecodeError {
+    /// A variant of it is one that this build does not have: a later build wrote it.
+    #[error("record {seq}: {part} is of a kind that this build does not know: {detail}")]
+    Unknown {
+        /// The record.
+        seq: u64,
+        /// Which part of it.
+        part: Part,
+        /// The variant, and what there is in its place.
+        detail: String,
+    },
+    /// It is no record of any build.
+    #[error("record {seq} is malformed at {part}: {detail}")]
+    Malformed {
+        /// The record.
+        seq: u64,
+        /// Which part of it.
+        part: Part,
+        /// What is wrong with its bytes.
+        detail: String,
+    },
 }
 
 impl DecodeError {
     /// A record that is not in its batch.
     pub(crate) fn absent(seq: u64) -> Self {
-        Self::new(seq, Part::Command, "it is not there")
+        Self::malformed(seq, Part::Command, "it is not there")
     }
 
-    fn new(seq: u64, part: Part, detail: impl fmt::Display) -> Self {
-        Self { seq, part, detail: detail.to_string() }
+    fn malformed(seq: u64, part: Part, detail: impl Into<String>) -> Self {
+        Self::Malformed { seq, part, detail: detail.into() }
     }
+
+    /// What the codec's error says of a part of a record.
+    fn of(seq: u64, part: Part, error: &bincode::error::DecodeError) -> Self {
+        use bincode::error::DecodeError as Codec;
+        let detail = match error {
+            Codec::OtherString(words) => match variant_in(words) {
+                Some(variant) if variant < VARIANTS_MAX => {
+                    return Self::Unknown { seq, part, detail: words.clone() };
+                }
+                Some(variant) => format!("variant {variant} is none of any build"),
+                None => words.clone(),
+            },
+            Codec::UnexpectedEnd { .. } => "the bytes end too early".to_owned(),
+            Codec::LimitExceeded => "a length is beyond that of any record".to_owned(),
+            other => other.to_string(),
+        };
+        Self::Malformed { seq, part, detail }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unknown { .. } => "read it with the build that wrote it, or a later one".into(),
+            Self::Malformed { seq: 0, .. } => {
+                "its frame verifies, so it was written so: no build can read this journal".into()
+            }
+            Self::Malformed { seq, .. } => format!(
+                "its frame verifies, so it was written so; `tensorforge replay DIR --to {seq}` \
+                 replays what precedes it"
+            ),
+        }
+    }
+}
+
+/// The variant that a derived decoder does not have, which it tells in these words alone.
+fn variant_in(words: &str) -> Option<u64> {
+    let (found, _) = words.split_once("`, expected variant index")?;
+    found.rsplit_once('`')?.1.parse().ok()
 }
 
 /// Appends one record. On an error `bytes` is as it was.
@@ -301,10 +355,7 @@ impl Batch {
     pub fn command(&self, index: usize) -> Option<Result<Command, DecodeError>> {
         let head = self.heads.get(index)?;
         let bytes = self.body.get(head.command.clone()).unwrap_or_default();
-        Some(
-            decode_whole(bytes)
-                .map_err(|detail| DecodeError::new(head.seq.0, Part::Command, detail)),
-        )
+        Some(decode_command(head.seq.0, bytes))
     }
 }
 
@@ -316,7 +367,7 @@ fn decode_record(
     heads: &mut Vec<Head>,
     events: &mut Vec<Event>,
 ) -> Result<usize, DecodeError> {
-    let unfit = || DecodeError::new(seq, Part::Lengths, "the record does not fit into its frame");
+    let unfit = || DecodeError::malformed(seq, Part::Lengths, "it does not fit into its frame");
     let bytes = body.get(at..).unwrap_or_default();
     let head = RecordHead::read(bytes).ok_or_else(unfit)?;
     let rest = bytes.get(RECORD_HEAD + head.command_length..head.length).ok_or_else(unfit)?;
@@ -325,13 +376,13 @@ fn decode_record(
     let first_event = events.len();
     for index in 0..head.event_count {
         let (event, taken) = bincode::serde::borrow_decode_from_slice::<Event, _>(rest, codec())
-            .map_err(|error| DecodeError::new(seq, Part::Event(index), error))?;
+            .map_err(|error| DecodeError::of(seq, Part::Event(index), &error))?;
         events.push(event);
         rest = rest.get(taken..).unwrap_or_default();
     }
     if !rest.is_empty() {
         let detail = format!("{} bytes follow the last event", rest.len());
-        return Err(DecodeError::new(seq, Part::Lengths, detail));
+        return Err(DecodeError::malformed(seq, Part::Lengths, detail));
     }
 
     let command = at + RECORD_HEAD;
@@ -347,11 +398,15 @@ fn decode_record(
     Ok(at + head.length)
 }
 
-fn decode_whole<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match bincode::serde::decode_from_slice(bytes, codec()) {
-        Ok((value, taken)) if taken == bytes.len() => Ok(value),
-        Ok((_, taken)) => Err(format!("{} bytes follow it", bytes.len() - taken)),
-        Err(error) => Err(error.to_string()),
+fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {
+    let (command, taken) = bincode::serde::decode_from_slice(bytes, codec())
+        .map_err(|error| DecodeError::of(seq, Part::Command, &error))?;
+    match bytes.len() - taken {
+        0 => Ok(command),
+        rest => {
+            let detail = format!("{rest} bytes follow it");
+            Err(DecodeError::malformed(seq, Part::Command, detail))
+        }
     }
 }
 
@@ -380,6 +435,13 @@ mod tests {
         batch.fill(100, &Body::from(bytes)).map(|()| batch)
     }
 
+    fn parts(error: &DecodeError) -> (u64, Part, &str) {
+        match error {
+            DecodeError::Unknown { seq, part, detail }
+            | DecodeError::Malformed { seq, part, detail } => (*seq, *part, detail),
+        }
+    }
+
     #[test]
     fn a_batch_gives_back_what_was_encoded() {
         let batch = fill([record(), record()].concat()).unwrap();
@@ -404,8 +466,9 @@ mod tests {
                 Err(error) => error,
                 Ok(batch) => batch.command(0).unwrap().unwrap_err(),
             };
-            assert_eq!((error.seq, error.part), (100, part), "{error}");
-            assert!(error.detail.contains(detail), "{error}");
+            let (seq, found, said) = parts(&error);
+            assert_eq!((seq, found), (100, part), "{error}");
+            assert!(said.contains(detail), "{error}");
         };
         // The head is 30 bytes, the command 4 + 8 + 5 + 8, the first event 4 + 4 + 8 + 5 + 8.
         check(0, 255, Part::Lengths, "does not fit");
@@ -424,10 +487,10 @@ mod tests {
         let mut bytes = record();
         // The length of the first event's name.
         bytes[55 + 8..55 + 16].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(fill(bytes).unwrap_err().part, Part::Event(0));
+        assert_eq!(parts(&fill(bytes).unwrap_err()).1, Part::Event(0));
         let mut bytes = record();
         bytes[55 + 8..55 + 16].copy_from_slice(&(8u64 << 20).to_le_bytes());
-        assert_eq!(fill(bytes).unwrap_err().part, Part::Event(0));
+        assert_eq!(parts(&fill(bytes).unwrap_err()).1, Part::Event(0));
     }
 
     #[test]
