@@ -15,8 +15,8 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, Seq};
 use tensorforge_engine::{Effect, Event, effects};
 
-use crate::codec::{self, EncodeError};
 use crate::error::JournalError;
+use crate::format::codec::{self, EncodeError};
 use crate::ledger::{Closed, Ledger, LedgerError};
 
 /// What a caller is told once its record is durable.

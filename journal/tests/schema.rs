@@ -145,5 +145,5 @@ fn the_schema_is_that_of_the_types() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.txt");
         std::fs::write(path, &text).unwrap();
     }
-    assert_eq!(text, tensorforge_journal::schema::TEXT, "the wire types have changed");
+    assert_eq!(text, tensorforge_journal::reading::schema::TEXT, "the wire types have changed");
 }

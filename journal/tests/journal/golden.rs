@@ -5,9 +5,9 @@ use tensorforge_engine::event::Event;
 use tensorforge_engine::models;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
-use tensorforge_journal::chain::Chain;
+use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::memory::MemoryDisk;
-use tensorforge_journal::seal::FrameBuilder;
+use tensorforge_journal::writing::seal::FrameBuilder;
 
 use crate::support::*;
 

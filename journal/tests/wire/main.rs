@@ -15,8 +15,8 @@ use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
 use tensorforge_engine::{Command, Event, Exchange, workflow};
 use tensorforge_journal::Batch;
-use tensorforge_journal::body::Body;
-use tensorforge_journal::codec::{
+use tensorforge_journal::format::body::Body;
+use tensorforge_journal::format::codec::{
     COMMAND_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEAD, RECORD_TAG, encode_record,
 };
 

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::{JournalError, Operation, Result, failed};
-use crate::seal::Sealed;
-use crate::writer::Writer;
+use crate::writing::seal::Sealed;
+use crate::writing::writer::Writer;
 
 /// A frame became durable: nobody needs to wait for its records any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::chain::{BLOCK_RECORDS, BlockEntry, Chain, Hash};
+use crate::damage::DamageKind;
 use crate::disk::DiskFile;
-use crate::error::{DamageKind, Operation, Result, failed};
-use crate::frame::{self, FRAME_MAGIC, Header, HeaderFault, Place};
-use crate::recovery::Stop;
-use crate::segment::{PAGE, Page};
-use crate::tree::{self, Tree};
+use crate::error::{Operation, Result, failed};
+use crate::format::block::{BLOCK_RECORDS, BlockEntry, Hash};
+use crate::format::chain::Chain;
+use crate::format::frame::{self, FRAME_MAGIC, Header, HeaderFault, Place};
+use crate::format::segment::{PAGE, Page};
+use crate::format::tree::{self, Tree};
+use crate::reading::recovery::Stop;
 
 /// A segment, as far as it verifies.
 #[derive(Clone, Debug)]

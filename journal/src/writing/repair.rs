@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, write_zeros};
 use crate::error::{JournalError, Operation, Result, failed};
-use crate::reader::{Journal, TornTail};
-use crate::segment::{ASIDE, SEGMENTS, segment_name};
-use crate::walk::read_span;
-use crate::writer::write_zeros;
+use crate::format::segment::{ASIDE, SEGMENTS, segment_name};
+use crate::reading::journal::{Journal, TornTail};
+use crate::reading::walk::read_span;
 
 /// A torn tail that was moved aside.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tensorforge_engine::Exchange;
 use tensorforge_engine::units::Seq;
 
-use crate::chain::BLOCK_RECORDS;
-use crate::divergence::{Divergence, Phase};
-use crate::reader::Journal;
-use crate::replay::{self, Mode, Record, ReplayError};
-use crate::search::{Search, first_bad};
+use crate::comparing::divergence::{Divergence, Phase};
+use crate::comparing::search::{Search, first_bad};
+use crate::format::block::BLOCK_RECORDS;
+use crate::reading::journal::Journal;
+use crate::replaying::replay::{self, Mode, Record, ReplayError};
 
 /// Where two journals part.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ fn root_difference(left: &Journal, right: &Journal, seq: Seq) -> Option<Divergen
     }
     let root = |journal: &Journal| {
         let block = usize::try_from(seq.0 / BLOCK_RECORDS).ok()?;
-        journal.blocks().get(block).map(|entry| crate::snapshot::hex(&entry.root))
+        journal.blocks().get(block).map(|entry| crate::replaying::snapshot::hex(&entry.root))
     };
     let (a, b) = (root(left), root(right));
     (a != b).then(|| Divergence::new(seq.0, Phase::Digested, a.into(), b.into()))

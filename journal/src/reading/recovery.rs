@@ -4,7 +4,7 @@
 //! last frame; a finished one ends with its last frame. So bytes that were cut off show in the length,
 //! and a crash can only leave a part of one frame with nothing but zeros behind it.
 
-use crate::error::DamageKind;
+use crate::damage::DamageKind;
 
 /// What follows the last frame of a segment that verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::body::Body;
-use crate::chain::{BLOCK_RECORDS, BlockEntry, Links, block_start};
-use crate::codec::RecordHead;
+use crate::damage::{Damage, DamageKind};
 use crate::disk::{Access, DiskFile};
-use crate::error::{Damage, DamageKind, JournalError, Operation, Result, failed};
-use crate::frame::{self, Header, Place, TRAILER};
-use crate::reader::Journal;
-use crate::walk::FrameEntry;
+use crate::error::{JournalError, Operation, Result, failed};
+use crate::format::block::{BLOCK_RECORDS, BlockEntry, block_start};
+use crate::format::body::Body;
+use crate::format::chain::Links;
+use crate::format::codec::RecordHead;
+use crate::format::frame::{self, Header, Place, TRAILER};
+use crate::reading::journal::Journal;
+use crate::reading::walk::FrameEntry;
 
 /// Bytes read in one go, unless a single frame is longer.
 const RUN: u64 = 1 << 20;
@@ -35,6 +37,24 @@ pub struct Frames<'a> {
     links: Links,
     reading: Reading,
     failed: bool,
+}
+
+impl Journal {
+    /// The frames from the one that holds record `seq` on; none if `seq` is the next record.
+    ///
+    /// Reading from the middle of a block verifies the records before it in that block too.
+    pub fn frames_from(&self, seq: u64) -> Result<Frames<'_>> {
+        let next_seq = self.next_seq();
+        if seq > next_seq {
+            return Err(JournalError::NotYet { seq, next_seq });
+        }
+        Ok(Frames::new(self, self.frames().partition_point(|frame| frame.next_seq() <= seq)))
+    }
+
+    /// Reads every frame, which verifies every byte of it, close marks and trailers included.
+    pub fn verify(&self) -> Result<()> {
+        Frames::new(self, 0).try_for_each(|frame| frame.map(|_| ()))
+    }
 }
 
 impl<'a> Frames<'a> {

@@ -13,12 +13,12 @@ use std::thread;
 use serde_json::Value;
 use tensorforge_engine::{Exchange, Root, State, Tables};
 
-use crate::chain::BLOCK_RECORDS;
-use crate::divergence::{Divergence, Phase};
+use crate::comparing::divergence::{Divergence, Phase};
 use crate::error::JournalError;
-use crate::reader::Journal;
-use crate::replay::{self, Mode, Replay, ReplayError, Step};
-use crate::snapshot::{self, hex};
+use crate::format::block::BLOCK_RECORDS;
+use crate::reading::journal::Journal;
+use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
+use crate::replaying::snapshot::{self, hex};
 
 /// What a verification found.
 #[derive(Debug)]
@@ -261,7 +261,7 @@ fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayEr
 
 /// Reads a whole journal and checks chain, frames and decoding, without deciding anything.
 pub fn check_bytes(journal: &Journal) -> Result<(u64, u64), JournalError> {
-    let mut batch = crate::codec::Batch::default();
+    let mut batch = crate::format::codec::Batch::default();
     let (mut records, mut events) = (0, 0);
     for frame in journal.frames_from(0)? {
         let frame = frame?;

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::chain::{BLOCK_RECORDS, BlockEntry, Chain, Hash};
-use crate::disk::{Access, Disk, DiskFile, SystemDisk};
+use crate::disk::{Access, Disk, DiskFile, SystemDisk, write_zeros};
 use crate::error::{JournalError, Operation, Result, failed};
-use crate::frame::{Header, Place};
-use crate::opening::{scan, segments_in};
-use crate::reader::Journal;
-use crate::repair::{self, Repaired};
-use crate::seal::Sealed;
-use crate::segment::{BUILD_BYTES, LOCK, PAGE, Page, SEGMENTS, segment_name};
+use crate::format::block::{BLOCK_RECORDS, BlockEntry, Hash};
+use crate::format::chain::Chain;
+use crate::format::frame::{Header, Place};
+use crate::format::segment::{BUILD_BYTES, LOCK, PAGE, Page, SEGMENTS, segment_name};
+use crate::reading::journal::Journal;
+use crate::reading::opening::{scan, segments_in};
+use crate::writing::repair::{self, Repaired};
+use crate::writing::seal::Sealed;
 
 /// How a journal is written. Readers need none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -369,18 +370,6 @@ impl Live {
         self.size = self.end;
         Ok(())
     }
-}
-
-/// Writes zeros from one place to another.
-pub(crate) fn write_zeros(file: &dyn DiskFile, start: u64, end: u64) -> std::io::Result<()> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut at = start;
-    while at < end {
-        let length = usize::try_from(end - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
-        file.write_all_at(ZEROS.get(..length).unwrap_or_default(), at)?;
-        at = at.saturating_add(length as u64);
-    }
-    Ok(())
 }
 
 /// Makes a segment under another name, and gives it its own once all of it is durable.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::disk::{Access, Disk, SystemDisk};
 use crate::error::{JournalError, Operation, Result, failed};
-use crate::frame::Place;
-use crate::opening::{Scan, scan, segments_in};
-use crate::reader::{Journal, TornTail};
-use crate::seal::Sealed;
-use crate::segment::PAGE;
-use crate::walk::{headers_in, read_span};
-use crate::writer::{Options, Origin, Writer};
+use crate::format::frame::Place;
+use crate::format::segment::PAGE;
+use crate::reading::journal::{Journal, TornTail};
+use crate::reading::opening::{Scan, scan, segments_in};
+use crate::reading::walk::{headers_in, read_span};
+use crate::writing::seal::Sealed;
+use crate::writing::writer::{Options, Origin, Writer};
 
 /// A run of frames behind the damage whose headers verify. Their records hang on records that are
 /// lost, so they are told of and not copied.

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use tensorforge_engine::{Root, State};
 
-use crate::divergence::Divergence;
-use crate::reader::Journal;
-use crate::replay::{self, Mode, Replay, ReplayError};
-use crate::verify;
+use crate::comparing::divergence::Divergence;
+use crate::proving::verify;
+use crate::reading::journal::Journal;
+use crate::replaying::replay::{self, Mode, Replay, ReplayError};
 
 /// Finds where deciding again parts from what is recorded; `None` if it never does.
 ///

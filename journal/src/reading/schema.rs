@@ -6,12 +6,12 @@
 
 use std::sync::OnceLock;
 
-use crate::chain::Hash;
 use crate::error::{JournalError, Result};
-use crate::reader::Journal;
+use crate::format::block::Hash;
+use crate::reading::journal::Journal;
 
 /// The schema of this build.
-pub const TEXT: &str = include_str!("../schema.txt");
+pub const TEXT: &str = include_str!("../../schema.txt");
 
 /// BLAKE3 of the schema of this build.
 pub fn fingerprint() -> Hash {

@@ -10,13 +10,13 @@ use tensorforge_engine::table::Breach;
 use tensorforge_engine::units::{JournalId, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, State};
 
-use crate::chain::{BLOCK_RECORDS, BlockEntry};
-use crate::codec::{Batch, DecodeError, Head};
 use crate::error::JournalError;
-use crate::frame::Header;
-use crate::reader::Journal;
-use crate::snapshot::{self, Binding, Unusable};
-use crate::stream::Frames;
+use crate::format::block::{BLOCK_RECORDS, BlockEntry};
+use crate::format::codec::{Batch, DecodeError, Head};
+use crate::format::frame::Header;
+use crate::reading::journal::Journal;
+use crate::reading::stream::Frames;
+use crate::replaying::snapshot::{self, Binding, Unusable};
 
 /// How a replay moves the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

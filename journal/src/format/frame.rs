@@ -2,10 +2,10 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::chain::{BLOCK_RECORDS, BlockEntry, Hash};
-use crate::codec::{RECORD_HEAD, RECORD_TAG};
-use crate::error::DamageKind;
-use crate::segment::Fields;
+use crate::damage::DamageKind;
+use crate::format::block::{BLOCK_RECORDS, BlockEntry, Hash};
+use crate::format::codec::{RECORD_HEAD, RECORD_TAG};
+use crate::format::segment::Fields;
 
 /// The first bytes of every frame.
 pub const FRAME_MAGIC: [u8; 8] = *b"\xf1TFFRAM\n";

@@ -1,21 +1,15 @@
-//! Opening a journal to read it. Nothing here writes.
+//! What an opening knows of a journal. Nothing here writes.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::chain::{BlockEntry, Chain, Hash, Links};
-use crate::disk::{Disk, SystemDisk};
-use crate::error::{JournalError, Result};
-use crate::opening::{Scan, scan};
-use crate::segment::{LOCK, SEGMENTS, segment_name};
-use crate::stream::Frames;
-use crate::tree::Tree;
-use crate::walk::{FrameEntry, SegmentEntry, Walk};
-
-/// How often opening is tried again while somebody writes.
-const ATTEMPTS: u32 = 8;
+use crate::disk::Disk;
+use crate::format::block::{BlockEntry, Hash};
+use crate::format::chain::{Chain, Links};
+use crate::format::segment::{LOCK, SEGMENTS, segment_name};
+use crate::format::tree::Tree;
+use crate::reading::walk::{FrameEntry, SegmentEntry, Walk};
 
 /// The unfinished end of the last segment: what was being written when the writer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,29 +49,6 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Opens the journal in a directory for reading. A torn tail is reported and left alone.
-    ///
-    /// Every header is verified, and the records of the last block; damage anywhere in them is an
-    /// error. A writer may go on at the same time: the answer is the journal as it stood.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::open_on(Arc::new(SystemDisk), dir)
-    }
-
-    /// Opens a journal that stands on `disk`.
-    pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Self> {
-        let dir = dir.as_ref();
-        let mut attempt = 1;
-        loop {
-            let found = scan(&disk, dir).and_then(Scan::whole);
-            // What is written while it is walked can look as if something were missing.
-            if found.is_ok() || attempt == ATTEMPTS || !disk.is_locked(&dir.join(LOCK)) {
-                return found;
-            }
-            attempt += 1;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     /// Whether a writer has it open at this moment.
     pub fn is_being_written(&self) -> bool {
         self.disk.is_locked(&self.dir.join(LOCK))
@@ -151,22 +122,6 @@ impl Journal {
     /// The chain after the last record, to go on with.
     pub fn chain(&self) -> Chain {
         Chain::at(self.tail.clone(), self.walk.tree.clone())
-    }
-
-    /// The frames from the one that holds record `seq` on; none if `seq` is the next record.
-    ///
-    /// Reading from the middle of a block verifies the records before it in that block too.
-    pub fn frames_from(&self, seq: u64) -> Result<Frames<'_>> {
-        let next_seq = self.next_seq();
-        if seq > next_seq {
-            return Err(JournalError::NotYet { seq, next_seq });
-        }
-        Ok(Frames::new(self, self.frames().partition_point(|frame| frame.next_seq() <= seq)))
-    }
-
-    /// Reads every frame, which verifies every byte of it, close marks and trailers included.
-    pub fn verify(&self) -> Result<()> {
-        Frames::new(self, 0).try_for_each(|frame| frame.map(|_| ()))
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {

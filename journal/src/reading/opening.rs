@@ -4,15 +4,46 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::chain::{BlockEntry, Links};
-use crate::disk::{Access, Disk, DiskFile};
-use crate::error::{Absence, Damage, DamageKind, JournalError, Operation, Result, failed};
-use crate::reader::{Journal, TornTail};
-use crate::recovery::{Evidence, Stop, Successor, Verdict, classify};
-use crate::segment::{PAGE, Page, PageFault, SEGMENTS, segment_of};
-use crate::stream::Frames;
-use crate::walk::{SegmentEntry, Walk, read_span};
+use crate::damage::{Damage, DamageKind};
+use crate::disk::{Access, Disk, DiskFile, SystemDisk};
+use crate::error::{Absence, JournalError, Operation, Result, failed};
+use crate::format::block::BlockEntry;
+use crate::format::chain::Links;
+use crate::format::segment::{LOCK, PAGE, Page, PageFault, SEGMENTS, segment_of};
+use crate::reading::journal::{Journal, TornTail};
+use crate::reading::recovery::{Evidence, Stop, Successor, Verdict, classify};
+use crate::reading::stream::Frames;
+use crate::reading::walk::{SegmentEntry, Walk, read_span};
+
+/// How often opening is tried again while somebody writes.
+const ATTEMPTS: u32 = 8;
+
+impl Journal {
+    /// Opens the journal in a directory for reading. A torn tail is reported and left alone.
+    ///
+    /// Every header is verified, and the records of the last block; damage anywhere in them is an
+    /// error. A writer may go on at the same time: the answer is the journal as it stood.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(Arc::new(SystemDisk), dir)
+    }
+
+    /// Opens a journal that stands on `disk`.
+    pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let mut attempt = 1;
+        loop {
+            let found = scan(&disk, dir).and_then(Scan::whole);
+            // What is written while it is walked can look as if something were missing.
+            if found.is_ok() || attempt == ATTEMPTS || !disk.is_locked(&dir.join(LOCK)) {
+                return found;
+            }
+            attempt += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
 
 /// What a directory holds: a journal up to the first fault, if there is one.
 pub(crate) struct Scan {

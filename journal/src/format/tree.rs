@@ -3,7 +3,7 @@
 //! A leaf is the hash of a zero byte, a block's hash and the state root beside it; a node is the hash
 //! of a one byte and its two children.
 
-use crate::chain::{BlockEntry, Hash};
+use crate::format::block::{BlockEntry, Hash};
 
 /// The hash of a leaf.
 pub fn leaf(entry: &BlockEntry) -> Hash {

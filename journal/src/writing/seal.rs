@@ -5,10 +5,11 @@ use tensorforge_engine::event::Event;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::Micros;
 
-use crate::chain::{BLOCK_RECORDS, Chain, Hash};
-use crate::codec::{self, EncodeError, RecordHead};
-use crate::frame::{self, BLOCK_ENTRY, BODY_MAX, DIGEST, HEADER_MAX, Header, Place};
-use crate::segment::PAGE;
+use crate::format::block::{BLOCK_RECORDS, Hash};
+use crate::format::chain::Chain;
+use crate::format::codec::{self, EncodeError, RecordHead};
+use crate::format::frame::{self, BLOCK_ENTRY, BODY_MAX, DIGEST, HEADER_MAX, Header, Place};
+use crate::format::segment::PAGE;
 
 /// Bytes kept free before the body, so that the header of an ordinary frame needs no second copy.
 const ROOM: usize = 1024;

@@ -11,12 +11,12 @@ use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::image::Image;
+use tensorforge_engine::image::{Image, Misread};
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, Seq, TenantId};
 
-use crate::body::Body;
-use crate::chain::Hash;
+use crate::format::block::Hash;
+use crate::format::body::Body;
 
 /// Bytes before the command: length, command length, event count, time, tenant, key, scopes.
 pub const RECORD_HEAD: usize = 4 + 4 + 4 + 8 + 4 + 4 + 2;
@@ -26,6 +26,9 @@ pub const RECORD_TAG: usize = 8;
 
 /// The longest record. It also bounds what a list's length may make the decoder allocate.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
+
+/// No enum of the wire has as many variants, in any build to come: a number from here on is not one.
+const VARIANTS_MAX: u64 = 256;
 
 fn codec() -> impl Config {
     config::standard()
@@ -103,25 +106,85 @@ impl fmt::Display for Part {
 
 /// A record that this build cannot decode. If its frame verifies, its bytes are what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record {seq}: {part} is of a kind that this build does not know: {detail}")]
-pub struct DecodeError {
-    /// The record.
-    pub seq: u64,
-    /// Which part of it.
-    pub part: Part,
-    /// What the codec said.
-    pub detail: String,
+pub enum DecodeError {
+    /// A variant of it is one that this build does not have: a later build wrote it.
+    #[error("record {seq}: {part} is of a kind that this build does not know: {detail}")]
+    Unknown {
+        /// The record.
+        seq: u64,
+        /// Which part of it.
+        part: Part,
+        /// The variant, and what there is in its place.
+        detail: String,
+    },
+    /// It is no record of any build.
+    #[error("record {seq} is malformed at {part}: {detail}")]
+    Malformed {
+        /// The record.
+        seq: u64,
+        /// Which part of it.
+        part: Part,
+        /// What is wrong with its bytes.
+        detail: String,
+    },
 }
 
 impl DecodeError {
     /// A record that is not in its batch.
     pub(crate) fn absent(seq: u64) -> Self {
-        Self::new(seq, Part::Command, "it is not there")
+        Self::malformed(seq, Part::Command, "it is not there")
     }
 
-    fn new(seq: u64, part: Part, detail: impl fmt::Display) -> Self {
-        Self { seq, part, detail: detail.to_string() }
+    fn malformed(seq: u64, part: Part, detail: impl Into<String>) -> Self {
+        Self::Malformed { seq, part, detail: detail.into() }
     }
+
+    /// What is wrong with the image of an event.
+    fn misread(seq: u64, part: Part, misread: Misread) -> Self {
+        let detail = misread.to_string();
+        match misread {
+            Misread::Number(_) => Self::Unknown { seq, part, detail },
+            Misread::Ends | Misread::Malformed(_) => Self::Malformed { seq, part, detail },
+        }
+    }
+
+    /// What the codec's error says of a part of a record.
+    fn of(seq: u64, part: Part, error: &bincode::error::DecodeError) -> Self {
+        use bincode::error::DecodeError as Codec;
+        let detail = match error {
+            Codec::OtherString(words) => match variant_in(words) {
+                Some(variant) if variant < VARIANTS_MAX => {
+                    return Self::Unknown { seq, part, detail: words.clone() };
+                }
+                Some(variant) => format!("variant {variant} is none of any build"),
+                None => words.clone(),
+            },
+            Codec::UnexpectedEnd { .. } => Misread::Ends.to_string(),
+            Codec::LimitExceeded => "a length is beyond that of any record".to_owned(),
+            other => other.to_string(),
+        };
+        Self::Malformed { seq, part, detail }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unknown { .. } => "read it with the build that wrote it, or a later one".into(),
+            Self::Malformed { seq: 0, .. } => {
+                "its frame verifies, so it was written so: no build can read this journal".into()
+            }
+            Self::Malformed { seq, .. } => format!(
+                "its frame verifies, so it was written so; `tensorforge replay DIR --to {seq}` \
+                 replays what precedes it"
+            ),
+        }
+    }
+}
+
+/// The variant that a derived decoder does not have, which it tells in these words alone.
+fn variant_in(words: &str) -> Option<u64> {
+    let (found, _) = words.split_once("`, expected variant index")?;
+    found.rsplit_once('`')?.1.parse().ok()
 }
 
 /// Appends one record. On an error `bytes` is as it was.
@@ -303,10 +366,7 @@ impl Batch {
     pub fn command(&self, index: usize) -> Option<Result<Command, DecodeError>> {
         let head = self.heads.get(index)?;
         let bytes = self.body.get(head.command.clone()).unwrap_or_default();
-        Some(
-            decode_whole(bytes)
-                .map_err(|detail| DecodeError::new(head.seq.0, Part::Command, detail)),
-        )
+        Some(decode_command(head.seq.0, bytes))
     }
 }
 
@@ -318,7 +378,7 @@ fn decode_record(
     heads: &mut Vec<Head>,
     events: &mut Vec<Event>,
 ) -> Result<usize, DecodeError> {
-    let unfit = || DecodeError::new(seq, Part::Lengths, "the record does not fit into its frame");
+    let unfit = || DecodeError::malformed(seq, Part::Lengths, "it does not fit into its frame");
     let bytes = body.get(at..).unwrap_or_default();
     let head = RecordHead::read(bytes).ok_or_else(unfit)?;
     let rest = bytes.get(RECORD_HEAD + head.command_length..head.length).ok_or_else(unfit)?;
@@ -327,12 +387,12 @@ fn decode_record(
     let first_event = events.len();
     for index in 0..head.event_count {
         let event = Event::read(&mut rest)
-            .map_err(|error| DecodeError::new(seq, Part::Event(index), error))?;
+            .map_err(|misread| DecodeError::misread(seq, Part::Event(index), misread))?;
         events.push(event);
     }
     if !rest.is_empty() {
         let detail = format!("{} bytes follow the last event", rest.len());
-        return Err(DecodeError::new(seq, Part::Lengths, detail));
+        return Err(DecodeError::malformed(seq, Part::Lengths, detail));
     }
 
     let command = at + RECORD_HEAD;
@@ -348,11 +408,15 @@ fn decode_record(
     Ok(at + head.length)
 }
 
-fn decode_whole<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match bincode::serde::decode_from_slice(bytes, codec()) {
-        Ok((value, taken)) if taken == bytes.len() => Ok(value),
-        Ok((_, taken)) => Err(format!("{} bytes follow it", bytes.len() - taken)),
-        Err(error) => Err(error.to_string()),
+fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {
+    let (command, taken) = bincode::serde::decode_from_slice(bytes, codec())
+        .map_err(|error| DecodeError::of(seq, Part::Command, &error))?;
+    match bytes.len() - taken {
+        0 => Ok(command),
+        rest => {
+            let detail = format!("{rest} bytes follow it");
+            Err(DecodeError::malformed(seq, Part::Command, detail))
+        }
     }
 }
 
@@ -388,6 +452,13 @@ mod tests {
         batch.fill(100, &Body::from(bytes)).map(|()| batch)
     }
 
+    fn parts(error: &DecodeError) -> (u64, Part, &str) {
+        match error {
+            DecodeError::Unknown { seq, part, detail }
+            | DecodeError::Malformed { seq, part, detail } => (*seq, *part, detail),
+        }
+    }
+
     #[test]
     fn a_batch_gives_back_what_was_encoded() {
         let batch = fill([record(), record()].concat()).unwrap();
@@ -415,8 +486,9 @@ mod tests {
                 Err(error) => error,
                 Ok(batch) => batch.command(0).unwrap().unwrap_err(),
             };
-            assert_eq!((error.seq, error.part), (100, part), "{error}");
-            assert!(error.detail.contains(detail), "{error}");
+            let (seq, found, said) = parts(&error);
+            assert_eq!((seq, found), (100, part), "{error}");
+            assert!(said.contains(detail), "{error}");
         };
         // The head is 30 bytes, the command 4 + 4 + 8 + 5 + 8, the first event 2 + 4 + 4 + 5 + 8.
         check(0, 255, Part::Lengths, "does not fit");
@@ -439,7 +511,7 @@ mod tests {
         for length in [u32::MAX, 8 << 20] {
             let mut bytes = record();
             bytes[name..name + 4].copy_from_slice(&length.to_le_bytes());
-            assert_eq!(fill(bytes).unwrap_err().part, Part::Event(0));
+            assert_eq!(parts(&fill(bytes).unwrap_err()).1, Part::Event(0));
         }
     }
 

@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::chain::{BlockEntry, Hash};
-use crate::error::DamageKind;
+use crate::damage::DamageKind;
+use crate::format::block::{BlockEntry, Hash};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use tensorforge_engine::units::{JournalId, Seq};
 use tensorforge_engine::{Root, State};
 
-use crate::chain::Hash;
-use crate::reader::Journal;
+use crate::format::block::Hash;
+use crate::reading::journal::Journal;
 
 /// The version of the archive's layout.
 pub const SNAPSHOT_VERSION: u32 = 1;
