@@ -17,6 +17,16 @@ const JOURNAL: Floors<'_> = &[
     ("ledger", &["ledger", "sequencer"]),
 ];
 
+const ENGINE: Floors<'_> = &[
+    ("kernel", &["kernel"]),
+    ("words", &["command", "event", "refusal", "effect", "*/rows", "*/words", "*/refusal"]),
+    ("state", &["state", "*/index"]),
+    ("fold", &["fold", "*/fold"]),
+    ("transaction", &["transaction"]),
+    ("decide", &["*/decide", "allocator/cost"]),
+    ("exchange", &["exchange", "check", "*/check"]),
+];
+
 fn check(sources: &str, floors: Floors<'_>) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(sources);
     let faults = House::read(&dir).unwrap().faults(floors);
@@ -30,6 +40,11 @@ fn is_shown(floors: Floors<'_>) {
         let line = format!("\n{number}  {name} ");
         assert!(readme.contains(&line), "the README does not show `{}`", line.trim());
     }
+}
+
+#[test]
+fn the_engines_arrows_point_down() {
+    check("engine/src", ENGINE);
 }
 
 #[test]
