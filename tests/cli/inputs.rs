@@ -488,7 +488,7 @@ fn predicates_and_judges_that_cannot_answer() {
     assert!(ran.stdout.ends_with(" (1 probe)\n"), "{}", ran.stdout);
     let broken = Ran::of(folder.command("bisect j.tfj --when").arg("waiting.queued >"));
     assert_eq!(broken.code, Some(2));
-    let place = "error: --when waiting.queued >: ERROR: <input>:1:17: Syntax error";
+    let place = "error: --when waiting.queued >: 1:17: Syntax error";
     assert!(broken.stderr.starts_with(place) && broken.stderr.ends_with(WHEN), "{}", broken.stderr);
     for (command, said) in [
         ("exit 128", "exit code 128"),

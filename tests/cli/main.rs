@@ -12,3 +12,5 @@ mod planted;
 mod examples;
 mod inputs;
 mod policies;
+mod predicates;
+mod terminal;

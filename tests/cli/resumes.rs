@@ -158,6 +158,65 @@ fn an_interrupted_capture_closes_its_journal_and_goes_on() {
     assert!(history(&folder, "i.tfj") == history(&folder, "whole.tfj"));
 }
 
+/// Starts a capture as a shell script would, sends it a signal on the way, and what it answers.
+fn signalled(folder: &Folder, journal: &str, script: &str, signal: &str) -> Ran {
+    let mut command = folder.command_of(Path::new("sh"), "-c");
+    let program = env!("CARGO_BIN_EXE_tensorforge");
+    command.arg(script).args(["sh", program]).args(CAPTURE.split_whitespace());
+    command.args(["--json", "--out", journal]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut shell = command.spawn().expect("a shell");
+    wait_for(folder, journal, 400, &mut shell);
+    // The one that has the journal open, be it the shell's own process or a child of it.
+    let of = |pid: u32| {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        fs::read_to_string(path).unwrap_or_default().trim().parse().ok()
+    };
+    let capture: u32 = of(shell.id()).unwrap_or(shell.id());
+    let sent = Command::new("kill").args([&format!("-{signal}"), &capture.to_string()]).status();
+    assert!(sent.expect("kill").success(), "{script}: it was over too soon");
+    let out = shell.wait_with_output().expect("an end");
+    let text = |bytes| String::from_utf8(bytes).expect("an answer in UTF-8");
+    Ran { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }
+}
+
+#[test]
+fn a_signal_that_was_to_be_ignored_is() {
+    let folder = begun();
+    let whole = number(&folder.json("verify whole.tfj"), "records");
+    for (place, (script, signal, code)) in [
+        ("\"$@\"; exit $?", "HUP", 130),
+        ("\"$@\"; exit $?", "INT", 130),
+        ("\"$@\"; exit $?", "TERM", 130),
+        ("trap '' HUP; exec \"$@\"", "HUP", 0),
+        ("trap '' INT; exec \"$@\"", "INT", 0),
+        ("trap '' TERM; exec \"$@\"", "TERM", 0),
+        // One that is ignored takes none of the others with it.
+        ("trap '' HUP; exec \"$@\"", "INT", 130),
+        ("trap '' INT TERM; exec \"$@\"", "HUP", 130),
+        ("exec nohup \"$@\"", "HUP", 0),
+        ("exec nohup \"$@\"", "TERM", 130),
+        // What a script runs in the background is not what Ctrl-C is for.
+        ("\"$@\" & wait $!; exit $?", "INT", 0),
+        ("\"$@\" & wait $!; exit $?", "TERM", 130),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let journal = format!("s{place}.tfj");
+        let ran = signalled(&folder, &journal, script, signal);
+        assert_eq!(ran.code, Some(code), "{signal} to {script}: {}", ran.stderr);
+        let answer = document(&ran.stdout);
+        assert_eq!(answer["interrupted"], code == 130, "{signal} to {script}: {answer}");
+        let records = number(&answer, "records");
+        assert!((records == whole) == (code == 0), "{signal} to {script}: {records} records");
+        assert_eq!(
+            folder.json(&format!("verify {journal}"))["closed"],
+            true,
+            "{signal} to {script}"
+        );
+    }
+}
+
 #[test]
 fn other_input_under_the_same_name_is_refused_at_its_record() {
     let folder = begun();

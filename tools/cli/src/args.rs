@@ -101,8 +101,9 @@ A predicate is an expression of the Common Expression Language over the state, a
 `tensorforge state` prints it; `control` and `limits` are single rows, every other table is a map
 by key. The first record after which it holds is found, whether or not it goes on holding. Numbers
 are signed, so that plain literals go with them: `loads[\"0\"].used * 2 > 16`. What does not fit is
-unsigned, and so is a literal that ends in u. Ask tables with `exists` and `all`: `map` and `filter`
-walk one in no fixed order.
+unsigned, and so is a literal that ends in u. `exists`, `all`, `map` and `filter` walk a table in
+the order of its keys. An expression has at most 4 096 bytes, nests at most 32 deep, and takes at
+most 1 000 000 steps on a state, and 10 more for each value in the tables that it speaks of.
 
 --run bisects, and so takes it that what turns stays turned. Its exit codes are those of
 `git bisect run`: 0 good, 1-127 bad, 125 skip. It finds the state in the file $TENSORFORGE_STATE,
@@ -285,7 +286,7 @@ pub(crate) struct BisectArgs {
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) other: Option<PathBuf>,
     /// An expression over the state: find where it turns true
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) when: Option<String>,
     /// A build of tensorforge; given twice, the two are compared
     #[arg(long = "engine", value_name = "PATH", value_hint = ValueHint::ExecutablePath)]

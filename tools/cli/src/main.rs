@@ -1,5 +1,9 @@
 //! The tensorforge command line: parses, runs a verb, and ends with its exit code.
 
+// What is printed goes through `output`, which lets nothing act on a terminal.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+#![deny(unsafe_code)]
+
 mod args;
 mod builtin;
 mod drive;
@@ -9,8 +13,10 @@ mod machine;
 mod moment;
 mod output;
 mod tally;
+mod text;
 mod verbs;
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -18,9 +24,13 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Verb};
 use crate::failure::{Exit, Failure, Result};
+use crate::text::Text;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(error),
+    };
     output::set_colour(cli.color);
     match run(&cli) {
         Ok(exit) => exit.into(),
@@ -52,10 +62,30 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "tensorforge", &mut script);
-            output::print(&String::from_utf8_lossy(&script));
+            output::document(&String::from_utf8_lossy(&script));
             Ok(Exit::AsAsked)
         }
         Verb::Man { out } => man(out),
+    }
+}
+
+/// Answers arguments that say nothing, or ask for help. What they say is repeated, so it is read once
+/// more with everything spelled out that a terminal would not show.
+fn misread(error: clap::Error) -> ExitCode {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let spelled: Vec<String> =
+        given.iter().map(|word| Text::from(word.to_string_lossy()).as_str().to_owned()).collect();
+    let plain = given.iter().zip(&spelled).all(|(given, spelled)| given == OsStr::new(spelled));
+    if plain {
+        error.exit();
+    }
+    match Cli::try_parse_from(spelled) {
+        Err(same) if same.kind() == error.kind() => same.exit(),
+        _ => {
+            let failure = Failure::input(error.kind());
+            output::complain(&failure);
+            failure.exit.into()
+        }
     }
 }
 

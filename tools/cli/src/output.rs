@@ -1,4 +1,6 @@
 //! What people see: progress on a terminal, colours where they are wanted, tables.
+//!
+//! Everything that is printed goes through here, as [`Text`] or as a document.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
@@ -11,6 +13,7 @@ use serde_json::Value;
 
 use crate::args::Colour;
 use crate::failure::{Exit, Failure};
+use crate::text::{self, Text, paint};
 
 /// The colour of things that are right.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -31,11 +34,6 @@ pub(crate) fn set_colour(colour: Colour) {
     .write_global();
 }
 
-/// `text` in a style.
-pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
-    format!("{style}{text}{style:#}")
-}
-
 /// Whether the reader of standard output has gone away, as `head` does.
 static GONE: AtomicBool = AtomicBool::new(false);
 
@@ -44,13 +42,23 @@ pub(crate) fn gone() -> bool {
     GONE.load(Ordering::Relaxed)
 }
 
+/// Writes lines to standard output.
+pub(crate) fn say(lines: impl Into<Text>) {
+    print(lines.into().as_str());
+}
+
+/// Writes a document of more than one line: JSON, or JSON lines.
+pub(crate) fn document(lines: &str) {
+    print(&text::document(lines.trim_end_matches('\n')));
+}
+
 /// Writes to standard output. A reader that has gone away is no error; a full disk is.
-pub(crate) fn print(text: &str) {
+fn print(lines: &str) {
     if gone() {
         return;
     }
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match writeln!(out, "{lines}").and_then(|()| out.flush()) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             GONE.store(true, Ordering::Relaxed)
@@ -60,11 +68,6 @@ pub(crate) fn print(text: &str) {
             std::process::exit(i32::from(Exit::BadInput as u8));
         }
     }
-}
-
-/// Writes a line to standard output.
-pub(crate) fn say(line: &str) {
-    print(&format!("{line}\n"));
 }
 
 /// Documents that are part of a larger one, while somebody gathers them.
@@ -77,7 +80,7 @@ pub(crate) fn json(value: &Value) {
     {
         return gathered.push(value.clone());
     }
-    say(&value.to_string());
+    document(&value.to_string());
 }
 
 /// Keeps back what a verb would write in JSON.
@@ -90,16 +93,19 @@ pub(crate) fn gather<T>(verb: impl FnOnce() -> T) -> (T, Vec<Value>) {
 
 /// Says on standard error what went wrong and what to do about it.
 pub(crate) fn complain(failure: &Failure) {
-    let mut out = anstream::stderr().lock();
-    let _ = writeln!(out, "{}: {}", paint(BAD, "error"), failure.message);
+    warn(paint(BAD, "error") + ": " + &failure.message);
     if let Some(help) = &failure.help {
-        let _ = writeln!(out, "{}: {help}", paint(NAME, "help"));
+        warn(paint(NAME, "help") + ": " + help);
     }
 }
 
 /// Says something in passing on standard error.
-pub(crate) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{}: {text}", paint(NAME, "note"));
+pub(crate) fn note(said: impl Into<Text>) {
+    warn(paint(NAME, "note") + ": " + said);
+}
+
+fn warn(line: Text) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", line.as_str());
 }
 
 /// A bar over `total` records; silent unless standard error is a terminal.
@@ -117,7 +123,7 @@ pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
 }
 
 /// A plain table: a header, and rows of which all but the first column are numbers.
-pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Text {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if header.iter().any(|name| !name.is_empty()) {
@@ -129,7 +135,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.lines().map(|line| format!("  {}\n", line.trim_end())).collect()
+    table.lines().map(|line| format!("  {}", line.trim_end()).into()).collect()
 }
 
 /// A number with its thousands apart.

@@ -31,7 +31,7 @@ pub(crate) fn open(dir: &Path) -> Result<Journal> {
     if let Some(tail) = journal.torn() {
         let place =
             format!("{} bytes at byte {} of segment {}", tail.length, tail.offset, tail.segment);
-        output::note(&if journal.is_being_written() {
+        output::note(if journal.is_being_written() {
             format!("the journal is being written: its last frame, {place} so far, is left out")
         } else {
             format!(

@@ -28,7 +28,8 @@ use crate::builtin;
 use crate::drive::World;
 use crate::failure::{Exit, Failure, Result};
 use crate::machine;
-use crate::output::{self, BAD, FAINT, GOOD, NAME, grouped, paint};
+use crate::output::{self, BAD, FAINT, GOOD, NAME, grouped};
+use crate::text::{Text, paint};
 use load::Load;
 
 pub(crate) fn run(args: &BenchArgs, as_json: bool) -> Result<Exit> {
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &BenchArgs, as_json: bool) -> Result<Exit> {
     };
     let scratch = scratch.map_err(Failure::input)?;
     let mut bench = Bench { lines: Vec::new(), quick: args.quick, as_json };
-    bench.say(&format!("{} on {}", paint(NAME, "tensorforge bench"), machine::description()));
+    bench.say(paint(NAME, "tensorforge bench") + " on " + machine::description());
     for part in BenchPart::value_variants() {
         if !args.only.is_empty() && !args.only.contains(part) {
             continue;
@@ -97,7 +98,7 @@ impl Line {
         })
     }
 
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let verdict = match self.holds() {
             Some(true) => paint(GOOD, "holds"),
             Some(false) => paint(BAD, "misses"),
@@ -108,13 +109,10 @@ impl Line {
             Some((Bound::AtMost, promised)) => format!("<= {promised}"),
             None => String::new(),
         };
-        format!(
-            "{:<52} {:>9.2} {:<11} {budget:<8} {verdict}\n    {}",
-            self.what,
-            self.value,
-            self.unit,
-            paint(FAINT, &self.method)
-        )
+        let figure =
+            format!("{:<52} {:>9.2} {:<11} {budget:<8} ", self.what, self.value, self.unit);
+        let method = Text::from("    ") + paint(FAINT, &self.method);
+        [Text::from(figure) + verdict, method].into_iter().collect()
     }
 }
 
@@ -125,7 +123,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn say(&self, text: &str) {
+    fn say(&self, text: Text) {
         if !self.as_json {
             output::say(text);
         }
@@ -139,7 +137,7 @@ impl Bench {
         method: String,
     ) {
         let line = Line { what: what.to_owned(), value, unit, budget, method, full: !self.quick };
-        self.say(&line.text());
+        self.say(line.text());
         self.lines.push(line);
     }
 
@@ -627,7 +625,7 @@ mod tests {
             let line =
                 Line { what, value: 2.0, unit: "x", budget: Some((bound, 1.0)), method, full };
             assert_eq!((line.holds(), &line.json()["holds"]), (holds, &json!(holds)));
-            let text = anstream::adapter::strip_str(&line.text()).to_string();
+            let text = anstream::adapter::strip_str(line.text().as_str()).to_string();
             let verdict = text.lines().next().unwrap_or_default().rsplit("= 1").next();
             assert_eq!(verdict.map(str::trim), Some(end));
         }

@@ -1,23 +1,24 @@
 //! `bisect`: the first record where something turns.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+mod meter;
+mod predicate;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cel::{Context, Program};
 use serde_json::{Value, json};
 use tensorforge_engine::State;
 use tensorforge_engine::table::value_differences;
 use tensorforge_engine::units::{JournalId, Seq};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Divergence, Journal, Judgement, Mode, Phase, Replay, StateVerdict, bisect_build,
-    bisect_state, diff, first_bad, hex, read_record,
+    BLOCK_RECORDS, Divergence, Journal, Judgement, Phase, StateVerdict, bisect_build, bisect_state,
+    diff, first_bad, hex, read_record,
 };
 
 use crate::args::BisectArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, GOOD, NAME, counted, paint};
+use crate::output::{self, GOOD, NAME, counted};
+use crate::text::paint;
 use crate::verbs::diff::{describe, with_divergence};
 use crate::verbs::{self, log};
 
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &BisectArgs, as_json: bool) -> Result<Exit> {
         return tell(parting.divergence.as_ref(), parting.probes, ("left", "right"), as_json);
     }
     if let Some(expression) = &args.when {
-        let verdict = Predicate::parse(expression)?.first_true(&journal)?;
+        let verdict = predicate::first_true(&journal, expression)?;
         return turned(&journal, &verdict, (expression, "true"), as_json);
     }
     if let Some(command) = &args.run {
@@ -61,11 +62,11 @@ fn tell(
         let document = json!({ "found": found.is_some(), "probes": probes });
         output::json(&with_divergence(document, found));
     } else if let Some(divergence) = found {
-        output::print(&describe(divergence, left, right));
-        output::say(&format!("{} {}", paint(NAME, "found in"), counted(probes.into(), "probe")));
+        output::say(describe(divergence, left, right));
+        output::say(paint(NAME, "found in") + " " + counted(probes.into(), "probe"));
     } else {
         let probes = counted(probes.into(), "probe");
-        output::say(&format!("{} nothing turns ({probes})", paint(GOOD, "same:")));
+        output::say(paint(GOOD, "same:") + format!(" nothing turns ({probes})"));
     }
     Ok(if found.is_some() { Exit::Different } else { Exit::AsAsked })
 }
@@ -85,11 +86,9 @@ fn turned(
                 None,
             ));
         } else {
-            output::say(&format!(
-                "{} in {} ({probes})",
-                paint(GOOD, format!("`{judge}` never {answer}")),
-                counted(journal.next_seq(), "record"),
-            ));
+            let never = paint(GOOD, format!("`{judge}` never {answer}"));
+            let records = counted(journal.next_seq(), "record");
+            output::say(never + format!(" in {records} ({probes})"));
         }
         return Ok(Exit::AsAsked);
     };
@@ -113,143 +112,20 @@ fn turned(
         output::json(&document);
     } else {
         let what = paint(NAME, format!("`{judge}` turns {answer}"));
-        output::say(&format!("{what} at record {seq} ({probes})"));
+        output::say(what + format!(" at record {seq} ({probes})"));
         if verdict.skipped > 0 {
-            output::say(&format!(
+            output::say(format!(
                 "  or at one of the {} before it, which could not be judged",
                 verdict.skipped
             ));
         }
         if let Some(command) = command {
-            output::say(&format!("  {}", log::value_text(&command)));
+            output::say(format!("  {}", log::value_text(&command)));
             let dir = journal.dir().display();
-            output::say(&format!("see it: tensorforge state {dir} --at {records}"));
+            output::say(format!("see it: tensorforge state {dir} --at {records}"));
         }
     }
     Ok(Exit::Different)
-}
-
-/// An expression over the state, and the tables that it speaks of.
-struct Predicate {
-    program: Program,
-    text: String,
-    tables: Vec<String>,
-}
-
-impl Predicate {
-    const HELP: &str = "an expression of the Common Expression Language over the state, such as \
-        `waiting.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; \
-        `tensorforge state` shows what there is";
-
-    fn parse(text: &str) -> Result<Self> {
-        let wrong =
-            |what: String| Failure::input(format!("--when {text}: {what}")).with_help(Self::HELP);
-        let program = Program::compile(text).map_err(|error| wrong(error.to_string()))?;
-        let references = program.references();
-        let named = references.variables().into_iter();
-        let known = State::genesis(JournalId::default());
-        let known = known.tables.all().map(|table| table.name());
-        let tables: Vec<String> =
-            named.filter(|name| known.contains(name)).map(str::to_owned).collect();
-        if tables.is_empty() {
-            return Err(wrong(format!("it speaks of no table; there are {}", known.join(", "))));
-        }
-        Ok(Self { program, text: text.to_owned(), tables })
-    }
-
-    /// The first record after which it holds. Every record is looked at, since what turns true may turn
-    /// false again; it is evaluated anew only where a table that it speaks of has changed.
-    fn first_true(&self, journal: &Journal) -> Result<StateVerdict> {
-        let bar = output::progress("searching", journal.next_seq());
-        let mut verdict = StateVerdict { records: None, root: [0; 32], probes: 0, skipped: 0 };
-        let (mut seen, mut failure) = (None, None);
-        let (mut told, mut missing) = (false, None);
-        let mut replay = Replay::from_genesis(journal, Mode::Fold);
-        replay.run(journal.next_seq(), |step| {
-            let digests = Some(self.digests(step.state));
-            if seen == digests {
-                return ControlFlow::Continue(());
-            }
-            seen = digests;
-            verdict.probes += 1;
-            bar.set_position(step.head.seq.0);
-            match self.holds(step.state) {
-                Ok(Answer::No) => {
-                    told = true;
-                    return ControlFlow::Continue(());
-                }
-                Ok(Answer::Missing(key)) => {
-                    missing = Some(key);
-                    return ControlFlow::Continue(());
-                }
-                Ok(Answer::Yes) => verdict.records = Some(step.head.seq.0 + 1),
-                Err(error) => failure = Some(error),
-            }
-            ControlFlow::Break(())
-        })?;
-        bar.finish_and_clear();
-        verdict.root = replay.state().root();
-        // What is not there yet is no mistake; what never is must be one.
-        if let (None, false, Some(key)) = (verdict.records, told, missing) {
-            failure =
-                failure.or(Some(self.wrong(format!("nothing called `{key}` was ever there"))));
-        }
-        failure.map_or(Ok(verdict), Err)
-    }
-
-    fn digests(&self, state: &State) -> Vec<u128> {
-        let tables = state.tables.all().into_iter().zip(state.digests());
-        let meant = tables.filter(|(table, _)| self.tables.iter().any(|name| name == table.name()));
-        meant.map(|(_, digest)| digest).collect()
-    }
-
-    fn wrong(&self, what: String) -> Failure {
-        Failure::input(format!("--when {}: {what}", self.text)).with_help(Self::HELP)
-    }
-
-    fn holds(&self, state: &State) -> Result<Answer> {
-        let wrong = |what: String| self.wrong(what);
-        let mut context = Context::default();
-        for name in &self.tables {
-            let view = state.view(name).unwrap_or_default();
-            context.add_variable_from_value(name, signed(&view));
-        }
-        match self.program.execute(&context) {
-            Ok(cel::Value::Bool(true)) => Ok(Answer::Yes),
-            Ok(cel::Value::Bool(false)) => Ok(Answer::No),
-            Ok(other) => Err(wrong(format!("expected true or false, found {other:?}"))),
-            Err(cel::ExecutionError::NoSuchKey(key)) => Ok(Answer::Missing(key.to_string())),
-            Err(error) => Err(wrong(error.to_string())),
-        }
-    }
-}
-
-/// A view for expressions. Numbers are signed wherever they fit, as plain literals are: the language
-/// has no arithmetic of the signed with the unsigned.
-fn signed(view: &Value) -> cel::Value {
-    match view {
-        Value::Null => cel::Value::Null,
-        Value::Bool(it) => cel::Value::Bool(*it),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => cel::Value::Int(number),
-            (None, Some(number)) => cel::Value::UInt(number),
-            (None, None) => cel::Value::Float(number.as_f64().unwrap_or_default()),
-        },
-        Value::String(text) => text.as_str().into(),
-        Value::Array(items) => items.iter().map(signed).collect::<Vec<_>>().into(),
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.as_str(), signed(value)));
-            fields.collect::<HashMap<_, _>>().into()
-        }
-    }
-}
-
-/// What an expression says of one state.
-enum Answer {
-    Yes,
-    No,
-    /// It speaks of a row or a field that is not there.
-    Missing(String),
 }
 
 /// A command that judges states by its exit code.
@@ -423,12 +299,13 @@ impl Builds<'_> {
         // A build that does not reproduce the recording answers 1 and says what it computed.
         if !matches!(out.status.code(), Some(0 | 1)) || out.stdout.is_empty() {
             let said = String::from_utf8_lossy(&out.stderr);
-            let said = Some(said.trim()).filter(|said| !said.is_empty());
+            let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+            let said = Some(said.join("; ")).filter(|said| !said.is_empty());
             return Err(Failure::input(format!(
                 "{} {}: {}",
                 build.display(),
                 words.join(" "),
-                said.unwrap_or("it printed nothing")
+                said.as_deref().unwrap_or("it printed nothing")
             ))
             .with_help(ENGINE_HELP));
         }

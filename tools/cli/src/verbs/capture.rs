@@ -23,8 +23,9 @@ use crate::drive::{Recorder, World, drive};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt::{self, Heeding};
 use crate::machine;
-use crate::output::{self, FAINT, GOOD, NAME, counted, grouped, paint};
+use crate::output::{self, FAINT, GOOD, NAME, counted, grouped};
 use crate::tally::Tally;
+use crate::text::paint;
 use crate::verbs;
 
 /// Who captures, and so what else can be done about a journal.
@@ -218,7 +219,7 @@ impl Capture {
             (self.ledger.records(), self.ledger.state().tables.orders.len().into());
         let Closed { root, missed, .. } = self.ledger.close()?;
         for missed in &missed {
-            output::note(&format!("{missed}; {}", missed.help()));
+            output::note(format!("{missed}; {}", missed.help()));
         }
         Ok(Ended { tally: self.tally, whole, records, live, root, interrupted: flow.is_break() })
     }
@@ -338,7 +339,7 @@ impl Report<'_> {
         if as_json {
             output::json(&self.json());
         }
-        output::note(&format!(
+        output::note(format!(
             "interrupted: {} in {}, orders live: {}; {}",
             counted(self.ended.records, "record"),
             self.args.out.display(),
@@ -359,27 +360,23 @@ impl Report<'_> {
         let records = counted(tally.records, "record");
         let events = counted(tally.events, "event");
         let rate = tally.records as f64 / self.seconds.max(1e-9);
-        output::say(&format!(
-            "{} {} into {}: {records}, {events} {}",
-            paint(GOOD, "captured"),
-            self.id,
-            self.args.out.display(),
-            paint(
-                FAINT,
-                format!("({:.2} s, {} records/s)", self.seconds, grouped(rate.round() as u64))
-            ),
-        ));
-        output::say(&format!("{} {}", paint(NAME, "root"), hex(root)));
+        let rate = grouped(rate.round() as u64);
+        output::say(
+            paint(GOOD, "captured")
+                + format!(" {} into {}: {records}, {events} ", self.id, self.args.out.display())
+                + paint(FAINT, format!("({:.2} s, {rate} records/s)", self.seconds)),
+        );
+        output::say(paint(NAME, "root") + " " + hex(root));
         let rows: Vec<Vec<String>> =
             tally.lines().into_iter().map(|(name, _, text)| vec![name, text]).collect();
-        output::print(&output::table(&["", ""], &rows));
+        output::say(output::table(&["", ""], &rows));
     }
 
     fn json(&self) -> Value {
         let Ended { tally, whole, records, live, root, interrupted } = &self.ended;
         let mut document = json!({
             "journal": self.id.to_string(),
-            "dir": self.args.out,
+            "dir": self.args.out.to_string_lossy(),
             "interrupted": interrupted,
             "records": records,
             "live": live,

@@ -14,8 +14,9 @@ use tensorforge_journal::{Divergence, Journal, Phase, diff, read_records};
 
 use crate::args::DiffArgs;
 use crate::failure::{Exit, Result};
-use crate::output::{self, BAD, GOOD, NAME, counted, grouped, paint};
+use crate::output::{self, BAD, GOOD, NAME, counted, grouped};
 use crate::tally::{Tally, end_name, refusal_kind};
+use crate::text::{Text, paint};
 use crate::verbs;
 
 pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
@@ -28,11 +29,8 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
                 None,
             ));
         } else {
-            output::say(&format!(
-                "{} {}, equal to the last bit",
-                paint(GOOD, "same"),
-                counted(left.next_seq(), "record")
-            ));
+            let records = counted(left.next_seq(), "record");
+            output::say(paint(GOOD, "same") + format!(" {records}, equal to the last bit"));
         }
         return Ok(Exit::AsAsked);
     };
@@ -56,13 +54,13 @@ pub(crate) fn run(args: &DiffArgs, as_json: bool) -> Result<Exit> {
         output::json(&with_divergence(document, Some(divergence)));
         return Ok(Exit::Different);
     }
-    output::print(&describe(divergence, "left", "right"));
+    output::say(describe(divergence, "left", "right"));
     match &flip {
-        None => output::say(&demand.text()),
-        Some(Some(flip)) => output::print(&flip.text(flipped.unwrap_or_default())),
+        None => output::say(demand.text()),
+        Some(Some(flip)) => output::say(flip.text(flipped.unwrap_or_default())),
         Some(None) => output::say("no order was decided otherwise"),
     }
-    output::print(&changes(&a.tally, &b.tally));
+    output::say(changes(&a.tally, &b.tally));
     Ok(Exit::Different)
 }
 
@@ -77,7 +75,7 @@ fn note_part(journal: &Journal, tally: &Tally) {
     let said: Vec<&str> = [closed, &live].into_iter().filter(|said| !said.is_empty()).collect();
     if !said.is_empty() {
         let said = said.join(" and ");
-        output::note(&format!("{dir} {said}; what would have come after it is not counted"));
+        output::note(format!("{dir} {said}; what would have come after it is not counted"));
     }
 }
 
@@ -96,18 +94,19 @@ pub(crate) fn with_divergence(mut document: Value, divergence: Option<&Divergenc
 }
 
 /// A divergence for people.
-pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> String {
-    let mut text =
-        format!("{} at record {}: {}", paint(BAD, "part"), divergence.seq, divergence.phase.says());
+pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Text {
+    let Divergence { seq, phase, .. } = divergence;
+    let mut head = paint(BAD, "part") + format!(" at record {seq}: {}", phase.says());
     if let Some(event) = divergence.event {
         let module = divergence.module.as_deref().unwrap_or("none");
         let kind = divergence.kind.as_deref().unwrap_or("none");
-        text.push_str(&format!(", event {event} ({module}.{kind})"));
+        head += format!(", event {event} ({module}.{kind})");
     }
     if let Some(field) = &divergence.field {
-        text.push_str(&format!(", field `{field}`"));
+        head += format!(", field `{field}`");
     }
-    text.push('\n');
+    let mut lines = vec![head];
+    let mut line = |text: String| lines.push(text.into());
     if !divergence.left.is_null() || !divergence.right.is_null() {
         let side = |value: &Value| match (divergence.phase, value) {
             (Phase::Breached, Value::Null) => "goes on".to_owned(),
@@ -115,7 +114,8 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Stri
             _ => value.to_string(),
         };
         let (a, b) = (side(&divergence.left), side(&divergence.right));
-        text.push_str(&format!("  {left}: {a}\n  {right}: {b}\n"));
+        line(format!("  {left}: {a}"));
+        line(format!("  {right}: {b}"));
     }
     if let (Some(table), Some(row)) = (&divergence.table, divergence.row) {
         let which = match divergence.phase {
@@ -124,21 +124,16 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Stri
         };
         let of = divergence.rows.first().map(|first| first.module.as_ref());
         let of = of.or(divergence.module.as_deref()).unwrap_or("no module");
-        text.push_str(&format!("  {which}: {table}.{row} of {of}\n"));
+        line(format!("  {which}: {table}.{row} of {of}"));
     }
     for row in divergence.rows.iter().take(8) {
         let path = format!("{}.{}.{}", row.table, row.row, row.field);
-        text.push_str(&format!(
-            "    {}: {} | {}\n",
-            path.trim_end_matches('.'),
-            row.left,
-            row.right
-        ));
+        line(format!("    {}: {} | {}", path.trim_end_matches('.'), row.left, row.right));
     }
     if divergence.rows.len() > 8 {
-        text.push_str(&format!("    and {} more fields\n", divergence.rows.len() - 8));
+        line(format!("    and {} more fields", divergence.rows.len() - 8));
     }
-    text
+    lines.into_iter().collect()
 }
 
 /// What was decided about one order, in its order, apart from when.
@@ -290,12 +285,11 @@ impl Demands {
         self.otherwise == 0 && ((ends_earlier && paired) || alone * 10 <= self.all)
     }
 
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let have = |number: u64| if number == 1 { "has" } else { "have" };
-        format!(
-            "{} {} of the left {} no partner in the right, {} of the right none in the left, {} for \
+        let told = format!(
+            " {} of the left {} no partner in the right, {} of the right none in the left, {} for \
              something else",
-            paint(NAME, "not the same demand:"),
             counted(self.left_alone, "order"),
             have(self.left_alone),
             grouped(self.right_alone),
@@ -303,7 +297,8 @@ impl Demands {
                 1 => "1 asks".to_owned(),
                 others => format!("{} ask", grouped(others)),
             },
-        )
+        );
+        paint(NAME, "not the same demand:") + told
     }
 }
 
@@ -360,7 +355,7 @@ fn flipped_orders(a: &Course, b: &Course) -> u64 {
 }
 
 impl Flip {
-    fn text(&self, orders: u64) -> String {
+    fn text(&self, orders: u64) -> Text {
         let side = |side: &Option<Side>| match side {
             Some(Side { seq, decision, value: Value::Null }) => {
                 format!("{decision} (record {seq})")
@@ -370,23 +365,24 @@ impl Flip {
             }
             None => "no such decision".to_owned(),
         };
-        format!(
-            "{} order {} of {}; {} decided otherwise in all\n  left: {}\n  right: {}\n",
-            paint(NAME, "first flipped decision:"),
-            self.external,
-            self.tenant,
-            match orders {
-                1 => "1 order was".to_owned(),
-                orders => format!("{} orders were", grouped(orders)),
-            },
-            side(&self.left),
-            side(&self.right),
-        )
+        let were = match orders {
+            1 => "1 order was".to_owned(),
+            orders => format!("{} orders were", grouped(orders)),
+        };
+        let flipped =
+            format!(" order {} of {}; {were} decided otherwise in all", self.external, self.tenant);
+        [
+            paint(NAME, "first flipped decision:") + flipped,
+            format!("  left: {}", side(&self.left)).into(),
+            format!("  right: {}", side(&self.right)).into(),
+        ]
+        .into_iter()
+        .collect()
     }
 }
 
 /// What changed, side by side. Lines that are equal are left out, but for the count of orders.
-fn changes(left: &Tally, right: &Tally) -> String {
+fn changes(left: &Tally, right: &Tally) -> Text {
     let (a, b) = (left.lines(), right.lines());
     let mut names: Vec<&String> = a.iter().map(|(name, ..)| name).collect();
     for (place, (name, ..)) in b.iter().enumerate() {

@@ -14,8 +14,9 @@ use tensorforge_journal::{Journal, Record, read_records};
 
 use crate::args::ExplainArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, grouped, paint, span};
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, grouped, span};
 use crate::tally::end_name;
+use crate::text::{Text, paint};
 use crate::verbs::{self, log};
 
 pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
@@ -86,8 +87,8 @@ impl Story {
     fn print(&self) {
         let arrived = self.told.first().map_or(Micros::ZERO, |(stamp, ..)| stamp.time);
         let order = format!("order {}", self.order);
-        output::say(&format!("{}, arrived at {}", paint(NAME, order), span(arrived.0)));
-        output::say(&paint(FAINT, format!("{:>12}  {:>8}", "since then", "record")));
+        output::say(paint(NAME, order) + format!(", arrived at {}", span(arrived.0)));
+        output::say(paint(FAINT, format!("{:>12}  {:>8}", "since then", "record")));
         for (stamp, _, event) in &self.told {
             let teller = Teller { names: &self.names, arrived, now: stamp.time };
             let (head, rest) = match event {
@@ -96,13 +97,11 @@ impl Story {
                 }
                 event => teller.tell(event),
             };
-            output::say(&format!(
-                "{:>12}  {:>8}  {head}",
-                format!("+{}", span((stamp.time - arrived).0)),
-                paint(FAINT, stamp.seq.0)
-            ));
+            let since = format!("{:>12}  ", format!("+{}", span((stamp.time - arrived).0)));
+            let record = paint(FAINT, format!("{:>8}", stamp.seq.0));
+            output::say(Text::from(since) + record + "  " + head);
             for line in rest {
-                output::say(&format!("{:>24}{line}", ""));
+                output::say(Text::from(format!("{:>24}", "")) + line);
             }
         }
     }
@@ -174,7 +173,7 @@ fn subject(event: &Event) -> Option<OrderId> {
 }
 
 /// What is told about one event: a sentence, and lines of detail.
-type Told = (String, Vec<String>);
+type Told = (Text, Vec<Text>);
 
 /// Tells the events of one record.
 struct Teller<'a> {
@@ -196,14 +195,13 @@ impl Teller<'_> {
             | Event::Allocator(allocator::Event::OrderBerthed { .. })
             | Event::Allocator(allocator::Event::BerthReleased { .. })
             | Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
-                (self.wait(event), Vec::new())
+                (self.wait(event).into(), Vec::new())
             }
             _ => (self.work(event), Vec::new()),
         }
     }
 
     fn arrival(&self, event: &Event) -> Told {
-        let plain = |text| (text, Vec::new());
         match event {
             Event::Workflow(workflow::Event::OrderAdmitted {
                 tenant,
@@ -216,9 +214,8 @@ impl Teller<'_> {
                 let prefix = demand.prefix.last().map_or(String::new(), |mark| {
                     format!(", {} of it named by prefix", counted(mark.tokens.0, "token"))
                 });
-                let head = format!(
-                    "{} from {} as external number {}, class {}, under level {}",
-                    paint(GOOD, "admitted"),
+                let told = format!(
+                    " from {} as external number {}, class {}, under level {}",
                     self.names.tenant(tenant.0),
                     demand.external,
                     word(demand.class),
@@ -230,20 +227,21 @@ impl Teller<'_> {
                     grouped(demand.tokens_out_max.0),
                     self.ahead(*deadline),
                 );
-                (head, vec![asked])
+                (paint(GOOD, "admitted") + told, vec![asked.into()])
             }
             Event::Workflow(workflow::Event::OrderRefused {
                 tenant, external, refusal, ..
-            }) => plain(format!(
-                "{} from {} as external number {external}: {}",
-                paint(BAD, "refused"),
-                self.names.tenant(tenant.0),
-                word(refusal),
-            )),
-            Event::Workflow(workflow::Event::OrderDeduplicated { external, .. }) => plain(format!(
-                "sent again as external number {external}: the same key, the same order"
-            )),
-            _ => plain(String::new()),
+            }) => {
+                let (tenant, refusal) = (self.names.tenant(tenant.0), word(refusal));
+                let told = format!(" from {tenant} as external number {external}: {refusal}");
+                (paint(BAD, "refused") + told, Vec::new())
+            }
+            Event::Workflow(workflow::Event::OrderDeduplicated { external, .. }) => (
+                format!("sent again as external number {external}: the same key, the same order")
+                    .into(),
+                Vec::new(),
+            ),
+            _ => Told::default(),
         }
     }
 
@@ -255,12 +253,12 @@ impl Teller<'_> {
             return Told::default();
         };
         let chosen = candidates.first().map_or_else(String::new, |best| self.names.place(best));
-        let head = format!(
-            "{} to {chosen}: attempt {attempt}, policy version {policy}, {} had room",
-            paint(GOOD, "routed"),
+        let told = format!(
+            " to {chosen}: attempt {attempt}, policy version {policy}, {} had room",
             counted((*open).into(), "vessel"),
         );
         let ranked = candidates.iter().enumerate();
+        let head = paint(GOOD, "routed") + told;
         (head, ranked.map(|(rank, candidate)| self.names.candidate(rank, candidate)).collect())
     }
 
@@ -298,8 +296,8 @@ impl Teller<'_> {
         }
     }
 
-    fn work(&self, event: &Event) -> String {
-        match event {
+    fn work(&self, event: &Event) -> Text {
+        let told = match event {
             Event::Workflow(workflow::Event::LegDispatched {
                 leg, kind, vessel, timeout, ..
             }) => format!(
@@ -325,12 +323,9 @@ impl Teller<'_> {
                 grouped(energy.0),
             ),
             Event::Workflow(workflow::Event::LegFailed { leg, vessel, fault, attempt, .. }) => {
-                format!(
-                    "{}: leg {leg} of attempt {attempt} on {}: {}",
-                    paint(BAD, "failed"),
-                    self.names.vessel(*vessel),
-                    word(fault),
-                )
+                let (vessel, fault) = (self.names.vessel(*vessel), word(fault));
+                let told = format!(": leg {leg} of attempt {attempt} on {vessel}: {fault}");
+                return paint(BAD, "failed") + told;
             }
             Event::Telemetry(telemetry::Event::OrderSettled {
                 tokens_in,
@@ -348,7 +343,8 @@ impl Teller<'_> {
                 grouped(energy.0),
             ),
             _ => String::new(),
-        }
+        };
+        told.into()
     }
 
     fn end(&self, event: &Event, events: usize) -> Told {
@@ -366,14 +362,13 @@ impl Teller<'_> {
             Micros::ZERO => "no first token".to_owned(),
             after => format!("first token after {}", span(after.0)),
         };
-        let head = format!(
-            "{} after {}, {first_token}, {}, {}",
-            paint(NAME, end_name(*end)),
+        let told = format!(
+            " after {}, {first_token}, {}, {}",
             span(latency.0),
             counted((*attempts).into(), "attempt"),
             counted(events as u64, "event"),
         );
-        (head, Vec::new())
+        (paint(NAME, end_name(*end)) + told, Vec::new())
     }
 
     /// How far off a moment is.
@@ -426,14 +421,14 @@ impl Names {
         }
     }
 
-    fn candidate(&self, rank: usize, candidate: &Candidate) -> String {
+    fn candidate(&self, rank: usize, candidate: &Candidate) -> Text {
         let verdict = match candidate.verdict {
             Verdict::Eligible if rank == 0 => paint(GOOD, "chosen"),
-            Verdict::Eligible => "      ".to_owned(),
+            Verdict::Eligible => "      ".into(),
             Verdict::TooLarge => paint(BAD, "small "),
         };
-        format!(
-            "{verdict} {:<24} score {:>10}  done in {:>11}  {}  {} mJ  cached {}  draw {:08x}",
+        let told = format!(
+            " {:<24} score {:>10}  done in {:>11}  {}  {} mJ  cached {}  draw {:08x}",
             self.place(candidate),
             grouped(candidate.score),
             span(candidate.eta.0),
@@ -441,6 +436,7 @@ impl Names {
             grouped(candidate.energy.0),
             grouped(candidate.cached.0),
             candidate.tie,
-        )
+        );
+        verdict + told
     }
 }

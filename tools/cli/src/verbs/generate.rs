@@ -5,7 +5,8 @@ use tensorforge_fleet::Recipe;
 
 use crate::args::GenerateArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, GOOD, counted, paint, span};
+use crate::output::{self, GOOD, counted, span};
+use crate::text::paint;
 
 pub(crate) fn run(args: &GenerateArgs, as_json: bool) -> Result<Exit> {
     if as_json && args.out.is_none() {
@@ -15,7 +16,7 @@ pub(crate) fn run(args: &GenerateArgs, as_json: bool) -> Result<Exit> {
     let trace = recipe.generate();
     let text = trace.to_jsonl();
     let Some(path) = &args.out else {
-        output::print(&text);
+        output::document(&text);
         return Ok(Exit::AsAsked);
     };
     std::fs::write(path, text).map_err(|error| Failure::file(path, &error))?;
@@ -23,20 +24,15 @@ pub(crate) fn run(args: &GenerateArgs, as_json: bool) -> Result<Exit> {
     if as_json {
         output::json(&json!({
             "trace": trace.name,
-            "path": path,
+            "path": path.to_string_lossy(),
             "rows": rows,
             "tenants": trace.tenants(),
             "last_us": last,
         }));
     } else {
-        output::say(&format!(
-            "{} {} into {}: {}, the last at {}",
-            paint(GOOD, "generated"),
-            trace.name,
-            path.display(),
-            counted(rows, "order"),
-            span(last)
-        ));
+        let (name, path, rows) = (&trace.name, path.display(), counted(rows, "order"));
+        let made = format!(" {name} into {path}: {rows}, the last at {}", span(last));
+        output::say(paint(GOOD, "generated") + made);
     }
     Ok(Exit::AsAsked)
 }

@@ -10,7 +10,8 @@ use tensorforge_journal::{Mode, Replay, ReplayError, hash_events, hex, read_reco
 use crate::args::LogArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::moment;
-use crate::output::{self, FAINT, NAME, paint, span};
+use crate::output::{self, FAINT, NAME, span};
+use crate::text::{Text, paint};
 use crate::verbs;
 
 pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
             }
             output::json(&document);
         } else {
-            output::print(&record_text(stamp, command, events, tag));
+            output::say(record_text(stamp, command, events, tag));
         }
     };
     if !args.decide {
@@ -89,19 +90,15 @@ fn record_json(stamp: &Stamp, command: &Command, events: &[Event], tag: u64) -> 
     })
 }
 
-fn record_text(stamp: &Stamp, command: &Command, events: &[Event], tag: u64) -> String {
+fn record_text(stamp: &Stamp, command: &Command, events: &[Event], tag: u64) -> Text {
     let head = format!("{:>8}  {:>12}", stamp.seq.0, span(stamp.time.0));
-    let mut text = format!(
-        "{}  {} {}\n",
-        paint(NAME, head),
-        value_text(&serde_json::to_value(command).unwrap_or(Value::Null)),
-        paint(FAINT, format!("{tag:016x}")),
-    );
-    for event in events {
+    let command = value_text(&serde_json::to_value(command).unwrap_or(Value::Null));
+    let head = paint(NAME, head) + format!("  {command} ") + paint(FAINT, format!("{tag:016x}"));
+    let events = events.iter().map(|event| {
         let event = serde_json::to_value(event).unwrap_or(Value::Null);
-        text.push_str(&format!("{:24}{}\n", "", value_text(&event)));
-    }
-    text
+        format!("{:24}{}", "", value_text(&event)).into()
+    });
+    [head].into_iter().chain(events).collect()
 }
 
 /// A command or event on one line: its module and name, then its fields.

@@ -14,7 +14,8 @@ use tensorforge_journal::{
 use crate::args::ReplayArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::moment;
-use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped, paint};
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped};
+use crate::text::paint;
 use crate::verbs;
 
 pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
@@ -105,23 +106,19 @@ impl Course {
             0 => "genesis".to_owned(),
             from => format!("the snapshot at {}", grouped(from)),
         };
-        output::say(&format!(
-            "{} {} from {origin}, {} {}",
-            paint(GOOD, if self.decisions.is_some() { "decided again" } else { "replayed" }),
-            counted(replay.records() - from, "record"),
-            counted(self.events, "event"),
-            paint(FAINT, format!("({seconds:.3} s)")),
-        ));
-        let root = replay.state().root();
-        output::say(&format!(
-            "{} {} after {}",
-            paint(NAME, "root"),
-            hex(&root),
-            counted(replay.records(), "record")
-        ));
+        let done = if self.decisions.is_some() { "decided again" } else { "replayed" };
+        let records = counted(replay.records() - from, "record");
+        let events = counted(self.events, "event");
+        output::say(
+            paint(GOOD, done)
+                + format!(" {records} from {origin}, {events} ")
+                + paint(FAINT, format!("({seconds:.3} s)")),
+        );
+        let (root, records) = (replay.state().root(), counted(replay.records(), "record"));
+        output::say(paint(NAME, "root") + format!(" {} after {records}", hex(&root)));
         if let Some(claimed) = self.claimed.filter(|claimed| *claimed != root) {
             let claimed = hex(&claimed);
-            output::say(&format!("{} the journal claims {claimed}", paint(BAD, "differs:")));
+            output::say(paint(BAD, "differs:") + format!(" the journal claims {claimed}"));
         }
     }
 }
@@ -135,7 +132,7 @@ fn start<'j>(journal: &'j Journal, args: &ReplayArgs, to: u64) -> Result<Replay<
         None => {
             let (replay, passed_over) = Replay::from_nearest(journal, mode, to);
             for (records, reason) in passed_over {
-                output::note(&format!("the snapshot at {records} is passed over: {reason}"));
+                output::note(format!("the snapshot at {records} is passed over: {reason}"));
             }
             Ok(replay)
         }

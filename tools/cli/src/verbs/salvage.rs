@@ -10,7 +10,8 @@ use tensorforge_journal::{JournalError, WriterOptions, salvage};
 
 use crate::args::SalvageArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, GOOD, counted, paint};
+use crate::output::{self, GOOD, counted};
+use crate::text::paint;
 use crate::verbs;
 
 pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
@@ -29,28 +30,24 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
         }));
         return Ok(Exit::AsAsked);
     }
-    output::say(&format!(
-        "{} {} into {}",
-        paint(GOOD, "salvaged"),
-        counted(salvaged.kept, "record"),
-        args.out.display()
-    ));
+    let kept = counted(salvaged.kept, "record");
+    output::say(paint(GOOD, "salvaged") + format!(" {kept} into {}", args.out.display()));
     if let Some(fault) = &salvaged.fault {
-        output::say(&format!("stopped at: {fault}"));
+        output::say(format!("stopped at: {fault}"));
     }
     if salvaged.lost > 0 {
         let lost = counted(salvaged.lost, "record");
-        output::say(&format!("lost: {lost}, from the damaged one on"));
+        output::say(format!("lost: {lost}, from the damaged one on"));
     }
     if let (None, Some(tail)) = (&salvaged.fault, &salvaged.torn) {
-        output::say(&format!(
+        output::say(format!(
             "left out: the last frame, of which {} had come; nothing is damaged",
             counted(tail.length, "byte")
         ));
     }
     // Damage may hide how much came after it, so the way on is shown even if nothing is known to be lost.
     if salvaged.fault.is_some() || salvaged.torn.is_some() {
-        output::say(&format!(
+        output::say(format!(
             "go on: tensorforge capture --resume --out {}, with the arguments of the capture, \
              makes the rest again",
             args.out.display()

@@ -10,7 +10,8 @@ use tensorforge_journal::{
 
 use crate::args::{SnapshotAction, SnapshotArgs};
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, BAD, GOOD, grouped, paint};
+use crate::output::{self, BAD, GOOD, grouped};
+use crate::text::{Text, paint};
 use crate::verbs;
 
 pub(crate) fn run(args: &SnapshotArgs, as_json: bool) -> Result<Exit> {
@@ -35,14 +36,10 @@ fn take(dir: &Path, at: Option<u64>, as_json: bool) -> Result<Exit> {
         )));
     };
     if as_json {
-        output::json(&json!({ "records": records, "path": path }));
+        output::json(&json!({ "records": records, "path": path.to_string_lossy() }));
     } else {
-        output::say(&format!(
-            "{} {} after {} records",
-            paint(GOOD, "took"),
-            path.display(),
-            grouped(records)
-        ));
+        let records = grouped(records);
+        output::say(paint(GOOD, "took") + format!(" {} after {records} records", path.display()));
     }
     Ok(Exit::AsAsked)
 }
@@ -69,6 +66,7 @@ fn each(dir: &Path, as_json: bool, fold: bool) -> Result<Exit> {
             exit = Exit::Different;
         }
         if as_json {
+            let path = path.to_string_lossy();
             documents
                 .push(json!({ "records": records, "path": path, "bytes": bytes, "fault": fault }));
         } else {
@@ -76,11 +74,10 @@ fn each(dir: &Path, as_json: bool, fold: bool) -> Result<Exit> {
                 None => paint(GOOD, "usable"),
                 Some(fault) => paint(BAD, format!("passed over: {fault}")),
             };
-            output::say(&format!(
-                "{:>12} records  {:>12} bytes  {verdict}",
-                grouped(records),
-                grouped(bytes)
-            ));
+            let (records, bytes) = (grouped(records), grouped(bytes));
+            output::say(
+                Text::from(format!("{records:>12} records  {bytes:>12} bytes  ")) + verdict,
+            );
         }
     }
     if as_json {

@@ -12,7 +12,8 @@ use tensorforge_journal::hex;
 
 use crate::args::SnapshotTestArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{self, BAD, GOOD, NAME, paint};
+use crate::output::{self, BAD, GOOD, NAME};
+use crate::text::{Text, paint};
 
 pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
     let snapshots = args.snapshots.clone().unwrap_or_else(|| args.dir.join("snapshots"));
@@ -31,7 +32,8 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
                     documents
                         .push(json!({ "scenario": name, "verdict": "failed", "error": error }));
                 } else {
-                    output::say(&format!("{} {name}\n  {error}", paint(BAD, "   failed")));
+                    output::say(paint(BAD, "   failed") + " " + &name);
+                    output::say(format!("  {error}"));
                 }
                 continue;
             }
@@ -51,21 +53,19 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
         let unaccepted = matches!(verdict, "different" | "new");
         differing += u64::from(unaccepted);
         if as_json {
-            documents.push(json!({ "scenario": name, "verdict": verdict, "snapshot": file, "root": hex(&played.state.root()) }));
+            documents.push(json!({ "scenario": name, "verdict": verdict, "snapshot": file.to_string_lossy(), "root": hex(&played.state.root()) }));
             continue;
         }
-        output::say(&format!(
-            "{} {name}",
-            paint(if unaccepted { BAD } else { GOOD }, format!("{verdict:>9}"))
-        ));
+        let colour = if unaccepted { BAD } else { GOOD };
+        output::say(paint(colour, format!("{verdict:>9}")) + " " + &name);
         if unaccepted {
-            output::print(&difference(accepted.as_deref().unwrap_or_default(), &text));
+            output::say(difference(accepted.as_deref().unwrap_or_default(), &text));
         }
     }
     if as_json {
         output::json(&json!({ "scenarios": documents, "different": differing }));
     } else if differing > 0 {
-        output::note(&format!(
+        output::note(format!(
             "{differing} of {} differ; with --accept the states are accepted as they are now",
             scenarios.len()
         ));
@@ -107,19 +107,19 @@ fn accept(file: &Path, scenario: &Path, text: &str) -> Result<()> {
 }
 
 /// A difference by lines, with three lines around each change.
-fn difference(left: &str, right: &str) -> String {
+fn difference(left: &str, right: &str) -> Text {
     let diff = TextDiff::from_lines(left, right);
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for group in diff.grouped_ops(3) {
-        text.push_str(&format!("{}\n", paint(NAME, "  ...")));
+        lines.push(paint(NAME, "  ..."));
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
             let line = change.value().trim_end_matches('\n');
-            text.push_str(&match change.tag() {
-                ChangeTag::Delete => format!("{}\n", paint(BAD, format!("  - {line}"))),
-                ChangeTag::Insert => format!("{}\n", paint(GOOD, format!("  + {line}"))),
-                ChangeTag::Equal => format!("    {line}\n"),
+            lines.push(match change.tag() {
+                ChangeTag::Delete => paint(BAD, format!("  - {line}")),
+                ChangeTag::Insert => paint(GOOD, format!("  + {line}")),
+                ChangeTag::Equal => format!("    {line}").into(),
             });
         }
     }
-    text
+    lines.into_iter().collect()
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &StateArgs, as_json: bool) -> Result<Exit> {
     if as_json {
         output::json(&view);
     } else {
-        output::say(&serde_json::to_string_pretty(&view).unwrap_or_default());
+        output::document(&serde_json::to_string_pretty(&view).unwrap_or_default());
     }
     Ok(Exit::AsAsked)
 }

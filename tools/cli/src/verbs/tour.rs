@@ -1,6 +1,7 @@
 //! `tour`: the whole of it in a minute, on input that is built in.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use crate::args::{Cli, TourArgs, Verb};
 use crate::builtin;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
-use crate::output::{self, NAME, paint};
+use crate::output::{self, NAME};
+use crate::text::paint;
 use crate::verbs::capture::{self, By};
 
 pub(crate) fn run(args: &TourArgs, as_json: bool) -> Result<Exit> {
@@ -19,11 +21,12 @@ pub(crate) fn run(args: &TourArgs, as_json: bool) -> Result<Exit> {
     fs::create_dir_all(keep).map_err(|error| Failure::file(keep, &error))?;
     let (exit, told) = walk(By::Tour, keep, as_json)?;
     if as_json {
-        output::json(&json!({ "kept": keep, "stops": told }));
+        output::json(&json!({ "kept": keep.to_string_lossy(), "stops": told }));
     } else if exit == Exit::AsAsked {
         let keep = keep.display();
-        output::say(&format!(
-            "\nThe journals and the policy are in {keep}; all but `capture` works again as printed."
+        output::say("");
+        output::say(format!(
+            "The journals and the policy are in {keep}; all but `capture` works again as printed."
         ));
     }
     Ok(exit)
@@ -42,11 +45,13 @@ fn passing(as_json: bool) -> Result<Exit> {
     if as_json {
         output::json(&json!({ "kept": null, "stops": told }));
     } else if exit == Exit::AsAsked {
-        output::say(
-            "\nThe journals of this tour are gone. `tensorforge tour --keep DIR` keeps them, with the \
-             policy,\nand prints commands that find them; `tensorforge capture --out morning.tfj` \
-             makes the first one.",
-        );
+        for line in [
+            "",
+            "The journals of this tour are gone. `tensorforge tour --keep DIR` keeps them, with the policy,",
+            "and prints commands that find them; `tensorforge capture --out morning.tfj` makes the first one.",
+        ] {
+            output::say(line);
+        }
     }
     Ok(exit)
 }
@@ -56,22 +61,26 @@ fn passing(as_json: bool) -> Result<Exit> {
 fn walk(by: By, folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
     let policy = folder.join(builtin::OTHER_POLICY.0);
     fs::write(&policy, builtin::OTHER_POLICY.1).map_err(|error| Failure::file(&policy, &error))?;
-    let text = |path: &Path| path.display().to_string();
     let (morning, thrifty) = (folder.join("morning.tfj"), folder.join("thrifty.tfj"));
-    let (morning, thrifty, policy) = (text(&morning), text(&thrifty), text(&policy));
-    let stops: [(&str, Vec<&str>); 6] = [
-        ("A morning at the exchange becomes a journal.", vec!["capture", "--out", &morning]),
-        ("Every decision is made again, every root computed again.", vec!["verify", &morning]),
-        ("The state after any record can be had back.", vec!["replay", &morning, "--to", "500"]),
+    let word = OsStr::new;
+    let [policy, morning, thrifty] = [&policy, &morning, &thrifty].map(|path| path.as_os_str());
+    let (capture, out) = (word("capture"), word("--out"));
+    let stops: [(&str, Vec<&OsStr>); 6] = [
+        ("A morning at the exchange becomes a journal.", vec![capture, out, morning]),
+        ("Every decision is made again, every root computed again.", vec![word("verify"), morning]),
+        (
+            "The state after any record can be had back.",
+            vec![word("replay"), morning, word("--to"), word("500")],
+        ),
         (
             "One order's whole story, with the alternatives.",
-            vec!["explain", &morning, "--order", "17"],
+            vec![word("explain"), morning, word("--order"), word("17")],
         ),
         (
             "The same demand under another policy.",
-            vec!["capture", "--policy", &policy, "--out", &thrifty],
+            vec![capture, word("--policy"), policy, out, thrifty],
         ),
-        ("Where the two part, and what changed.", vec!["diff", &morning, &thrifty]),
+        ("Where the two part, and what changed.", vec![word("diff"), morning, thrifty]),
     ];
     let mut told = Vec::new();
     for (what, words) in stops {
@@ -79,12 +88,14 @@ fn walk(by: By, folder: &Path, as_json: bool) -> Result<(Exit, Vec<Value>)> {
         if interrupt::asked() {
             return Ok((Exit::Interrupted, told));
         }
-        let command = format!("tensorforge {}", words.join(" "));
+        let command = format!("tensorforge {}", words.join(word(" ")).to_string_lossy());
         if !as_json {
-            output::say(&format!("\n{what}\n{}", paint(NAME, format!("$ {command}"))));
+            output::say("");
+            output::say(what);
+            output::say(paint(NAME, format!("$ {command}")));
         }
-        let json = as_json.then_some("--json");
-        let cli = Cli::try_parse_from(["tensorforge"].into_iter().chain(words).chain(json))
+        let json = as_json.then_some(word("--json"));
+        let cli = Cli::try_parse_from([word("tensorforge")].into_iter().chain(words).chain(json))
             .map_err(Failure::input)?;
         let (exit, answer) = output::gather(|| match &cli.verb {
             Verb::Capture(args) => capture::run_by(by, args, cli.json),

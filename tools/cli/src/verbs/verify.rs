@@ -8,7 +8,8 @@ use tensorforge_journal::{Mode, hex, state_at, verify};
 
 use crate::args::VerifyArgs;
 use crate::failure::{Exit, Result};
-use crate::output::{self, FAINT, GOOD, NAME, counted, grouped, paint};
+use crate::output::{self, FAINT, GOOD, NAME, counted, grouped};
+use crate::text::paint;
 use crate::verbs::{self, diff};
 
 pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
@@ -41,32 +42,25 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
             "seconds": seconds,
         }));
     } else if let Some(divergence) = &verified.divergence {
-        output::print(&diff::describe(divergence, "recorded", "this build"));
+        output::say(diff::describe(divergence, "recorded", "this build"));
     } else {
-        output::say(&format!(
-            "{} {}, {}: chain, decisions and every root {}",
-            paint(GOOD, "verified"),
-            counted(verified.records, "record"),
-            counted(verified.events, "event"),
-            paint(FAINT, format!("({}, {seconds:.3} s)", spans)),
-        ));
-        output::say(&format!("{} {}", paint(NAME, "root"), hex(&verified.root)));
-        output::say(&format!(
-            "{} {} over {}",
-            paint(NAME, "tree"),
-            hex(&journal.tree_root()),
-            counted(journal.blocks().len() as u64, "block")
-        ));
+        let (records, events) =
+            (counted(verified.records, "record"), counted(verified.events, "event"));
+        output::say(
+            paint(GOOD, "verified")
+                + format!(" {records}, {events}: chain, decisions and every root ")
+                + paint(FAINT, format!("({spans}, {seconds:.3} s)")),
+        );
+        output::say(paint(NAME, "root") + " " + hex(&verified.root));
+        let blocks = counted(journal.blocks().len() as u64, "block");
+        output::say(paint(NAME, "tree") + format!(" {} over {blocks}", hex(&journal.tree_root())));
         let closed = match journal.closed() {
             true => "yes",
             false => "no: killed, still being written, or salvaged in part",
         };
-        output::say(&format!("{} {closed}", paint(NAME, "closed:")));
-        output::say(&format!(
-            "{} {}",
-            paint(NAME, "orders live:"),
-            grouped(live.unwrap_or_default().into())
-        ));
+        output::say(paint(NAME, "closed:") + " " + closed);
+        let live = grouped(live.unwrap_or_default().into());
+        output::say(paint(NAME, "orders live:") + " " + live);
     }
     Ok(if verified.divergence.is_none() { Exit::AsAsked } else { Exit::Different })
 }
