@@ -1,98 +1,11 @@
-//! The bounds of the exchange: how much it may hold at once.
+//! The configuration: how much the exchange may hold at once, set once.
 
-use alloc::string::String;
-use alloc::vec::Vec;
+pub mod rows;
+pub mod words;
 
-use crate::event::Event;
-use crate::exchange::Transaction;
-use crate::image::row;
-use crate::refusal::Refusal;
-use crate::state::State;
-use crate::table::{Breach, Only};
+pub(crate) mod fold;
 
-row! {
-    /// How many of each thing there may be. Memory is bounded by these.
-    pub struct Limits {
-        /// Tenants.
-        pub tenants: u32,
-        /// Regions.
-        pub regions: u32,
-        /// Models.
-        pub models: u32,
-        /// Vessels.
-        pub vessels: u32,
-        /// Live orders.
-        pub orders: u32,
-        /// Orders that wait in the queue before new ones are refused. One that was admitted before may
-        /// come back to a full queue, and so may one for which a vessel seemed to have room.
-        pub queued: u32,
-        /// Versions of the policy.
-        pub policies: u32,
-        /// Berths.
-        pub berths: u32,
-        /// Idempotency keys that are remembered; the oldest is forgotten first.
-        pub keys: u32,
-        /// Prefixes that are remembered; a new one displaces the one in its place.
-        pub prefixes: u32,
-    }
-}
+pub(crate) mod decide;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            tenants: 4_096,
-            regions: 256,
-            models: 1_024,
-            vessels: 16_384,
-            orders: 1_000_000,
-            queued: 200_000,
-            policies: 1_024,
-            berths: 65_536,
-            keys: 65_536,
-            prefixes: 65_536,
-        }
-    }
-}
-
-impl Limits {
-    /// Everything that is wrong with these limits, each fault naming its field.
-    pub fn faults(&self) -> Vec<String> {
-        let bounded = [
-            ("tenants", self.tenants, 1 << 20),
-            ("regions", self.regions, 1 << 16),
-            ("models", self.models, 1 << 16),
-            ("vessels", self.vessels, 1 << 20),
-            ("orders", self.orders, 0x00ff_ffff),
-            ("queued", self.queued, 0x00ff_ffff),
-            ("policies", self.policies, 1 << 16),
-            ("berths", self.berths, 1 << 20),
-            ("keys", self.keys, 1 << 24),
-            ("prefixes", self.prefixes, 1 << 24),
-        ];
-        bounded
-            .iter()
-            .filter(|(_, value, max)| *value == 0 || value > max)
-            .map(|(name, value, max)| alloc::format!("{name} is {value}, not in 1..={max}"))
-            .collect()
-    }
-}
-
-/// Sets the bounds, once.
-pub(crate) fn decide(tx: &mut Transaction, limits: &Limits) -> Result<(), Refusal> {
-    if tx.state().limits().is_some() {
-        return Err(Refusal::AlreadyConfigured);
-    }
-    if let Some(fault) = limits.faults().into_iter().next() {
-        return Err(Refusal::Invalid { fault });
-    }
-    tx.emit(Event::Configured(limits.clone()));
-    Ok(())
-}
-
-pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
-    if let Event::Configured(limits) = event {
-        state.tables.limits.insert(Only, limits.clone(), state.seq)?;
-        state.bound()?;
-    }
-    Ok(())
-}
+pub use rows::{Bound, Limits};
+pub use words::{Command, Event, Refusal};

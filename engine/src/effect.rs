@@ -1,8 +1,9 @@
 //! What the world has to do: a function of events, performed live and only once they are durable.
 
 use crate::event::Event;
-use crate::models::{End, LegKind};
-use crate::units::{Micros, OrderId, VesselId};
+use crate::kernel::units::{Micros, OrderId, VesselId};
+use crate::models::rows::{End, LegKind};
+use crate::workflow::words;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +47,19 @@ pub fn effects(events: &[Event]) -> impl Iterator<Item = Effect> + '_ {
 }
 
 fn effects_of(event: &Event) -> [Option<Effect>; 2] {
+    let Event::Workflow(event) = event else { return [None, None] };
     match *event {
-        Event::LegDispatched { order, attempt, leg, kind, vessel, timeout } => {
+        words::Event::LegDispatched { order, attempt, leg, kind, vessel, timeout } => {
             [Some(Effect::Call { order, attempt, leg, kind, vessel, timeout }), None]
         }
-        Event::LegFailed { order, vessel, .. } => [Some(Effect::Stop { order, vessel }), None],
-        Event::OrderEnded { order, external, end, stop, .. } => {
+        words::Event::LegFailed { order, vessel, .. } => {
+            [Some(Effect::Stop { order, vessel }), None]
+        }
+        words::Event::OrderEnded { order, external, end, stop, .. } => {
             let stop = (stop != VesselId::NONE).then_some(Effect::Stop { order, vessel: stop });
             [stop, Some(Effect::Answer { order, external, end })]
         }
-        Event::OrderRefused { order, external, .. } => {
+        words::Event::OrderRefused { order, external, .. } => {
             [Some(Effect::Answer { order, external, end: End::Refused }), None]
         }
         _ => [None, None],

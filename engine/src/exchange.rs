@@ -4,50 +4,17 @@ use alloc::vec::Vec;
 
 use crate::command::{Command, Stamp};
 use crate::event::Event;
+use crate::fold::fold;
+use crate::kernel::table::Breach;
+use crate::kernel::units::{JournalId, Micros, Seq};
 use crate::refusal::Refusal;
-use crate::security::Scope;
+use crate::security::decide::require;
+use crate::security::rows::Scope;
 use crate::state::State;
-use crate::table::Breach;
-use crate::units::{JournalId, Micros, Seq};
-use crate::{config, fleet, policy, workflow};
-
-/// One decision after another about one command: it shows the state and takes events, and each
-/// decision sees the state that the one before it left. There is no other way to change the state.
-#[derive(Debug)]
-pub struct Transaction<'a> {
-    state: &'a mut State,
-    stamp: Stamp,
-    events: &'a mut Vec<Event>,
-    breach: Option<Breach>,
-}
-
-impl Transaction<'_> {
-    /// The state as it stands.
-    pub fn state(&self) -> &State {
-        self.state
-    }
-
-    /// Where the command stands, when it came and who sent it.
-    pub fn stamp(&self) -> Stamp {
-        self.stamp
-    }
-
-    /// The time at which the decisions are made.
-    pub fn now(&self) -> Micros {
-        self.state.now()
-    }
-
-    /// Records a decision and folds it. After a breach nothing more is recorded.
-    pub fn emit(&mut self, event: Event) {
-        if self.breach.is_some() {
-            return;
-        }
-        match self.state.fold(&event) {
-            Ok(()) => self.events.push(event),
-            Err(breach) => self.breach = Some(breach),
-        }
-    }
-}
+use crate::transaction::Transaction;
+use crate::workflow::decide::{refuse, serve};
+use crate::workflow::refusal::Refusal as Workflow;
+use crate::{config, models, policy, workflow};
 
 /// The exchange: the state and the two ways to move it.
 #[derive(Clone, Debug)]
@@ -56,6 +23,9 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// The most bytes of events that a record has, besides the one that repeats its command.
+    pub const RECORD_BYTES_MAX: usize = Transaction::BYTES + 2 * Transaction::UNIT_BYTES;
+
     /// The exchange of a new journal.
     pub fn genesis(journal: JournalId) -> Self {
         Self::resume(State::genesis(journal))
@@ -86,17 +56,21 @@ impl Exchange {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Result<(), Breach> {
-        let regressed = stamp.time < self.state.now();
+        let now = self.state.now();
         self.state.wind();
         self.state.begin(stamp.seq, stamp.time)?;
-        let mut tx = Transaction { state: &mut self.state, stamp, events, breach: None };
-        if regressed {
-            let now = tx.now();
-            workflow::refuse(&mut tx, command, Refusal::TimeRegressed { now });
-        } else if let Err(refusal) = dispatch(&mut tx, command) {
-            workflow::refuse(&mut tx, command, refusal);
+        let mut tx = Transaction::new(&mut self.state, stamp, events);
+        let decided = if stamp.time < now {
+            Err(Workflow::TimeRegressed { now }.into())
+        } else {
+            dispatch(&mut tx, command)
+        };
+        if let Err(refusal) = decided {
+            refuse(&mut tx, command, refusal);
         }
-        let breach = tx.breach;
+        serve(&mut tx);
+        let breach = tx.into_breach();
+        self.state.prune();
         self.state.settle();
         breach.map_or(Ok(()), Err)
     }
@@ -120,7 +94,7 @@ impl Exchange {
     ) -> Result<(), Breach> {
         self.state.unwind();
         self.state.begin(seq, time)?;
-        events.iter().try_for_each(|event| self.state.fold(event))
+        events.iter().try_for_each(|event| fold(&mut self.state, event))
     }
 
     /// Brings the digests up to date with everything folded so far.
@@ -131,45 +105,40 @@ impl Exchange {
 
 /// Hands a command to the module that decides it. Scope first, then bounds, then the rules.
 fn dispatch(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
-    tx.stamp().source.require(scope(command))?;
-    if tx.state().limits().is_none() && !matches!(command, Command::Configure(_)) {
-        return Err(Refusal::NotConfigured);
+    require(tx.stamp().source, scope(command))?;
+    if tx.state().limits().is_none() && !matches!(command, Command::Config(_)) {
+        return Err(config::words::Refusal::NotConfigured.into());
     }
     match command {
-        Command::Configure(limits) => config::decide(tx, limits),
-        Command::RegisterTenant(contract) => fleet::register_tenant(tx, contract),
-        Command::RegisterRegion { name, hop } => fleet::register_region(tx, name, *hop),
-        Command::RegisterModel { name } => fleet::register_model(tx, name),
-        Command::RegisterVessel { name, manifest } => fleet::register_vessel(tx, name, manifest),
-        Command::Heartbeat { vessel } => fleet::heartbeat(tx, *vessel),
-        Command::Drain { vessel } => fleet::drain(tx, *vessel),
-        Command::Lose { vessel } => fleet::lose(tx, *vessel),
-        Command::SetPolicy(policy) => policy::set(tx, policy),
-        Command::RollBackPolicy { to } => policy::roll_back(tx, *to),
-        Command::Submit(demand) => workflow::submit(tx, demand),
-        Command::Cancel { order } => workflow::cancel(tx, *order),
-        Command::Retry { order } => workflow::retry(tx, *order),
-        Command::ReportLeg { order, attempt, leg, outcome } => {
-            workflow::report_leg(tx, *order, *attempt, *leg, outcome)
-        }
-        Command::Advance => workflow::advance(tx),
+        Command::Config(command) => config::decide::decide(tx, command),
+        Command::Models(command) => models::decide::decide(tx, command),
+        Command::Policy(command) => policy::decide::decide(tx, command),
+        Command::Workflow(command) => workflow::decide::decide(tx, command),
     }
 }
 
 /// What a sender has to be allowed for a command.
 fn scope(command: &Command) -> Scope {
+    use models::words::Command as Models;
+    use workflow::words::Command as Workflow;
     match command {
-        Command::Configure(_)
-        | Command::RegisterTenant(_)
-        | Command::RegisterRegion { .. }
-        | Command::RegisterModel { .. } => Scope::Admin,
-        Command::RegisterVessel { .. }
-        | Command::Heartbeat { .. }
-        | Command::Drain { .. }
-        | Command::Lose { .. }
-        | Command::ReportLeg { .. } => Scope::Fleet,
-        Command::SetPolicy(_) | Command::RollBackPolicy { .. } => Scope::Policy,
-        Command::Submit(_) | Command::Cancel { .. } | Command::Retry { .. } => Scope::Order,
-        Command::Advance => Scope::Clock,
+        Command::Config(_)
+        | Command::Models(
+            Models::RegisterTenant(_)
+            | Models::RegisterRegion { .. }
+            | Models::RegisterModel { .. },
+        ) => Scope::Admin,
+        Command::Models(
+            Models::RegisterVessel { .. }
+            | Models::Heartbeat { .. }
+            | Models::Drain { .. }
+            | Models::Lose { .. },
+        )
+        | Command::Workflow(Workflow::ReportLeg { .. }) => Scope::Fleet,
+        Command::Policy(_) => Scope::Policy,
+        Command::Workflow(
+            Workflow::Submit(_) | Workflow::Cancel { .. } | Workflow::Retry { .. },
+        ) => Scope::Order,
+        Command::Workflow(Workflow::Advance) => Scope::Clock,
     }
 }

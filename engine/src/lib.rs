@@ -33,6 +33,11 @@ extern crate alloc;
 
 mod check;
 pub mod exchange;
+
+mod transaction;
+
+mod fold;
+
 pub mod state;
 
 pub mod command;
@@ -40,30 +45,27 @@ pub mod effect;
 pub mod event;
 pub mod refusal;
 
-mod allocator;
+pub mod allocator;
 pub mod config;
-mod fleet;
 pub mod models;
 pub mod policy;
-mod queue;
-mod resilience;
-mod routing;
+pub mod queue;
+pub mod resilience;
+pub mod routing;
 pub mod security;
-mod telemetry;
-mod workflow;
+pub mod telemetry;
+pub mod workflow;
 
-pub mod bits;
-pub mod draw;
-pub mod image;
-pub mod table;
-pub mod units;
-pub mod wheel;
+pub mod kernel;
 
 pub use command::{Command, Stamp};
 pub use effect::{Effect, effects};
 pub use event::Event;
 pub use exchange::Exchange;
-pub use state::{Root, State, Tables};
+pub use kernel::{bits, draw, image, table, units, wheel};
+pub use refusal::Refusal;
+pub use state::tables::Tables;
+pub use state::{Root, State};
 
 /// Names this build of the engine: its version and a hash of its sources.
 pub const BUILD: &str = env!("TENSORFORGE_BUILD");

@@ -15,6 +15,7 @@ use std::path::Path;
 
 /// A struct or an enum, as its source has it.
 struct Item {
+    module: &'static str,
     name: String,
     doc: String,
     is_enum: bool,
@@ -30,7 +31,7 @@ struct Member {
 }
 
 /// The public items of a source file. Nothing but what rustfmt leaves is understood.
-fn items(source: &str) -> Vec<Item> {
+fn items(module: &'static str, source: &str) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     let (mut doc, mut open) = (String::new(), None);
     for line in source.lines() {
@@ -44,7 +45,7 @@ fn items(source: &str) -> Vec<Item> {
         if let (Some(head), Some(name)) = (head, text.strip_suffix(" {")) {
             let name = name.rsplit(' ').next().unwrap().to_owned();
             let doc = std::mem::take(&mut doc);
-            items.push(Item { name, doc, is_enum: head == 1, members: Vec::new() });
+            items.push(Item { module, name, doc, is_enum: head == 1, members: Vec::new() });
             open = Some(indent);
         } else if open == Some(indent) && text == "}" {
             open = None;
@@ -57,6 +58,8 @@ fn items(source: &str) -> Vec<Item> {
                 Some((name, kind)) => (name.trim(), kind.trim().trim_end_matches(')')),
                 None => (text, ""),
             };
+            // A word's number, then what it carries under a name.
+            let kind = kind.split_once(": ").map_or(kind, |(_, carried)| carried);
             items.last_mut().unwrap().members.push(Member {
                 name: name.to_owned(),
                 of_variant: indent > start + 4,
@@ -106,6 +109,7 @@ fn shown(kind: &str) -> String {
         "OrderId" => "order id".into(),
         "String" => "text".into(),
         "Route" => "list of Leg".into(),
+        "Candidates" => "list of Candidate".into(),
         "u8" | "u16" | "u32" | "u64" => "number".into(),
         id if id.ends_with("Id") => format!("{} number", snake(id.trim_end_matches("Id"))),
         "PolicyVersion" => "policy version".into(),
@@ -130,7 +134,10 @@ fn table(page: &mut String, item: &Item) {
         page.push_str("| field | is | meaning |\n|---|---|---|\n");
         for Member { name, of_variant, kind, doc } in &item.members {
             let (name, kind) = match (item.is_enum, of_variant) {
-                (true, false) => (format!("**`{}`**", snake(name)), shown(kind)),
+                (true, false) => {
+                    let carried = if kind.parse::<u32>().is_ok() { "" } else { kind };
+                    (format!("**`{}`**", snake(name)), shown(carried))
+                }
                 (true, true) => (format!("`.{name}`"), shown(kind)),
                 (false, _) if name == "hash" => (format!("`{name}`"), "hash".to_owned()),
                 (false, _) => (format!("`{name}`"), shown(kind)),
@@ -141,27 +148,43 @@ fn table(page: &mut String, item: &Item) {
     page.push('\n');
 }
 
-/// The tables as `state.rs` declares them: name and row.
-fn tables(source: &str) -> Vec<(String, String)> {
+/// The tables as they are declared: module, name and row.
+fn tables(source: &str) -> Vec<[String; 3]> {
     let (_, rest) = source.split_once("\ntables! {\n").unwrap();
     let (declared, _) = rest.split_once("\n}").unwrap();
-    let lines: Vec<&str> = declared.lines().map(str::trim).collect();
+    let lines = declared.lines().map(str::trim).filter(|line| !line.starts_with("///"));
     lines
-        .chunks(2)
-        .map(|pair| {
-            let (name, row) = pair[1].trim_end_matches(',').split_once(": ").unwrap();
-            let (_, row) = row.split_once(" => ").unwrap();
-            let (_, name) = name.split_once(' ').unwrap();
-            (name.to_owned(), row.to_owned())
+        .map(|line| {
+            let (names, row) = line.trim_end_matches(',').split_once(" => ").unwrap();
+            let (names, _) = names.split_once(": ").unwrap();
+            let [_, module, name] = names.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            [module, name, row].map(str::to_owned)
         })
         .collect()
 }
+
+/// The modules, in the order of the page, and the files of each that say what people see.
+const MODULES: &[(&str, &[&str])] = &[
+    ("config", &["rows", "words"]),
+    ("models", &["rows", "words"]),
+    ("queue", &["rows", "words"]),
+    ("allocator", &["rows", "words"]),
+    ("routing", &["rows", "words"]),
+    ("policy", &["rows", "words"]),
+    ("resilience", &["rows", "words"]),
+    ("workflow", &["rows", "words", "refusal"]),
+    ("telemetry", &["rows", "words"]),
+    ("security", &["rows", "words"]),
+];
 
 const HEAD: &str = "# State, events and commands
 
 What `tensorforge state`, `log` and `explain` show, and what predicates of `bisect --when` speak of. Moments are
 microseconds of the journal's own time, from its beginning; 18446744073709551615 (2^64 - 1) is never. A number
 that names something is null where there is nothing to name. Hashes are sixteen hexadecimal digits.
+
+Every table, command, event and refusal belongs to a module, and JSON names it: `{\"routing\": {\"order_routed\": ...}}`.
+A path may begin with the module or with the table: `models.loads.0.used` is `loads.0.used`.
 
 This page is made of the sources by a test.
 
@@ -173,33 +196,36 @@ fn the_page_is_what_the_sources_say() {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
             .unwrap_or_default()
     };
-    let sources = ["models", "policy", "config", "event", "command", "refusal", "security"];
-    let sources = sources.map(|name| items(&read(&format!("src/{name}.rs"))));
-    let items: Vec<&Item> = sources.iter().flatten().collect();
-    let item = |name: &str| items.iter().find(|item| item.name == name).copied();
+    let files = MODULES.iter().flat_map(|(module, files)| files.iter().map(move |f| (*module, *f)));
+    let sources: Vec<Vec<Item>> = files
+        .map(|(module, file)| items(module, &read(&format!("src/{module}/{file}.rs"))))
+        .collect();
+    let all: Vec<&Item> = sources.iter().flatten().collect();
+    let words = ["Command", "Event", "Refusal"];
     let mut page = HEAD.to_owned();
-    let mut shown: Vec<&str> = Vec::new();
     page.push_str("## Tables\n\n");
-    for (name, row) in tables(&read("src/state.rs")) {
-        let row = item(&row).unwrap_or_else(|| panic!("{row} is nowhere"));
-        writeln!(page, "### `{name}`\n\n{}\n", row.doc).unwrap();
+    let mut shown: Vec<String> = Vec::new();
+    for [module, name, row] in tables(&read("src/state/tables.rs")) {
+        let row = all.iter().find(|item| item.name == row).unwrap_or_else(|| panic!("{row}?"));
+        writeln!(page, "### `{name}` of `{module}`\n\n{}\n", row.doc).unwrap();
         table(&mut page, row);
-        shown.push(&row.name);
+        shown.push(row.name.clone());
     }
-    for (title, name) in [("Events", "Event"), ("Commands", "Command"), ("Refusals", "Refusal")] {
-        let item = item(name).unwrap();
-        writeln!(page, "## {title}\n\n{}\n", item.doc).unwrap();
-        table(&mut page, item);
-        shown.push(&item.name);
+    for (title, word) in [("Events", "Event"), ("Commands", "Command"), ("Refusals", "Refusal")] {
+        writeln!(page, "## {title}\n").unwrap();
+        for item in all.iter().filter(|item| item.name == word) {
+            writeln!(page, "### {title} of `{}`\n\n{}\n", item.module, item.doc).unwrap();
+            table(&mut page, item);
+        }
     }
     page.push_str("## What these are made of\n\n");
-    let mut parts: Vec<&Item> =
-        items.iter().copied().filter(|item| !shown.contains(&item.name.as_str())).collect();
+    let mut parts: Vec<&&Item> = all
+        .iter()
+        .filter(|item| !shown.contains(&item.name) && !words.contains(&item.name.as_str()))
+        .filter(|item| !["Scopes", "Source", "Candidates"].contains(&item.name.as_str()))
+        .collect();
     parts.sort_by_key(|item| &item.name);
-    for part in parts
-        .into_iter()
-        .filter(|part| !["Stamp", "Scopes", "Source"].contains(&part.name.as_str()))
-    {
+    for part in parts {
         writeln!(page, "### {}\n\n{}\n", part.name, part.doc).unwrap();
         table(&mut page, part);
     }

@@ -63,6 +63,18 @@ pub trait DiskFile: Send + Sync {
     fn set_size(&self, size: u64) -> io::Result<()>;
 }
 
+/// Writes zeros from one place to another.
+pub(crate) fn write_zeros(file: &dyn DiskFile, start: u64, end: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut at = start;
+    while at < end {
+        let length = usize::try_from(end - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        file.write_all_at(ZEROS.get(..length).unwrap_or_default(), at)?;
+        at = at.saturating_add(length as u64);
+    }
+    Ok(())
+}
+
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;

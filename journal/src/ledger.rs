@@ -12,16 +12,17 @@ use tensorforge_engine::table::Breach;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root, State};
 
-use crate::chain::{BLOCK_RECORDS, BlockEntry, Chain};
-use crate::codec::{self, EncodeError};
-use crate::committer::{Committer, Durable};
 use crate::error::JournalError;
-use crate::reader::Journal;
-use crate::replay::{self, Mode, Replay, ReplayError};
-use crate::schema;
-use crate::seal::{FrameBuilder, SealError};
-use crate::snapshot::{self, Binding, Shelf, Unwritten};
-use crate::writer::{self, Opening, Origin, Writer};
+use crate::format::block::{BLOCK_RECORDS, BlockEntry};
+use crate::format::chain::Chain;
+use crate::format::codec::{self, EncodeError};
+use crate::reading::journal::Journal;
+use crate::reading::schema;
+use crate::replaying::replay::{self, Mode, Replay, ReplayError};
+use crate::replaying::snapshot::{self, Binding, Shelf, Unwritten};
+use crate::writing::committer::{Committer, Durable};
+use crate::writing::seal::{FrameBuilder, SealError};
+use crate::writing::writer::{self, Opening, Origin, Writer};
 
 /// How a ledger writes.
 #[derive(Clone, Debug)]

@@ -7,59 +7,42 @@
 
 #![deny(unsafe_code)]
 
+pub mod ledger;
+pub mod sequencer;
+
+pub mod comparing;
+pub mod proving;
+pub mod replaying;
+
+pub mod reading;
+pub mod writing;
+
 pub mod error;
+pub mod format;
 
-pub mod body;
-pub mod chain;
-pub mod codec;
-pub mod schema;
-pub mod tree;
-
-pub mod frame;
-pub mod seal;
-pub mod segment;
-
+pub mod damage;
 pub mod disk;
 pub mod memory;
 
-mod opening;
-pub mod reader;
-pub mod recovery;
-pub mod repair;
-pub mod stream;
-pub mod walk;
-
-pub mod committer;
-pub mod salvage;
-pub mod writer;
-
-pub mod snapshot;
-
-pub mod ledger;
-pub mod replay;
-pub mod sequencer;
-
-pub mod bisect;
-pub mod diff;
-pub mod divergence;
-pub mod search;
-pub mod verify;
-
-pub use bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
-pub use chain::{BLOCK_RECORDS, BlockEntry, Hash};
-pub use codec::{Batch, hash_events};
-pub use diff::{Parting, diff};
-pub use divergence::{Divergence, Phase};
-pub use error::{Damage, JournalError};
+pub use comparing::diff::{Parting, diff};
+pub use comparing::divergence::{Divergence, Phase};
+pub use comparing::search::{Search, first_bad};
+pub use damage::Damage;
+pub use error::JournalError;
+pub use format::block::{BLOCK_RECORDS, BlockEntry, Hash};
+pub use format::codec::{Batch, DecodeError, hash_events};
 pub use ledger::{Closed, Ledger, LedgerError, Options as LedgerOptions, take_snapshot};
-pub use reader::Journal;
-pub use replay::{
+pub use proving::bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
+pub use proving::verify::{Verified, check_bytes, verify};
+pub use reading::journal::Journal;
+pub use reading::schema;
+pub use replaying::replay::{
     Mode, Record, Replay, ReplayError, Step, binding, read_record, read_records, records_until,
     state_at,
 };
-pub use salvage::salvage;
-pub use search::{Search, first_bad};
+pub use replaying::snapshot::{
+    Missed as MissedSnapshot, hex, list as list_snapshots, read as read_snapshot,
+};
 pub use sequencer::{Answer, Client, Sequencer};
-pub use snapshot::{Missed as MissedSnapshot, hex, list as list_snapshots, read as read_snapshot};
-pub use verify::{Verified, check_bytes, verify};
-pub use writer::Options as WriterOptions;
+pub use writing::salvage::salvage;
+pub use writing::writer::Options as WriterOptions;

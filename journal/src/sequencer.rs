@@ -15,8 +15,8 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, Seq};
 use tensorforge_engine::{Effect, Event, effects};
 
-use crate::codec::{self, EncodeError};
 use crate::error::JournalError;
+use crate::format::codec::{self, EncodeError};
 use crate::ledger::{Closed, Ledger, LedgerError};
 
 /// What a caller is told once its record is durable.
@@ -192,6 +192,7 @@ mod tests {
     use crate::ledger::Options;
     use tensorforge_engine::config::Limits;
     use tensorforge_engine::units::JournalId;
+    use tensorforge_engine::{config, models};
 
     #[test]
     fn a_command_that_is_too_long_is_its_senders_error_alone() {
@@ -200,10 +201,13 @@ mod tests {
         let ledger = Ledger::create(&path, JournalId([9; 16]), Options::default()).unwrap();
         let (sequencer, client) = Sequencer::start(ledger, 8).unwrap();
         let call = |command| client.call(Micros(1), Source::OPERATOR, command);
-        call(Command::Configure(Limits::default())).unwrap();
-        let long = Command::RegisterModel { name: "m".repeat(codec::COMMAND_BYTES_MAX) };
+        call(Command::Config(config::Command::Configure(Limits::default()))).unwrap();
+        let long = Command::Models(models::Command::RegisterModel {
+            name: "m".repeat(codec::COMMAND_BYTES_MAX),
+        });
         assert!(matches!(call(long).unwrap_err(), CallError::Unrecordable(_)));
-        let answer = call(Command::RegisterModel { name: "m".into() }).unwrap();
+        let answer =
+            call(Command::Models(models::Command::RegisterModel { name: "m".into() })).unwrap();
         assert_eq!(answer.seq, Seq(1));
         drop(client);
         assert_eq!(sequencer.finish().unwrap().records, 2);
@@ -215,10 +219,18 @@ mod tests {
         let path = folder.path().join("j.tfj");
         let mut ledger = Ledger::create(&path, JournalId([9; 16]), Options::default()).unwrap();
         let before = ledger.state().root();
-        let long = Command::RegisterModel { name: "m".repeat(codec::COMMAND_BYTES_MAX) };
+        let long = Command::Models(models::Command::RegisterModel {
+            name: "m".repeat(codec::COMMAND_BYTES_MAX),
+        });
         assert!(ledger.record(Micros(1), Source::OPERATOR, &long).is_err());
         assert_eq!((ledger.records(), ledger.state().root()), (0, before));
-        ledger.record(Micros(1), Source::OPERATOR, &Command::Configure(Limits::default())).unwrap();
+        ledger
+            .record(
+                Micros(1),
+                Source::OPERATOR,
+                &Command::Config(config::Command::Configure(Limits::default())),
+            )
+            .unwrap();
         assert_eq!(ledger.close().unwrap().records, 1);
     }
 }

@@ -7,17 +7,24 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_reflection::{ContainerFormat, Samples, Tracer, TracerConfig, VariantFormat};
-use tensorforge_engine::command::{Fault, LossCause, Outcome};
+use tensorforge_engine::allocator::Berth;
+use tensorforge_engine::config::Bound;
 use tensorforge_engine::config::Limits;
-use tensorforge_engine::event::Verdict;
-use tensorforge_engine::models::{
-    Account, Berth, Control, Load, Model, Order, Prefix, Region, RememberedKey, Tenant, Vessel,
-};
-use tensorforge_engine::models::{Breaker, Class, End, Kind, LegKind, Role, Stage, VesselStatus};
-use tensorforge_engine::policy::{Policy, PolicyLevel};
-use tensorforge_engine::refusal::{Bound, Refusal, Thing};
+use tensorforge_engine::models::{Class, End, Kind, LegKind, Role, Stage, VesselStatus};
+use tensorforge_engine::models::{Load, Model, Order, Region, Tenant, Vessel};
+use tensorforge_engine::models::{LossCause, Thing};
+use tensorforge_engine::policy::{Policy, PolicyLevel, Stance};
+use tensorforge_engine::queue::Waiting;
+use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::resilience::Breaker;
+use tensorforge_engine::routing::{Prefix, Verdict};
 use tensorforge_engine::security::{Scope, Source};
-use tensorforge_engine::{Command, Event};
+use tensorforge_engine::telemetry::Account;
+use tensorforge_engine::workflow::{Control, Fault, Outcome, RememberedKey};
+use tensorforge_engine::{
+    Command, Event, allocator, config, models, policy, queue, resilience, routing, security,
+    telemetry, workflow,
+};
 
 /// The schema as text, a line for every variant and field.
 fn traced() -> String {
@@ -46,15 +53,40 @@ fn traced() -> String {
         Verdict,
         Thing,
         Bound,
+    );
+    // Then what the modules say, those first that others hold.
+    trace!(
+        config::Refusal,
+        models::Refusal,
+        queue::Refusal,
+        allocator::Refusal,
+        policy::Refusal,
+        security::Refusal,
+        workflow::Refusal,
         Refusal,
+        config::Command,
+        models::Command,
+        policy::Command,
+        workflow::Command,
         Command,
+        config::Event,
+        models::Event,
+        queue::Event,
+        allocator::Event,
+        routing::Event,
+        policy::Event,
+        resilience::Event,
+        workflow::Event,
+        telemetry::Event,
         Event,
         Source,
     );
     trace!(
         Control,
         Limits,
+        Stance,
         Policy,
+        Waiting,
         Tenant,
         Account,
         Region,
@@ -113,5 +145,5 @@ fn the_schema_is_that_of_the_types() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.txt");
         std::fs::write(path, &text).unwrap();
     }
-    assert_eq!(text, tensorforge_journal::schema::TEXT, "the wire types have changed");
+    assert_eq!(text, tensorforge_journal::reading::schema::TEXT, "the wire types have changed");
 }

@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tensorforge_engine::command::Command as EngineCommand;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros};
+use tensorforge_engine::{Command as EngineCommand, config};
 use tensorforge_journal::{Journal, Ledger, LedgerOptions};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -223,7 +223,7 @@ fn a_torn_tail_is_told_otherwise_while_somebody_writes() {
     let dir = folder.path("j.tfj");
     let mut ledger =
         Ledger::create(&dir, JournalId([7; 16]), LedgerOptions::default()).expect("a journal");
-    let configure = EngineCommand::Configure(Limits::default());
+    let configure = EngineCommand::Config(config::Command::Configure(Limits::default()));
     ledger.record(Micros::ZERO, Source::OPERATOR, &configure).expect("a record");
     ledger.flush().expect("a disk");
     let journal = Journal::open(&dir).expect("a journal");
@@ -392,7 +392,7 @@ fn numbers_and_names_that_the_journal_does_not_have() {
         "help: a slot goes from one order to the next; the number alone is enough\n";
     const EXTERNAL: &str = "error: there is no external number 999999 in j.tfj\nhelp: external numbers of this journal lie from 1 to 1246\n";
     const ENGINE: &str = "help: --engine takes the path of another build of tensorforge\n";
-    const TABLES: &str = "help: a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes\n";
+    const TABLES: &str = "help: a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes\n";
     let nothing =
         |path: &str| format!("error: there is nothing at `{path}` after {end} records\n{TABLES}");
     for (words, said) in [
@@ -429,7 +429,7 @@ fn numbers_and_names_that_the_journal_does_not_have() {
 
 #[test]
 fn predicates_and_judges_that_cannot_answer() {
-    const WHEN: &str = "help: an expression of the Common Expression Language over the state, such as `control.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; `tensorforge state` shows what there is\n";
+    const WHEN: &str = "help: an expression of the Common Expression Language over the state, such as `waiting.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; `tensorforge state` shows what there is\n";
     const RUN: &str = "help: exit with 0 for good, 1-127 for bad, 125 to skip\n";
     let folder = Folder::new();
     folder.ok("capture --out j.tfj");
@@ -437,11 +437,11 @@ fn predicates_and_judges_that_cannot_answer() {
     for (expression, said) in [
         (
             "3",
-            "it speaks of no table; there are control, limits, policies, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes",
+            "it speaks of no table; there are control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes",
         ),
-        ("control.queued", "expected true or false, found Int(0)"),
-        ("control.nosuch > 3", "nothing called `nosuch` was ever there"),
-        ("control.queued > 'a'", "found no matching overload for '_>_' applied to '(int, string)'"),
+        ("waiting.queued", "expected true or false, found Int(0)"),
+        ("waiting.nosuch > 3", "nothing called `nosuch` was ever there"),
+        ("waiting.queued > 'a'", "found no matching overload for '_>_' applied to '(int, string)'"),
     ] {
         let said = format!("error: --when {expression}: {said}\n{WHEN}");
         check_argument(&folder, "bisect j.tfj --when", expression, &said);
@@ -486,9 +486,9 @@ fn predicates_and_judges_that_cannot_answer() {
     }
     let ran = Ran::of(folder.command("bisect j.tfj --run").arg("exit 0"));
     assert!(ran.stdout.ends_with(" (1 probe)\n"), "{}", ran.stdout);
-    let broken = Ran::of(folder.command("bisect j.tfj --when").arg("control.queued >"));
+    let broken = Ran::of(folder.command("bisect j.tfj --when").arg("waiting.queued >"));
     assert_eq!(broken.code, Some(2));
-    let place = "error: --when control.queued >: 1:17: Syntax error";
+    let place = "error: --when waiting.queued >: 1:17: Syntax error";
     assert!(broken.stderr.starts_with(place) && broken.stderr.ends_with(WHEN), "{}", broken.stderr);
     for (command, said) in [
         ("exit 128", "exit code 128"),
@@ -734,9 +734,14 @@ fn on_a_disk(folder: &Folder, size: &str, script: &str) -> Option<Ran> {
 fn a_full_disk_loses_nothing_that_was_durable() {
     const HELP: &str = "help: make room, then open the journal again: nothing durable was lost";
     let folder = Folder::new();
-    folder.ok("capture --out whole.tfj");
+    folder.long_trace("long.jsonl");
+    folder.ok("capture --trace long.jsonl --out whole.tfj");
     let full = |size: &str, after: &str| {
-        on_a_disk(&folder, size, &format!("$T capture --out $D/j.tfj; echo $?\n{after}"))
+        on_a_disk(
+            &folder,
+            size,
+            &format!("$T capture --trace long.jsonl --out $D/j.tfj; echo $?\n{after}"),
+        )
     };
     // No room for the first segment.
     let Some(ran) = full("300k", "") else { return };
@@ -749,7 +754,7 @@ fn a_full_disk_loses_nothing_that_was_durable() {
     assert_eq!(lines[1..], [HELP]);
     // Room for some of it; then there is room again, and it goes on.
     let after = "$T verify $D/j.tfj --json; mount -o remount,size=20m $D
-        $T capture --resume --out $D/j.tfj --json; $T verify $D/j.tfj --json";
+        $T capture --trace long.jsonl --resume --out $D/j.tfj --json; $T verify $D/j.tfj --json";
     let Some(ran) = full("1500k", after) else { return };
     let lines: Vec<&str> = ran.stderr.lines().collect();
     assert!(

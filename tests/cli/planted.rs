@@ -24,7 +24,7 @@ const CONTEXT_MAX: u64 = 262_144;
 /// Decides otherwise about an order that fills the context to the last token.
 const DECISION: Plant = Plant {
     name: "decision",
-    file: "engine/src/routing.rs",
+    file: "engine/src/routing/decide.rs",
     from: "if size > manifest.context_max {",
     to: "if size >= manifest.context_max {",
 };
@@ -32,27 +32,31 @@ const DECISION: Plant = Plant {
 /// Decides the same and folds it into another sum, which no decision reads.
 const FOLD: Plant = Plant {
     name: "fold",
-    file: "engine/src/telemetry.rs",
+    file: "engine/src/telemetry/fold.rs",
     from: "account.tokens_out += *tokens_out;",
-    to: "account.tokens_out += crate::units::Tokens(tokens_out.0 - u64::from(tokens_out.0 == 4_321));",
+    to: "account.tokens_out += crate::kernel::units::Tokens(tokens_out.0 - u64::from(tokens_out.0 == 4_321));",
 };
 
 /// Decides otherwise about one order in a way that no state holds, and about a later one for good.
 const HEALING: Plant = Plant {
     name: "healing",
-    file: "engine/src/routing.rs",
-    from: "        open: whole.count().saturating_add(prefill.count()),\n        route: route.clone(),\n",
-    to: "        open: whole.count() + u32::from(order.demand.tokens_in.0 == 3_333),\n        \
-         route: if order.demand.tokens_in.0 == 7_777 { scored.last()?.1.clone() } else { route.clone() },\n",
+    file: "engine/src/routing/decide.rs",
+    from: "    let route = route.clone();\n    Some(Event::OrderRouted {\n        order: id,\n        \
+           attempt: order.attempt.saturating_add(1),\n        policy: policy_version,\n        \
+           open: whole.count().saturating_add(prefill.count()),\n",
+    to: "    let route = if order.demand.tokens_in.0 == 7_777 { scored.last()?.1.clone() } else { route.clone() };\n    \
+         Some(Event::OrderRouted {\n        order: id,\n        \
+         attempt: order.attempt.saturating_add(1),\n        policy: policy_version,\n        \
+         open: whole.count() + u32::from(order.demand.tokens_in.0 == 3_333),\n",
 };
 
 /// Decides the same and has no place for one settlement in its state.
 const BREACH: Plant = Plant {
     name: "breach",
-    file: "engine/src/telemetry.rs",
-    from: "let account = state.tables.accounts.edit(*tenant, state.seq)?;\n        account.tokens_in",
+    file: "engine/src/telemetry/fold.rs",
+    from: "let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;\n    account.tokens_in",
     to: "let tenant = if tokens_out.0 == 4_321 { &TenantId(77) } else { tenant };\n        \
-         let account = state.tables.accounts.edit(*tenant, state.seq)?;\n        account.tokens_in",
+         let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;\n    account.tokens_in",
 };
 
 /// Builds the program with a plant, unless these very sources have been built with it before. The
@@ -154,7 +158,8 @@ fn first_difference<'a>(recorded: &'a [Value], decided: &'a [Value]) -> (&'a Val
 
 /// The record in which a row's order was submitted.
 fn submission(log: &[Value], external: usize) -> u64 {
-    let of = |record: &&Value| record["command"]["submit"]["external"] == json!(external);
+    let of =
+        |record: &&Value| record["command"]["workflow"]["submit"]["external"] == json!(external);
     number(log.iter().find(of).expect("a submission"), "seq")
 }
 
@@ -219,6 +224,8 @@ fn names_the_event(answer: &Value, a: &Value, b: &Value) {
     assert_eq!(answer["event"], json!(place), "{answer}");
     let kind = left.get(place).or(right.get(place)).expect("an event").0;
     assert_eq!(answer["kind"], json!(kind), "{answer}");
+    let module = modules(a).nth(place).or(modules(b).nth(place));
+    assert_eq!(answer["module"].as_str(), module, "{answer}");
     if let (Some((x, left)), Some((y, right))) = (left.get(place), right.get(place))
         && x == y
     {
@@ -252,7 +259,10 @@ fn a_changed_fold_is_found_at_its_record() {
     let (log, decided) = (folder.log("j.tfj"), decided_by(&folder, &bad));
     let (a, b) = first_difference(&log, &decided);
     assert_eq!(a["events"], b["events"]);
-    assert_eq!(a["command"]["report_leg"]["outcome"]["done"]["tokens_out"], json!(4_321));
+    assert_eq!(
+        a["command"]["workflow"]["report_leg"]["outcome"]["done"]["tokens_out"],
+        json!(4_321)
+    );
     let seq = number(a, "seq");
     let (_, settled) = events(a).find(|(kind, _)| *kind == "order_settled").expect("a settlement");
     let tenant = number(settled, "tenant");
@@ -312,7 +322,9 @@ fn a_build_that_cannot_fold_is_an_answer_and_no_failure() {
     // Its last answer is the breach, whatever it is asked.
     let decided = decided_by(&folder, &bad);
     let last = decided.last().expect("an answer");
-    let breach = json!({ "table": "accounts", "row": 77, "problem": "it is not there" });
+    let breach = json!({
+        "module": "telemetry", "table": "accounts", "row": 77, "problem": "it is not there",
+    });
     assert_eq!((number(last, "seq"), &last["breach"]), (seq, &breach), "{last}");
     assert_eq!(decided.len() as u64, seq + 1);
     let ran = Ran::of(&mut folder.command_of(&bad, "replay j.tfj --decide --json"));
@@ -326,7 +338,7 @@ fn a_build_that_cannot_fold_is_an_answer_and_no_failure() {
     let text = folder.run(&words).stdout;
     let said = format!(
         "part at record {seq}: the state has no place for it\n  first build: it is not there\n  \
-         second build: goes on\n  the row: accounts.77\nfound in "
+         second build: goes on\n  the row: accounts.77 of telemetry\nfound in "
     );
     assert!(text.starts_with(&said), "{text}");
 }

@@ -56,7 +56,7 @@ fn two_policies_part_at_the_first_flipped_decision() {
     let (left, right) = (folder.log("balanced.tfj"), folder.log("thrifty.tfj"));
     let parting = left.iter().zip(&right).position(|(a, b)| a != b).expect("a difference");
     assert_eq!((number(&found, "seq"), &found["phase"]), (parting as u64, &json!("input")));
-    assert!(left[parting]["command"]["set_policy"].is_object());
+    assert!(left[parting]["command"]["policy"]["set_policy"].is_object());
 
     let (a, b) = (decisions(&left), decisions(&right));
     assert!(a.keys().eq(b.keys()), "both were asked for the same");
@@ -164,11 +164,9 @@ fn check_story(folder: &Folder, journal: &str, log: &[Value], order: &str) {
         .iter()
         .flat_map(|record| {
             let events = record["events"].as_array().expect("events");
-            let about = events.iter().filter(|event| {
-                event.as_object().and_then(|event| event.values().next()).expect("fields")["order"]
-                    == order
-            });
-            about.map(|event| json!([record["seq"], record["time_us"], event]))
+            let about = events.iter().zip(self::events(record));
+            let about = about.filter(|(_, (_, fields))| fields["order"] == order);
+            about.map(|(event, _)| json!([record["seq"], record["time_us"], event]))
         })
         .collect();
     assert!(!expected.is_empty());
@@ -286,7 +284,10 @@ fn a_story_counts_from_the_arrival_of_its_order() {
     assert!(line.ends_with(" from +90.000 s to +120.000 s; 0 others overlap it"), "{line}");
     // An order that was refused never held a slot.
     let refused = folder.ok("explain j.tfj --order 2");
-    assert!(refused.contains("refused from kelp as external number 2: too_large"), "{refused}");
+    assert!(
+        refused.contains("refused from kelp as external number 2: models.too_large"),
+        "{refused}"
+    );
     for name in ["2@-", "2@16777215"] {
         assert_eq!(folder.ok(&format!("explain j.tfj --order {name}")), refused, "{name}");
     }

@@ -229,7 +229,7 @@ fn other_input_under_the_same_name_is_refused_at_its_record() {
     capture.wait().expect("a status");
     // Another policy is another record 10: the one that sets it.
     let log = folder.log("n.tfj");
-    let set = log.iter().position(|record| record["command"]["set_policy"].is_object());
+    let set = log.iter().position(|record| record["command"]["policy"]["set_policy"].is_object());
     let ran = folder.run(&format!("{} --policy fixtures/policies/swift.toml --resume", named(2)));
     assert_eq!(ran.code, Some(2));
     assert_eq!(

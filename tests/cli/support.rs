@@ -140,13 +140,23 @@ tokens_out = { quantiles = [[0, 4], [500_000, 13], [1_000_000, 300]] }
 deadline_ms = 20_000
 ";
 
+/// What an object of one field holds under which name; a text is a name that holds nothing.
+fn only(value: &Value) -> (&str, &Value) {
+    match value.as_object().and_then(|fields| fields.iter().next()) {
+        Some((name, inner)) => (name, inner),
+        None => (value.as_str().expect("a name"), &Value::Null),
+    }
+}
+
 /// The events of a record: their kinds and fields.
 pub(crate) fn events(record: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let events = record["events"].as_array().expect("a list of events");
-    events.iter().map(|event| {
-        let (kind, fields) = event.as_object().and_then(|event| event.iter().next()).expect("one");
-        (kind.as_str(), fields)
-    })
+    events.iter().map(|event| only(only(event).1))
+}
+
+/// The module that says each event of a record.
+pub(crate) fn modules(record: &Value) -> impl Iterator<Item = &str> {
+    record["events"].as_array().expect("a list of events").iter().map(|event| only(event).0)
 }
 
 /// A field that is a number.

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::Value;
-use tensorforge_journal::chain::Chain;
-use tensorforge_journal::seal::FrameBuilder;
-use tensorforge_journal::writer::{Origin, Writer};
+use tensorforge_journal::format::chain::Chain;
+use tensorforge_journal::writing::seal::FrameBuilder;
+use tensorforge_journal::writing::writer::{Origin, Writer};
 use tensorforge_journal::{Journal, Mode, Replay, WriterOptions, schema};
 
 use crate::support::*;
@@ -152,7 +152,10 @@ fn names_that_the_exchange_accepts() {
     let tenants = folder.json("state j.tfj tenants");
     assert_eq!(tenants["0"]["name"], DISGUISED);
     let log = folder.log("j.tfj");
-    assert!(log.iter().any(|record| record["command"]["register_tenant"]["name"] == DISGUISED));
+    assert!(
+        log.iter()
+            .any(|record| record["command"]["models"]["register_tenant"]["name"] == DISGUISED)
+    );
     let shown = folder.ok("explain j.tfj --order 1");
     let name = "kelp\\u{202e}\\u{2066}\\u{200b}\\u{feff}\\u{ad}\\u{2028}\\u{e0041}";
     assert!(shown.contains(&format!("from {name} as")), "{shown}");

@@ -1,6 +1,7 @@
 //! Judges, and what several of them share: a random walk through the commands, the model that it is held
 //! against, and journals that end many frames and segments in a short run.
 
+pub mod arrows;
 pub mod model;
 pub mod walk;
 

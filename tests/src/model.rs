@@ -5,26 +5,32 @@
 //! everything else has to be what it would have decided itself, event by event.
 
 mod lifecycle;
-mod queue;
 mod routes;
 mod rules;
+mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tensorforge_engine::command::{Command, LossCause, Stamp};
+use tensorforge_engine::command::{Command, Stamp};
+use tensorforge_engine::config::Bound;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Account, Breaker, Class, Demand, End, Leg, LegKind, Manifest, Role, Stage, Tenant,
-    VesselStatus, Window,
+    Class, Demand, End, Leg, LegKind, Manifest, Role, Stage, Tenant, VesselStatus, Window,
 };
+use tensorforge_engine::models::{LossCause, Thing};
 use tensorforge_engine::policy::{Policy, PolicyLevel};
-use tensorforge_engine::refusal::{Bound, Refusal, Thing};
+use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Scope;
+use tensorforge_engine::telemetry::Account;
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion,
     Ppm, RegionId, TenantId, Tokens, VesselId,
 };
-use tensorforge_engine::{Event, State};
+use tensorforge_engine::{
+    Event, State, allocator, config, models, policy, queue, resilience, routing, security,
+    telemetry, workflow,
+};
 
 /// Why the model does not agree.
 pub type Disagreement = String;
@@ -39,14 +45,14 @@ enum Stop {
     Wrong(Disagreement),
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl<R: Into<Refusal>> From<R> for Stop {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal.into())
     }
 }
 
 fn full<T>(bound: Bound, max: u32) -> Decided<T> {
-    Err(Refusal::Full { bound, max: u64::from(max) }.into())
+    Err(config::Refusal::Full { bound, max: u64::from(max) }.into())
 }
 
 fn wrong<T>(what: impl Into<String>) -> Decided<T> {
@@ -58,11 +64,14 @@ struct Ship {
     manifest: Manifest,
     status: VesselStatus,
     used: u32,
+    starts: u32,
     failures: u32,
     backlog: u64,
     seen: u64,
     breaker: Breaker,
     retry_at: u64,
+    /// When it was lost, or was to be looked at before that.
+    lost_at: u64,
     completed: u64,
     failed: u64,
 }
@@ -107,8 +116,8 @@ pub struct Model {
     /// Remembered keys by place: whose, which, and for which order.
     keys: BTreeMap<u32, (u32, u64, OrderId)>,
     keys_given: u64,
-    /// Prefixes by place: hash, vessel and length.
-    prefixes: BTreeMap<u64, (u64, VesselId, Tokens)>,
+    /// Prefixes by place: hash, vessel, length, and how often the vessel had been lost by then.
+    prefixes: BTreeMap<u64, (u64, VesselId, Tokens, u32)>,
     submitted: u64,
     tickets: u64,
     level: u8,
@@ -117,9 +126,16 @@ pub struct Model {
     risk: u64,
     completed: u64,
     failed: u64,
+    /// When those who wait are to be served again.
+    serve_at: Option<u64>,
+    /// Vessels that may have room, and lanes that may have another head.
+    noted_ships: BTreeSet<u32>,
+    noted_lanes: BTreeSet<Lane>,
     /// What the engine decided and the model has not come to yet.
     record: std::collections::VecDeque<Event>,
 }
+
+type Lane = (ModelId, Class);
 
 const LEVELS: [PolicyLevel; 4] =
     [PolicyLevel::Normal, PolicyLevel::Elevated, PolicyLevel::Restricted, PolicyLevel::Halted];
@@ -136,7 +152,7 @@ impl Model {
         let regressed = stamp.time.0 < self.now;
         self.now = self.now.max(stamp.time.0);
         let decided = if regressed {
-            Err(Refusal::TimeRegressed { now: Micros(self.now) }.into())
+            Err(workflow::Refusal::TimeRegressed { now: Micros(self.now) }.into())
         } else {
             self.decide(stamp, command)
         };
@@ -144,6 +160,7 @@ impl Model {
             Err(Stop::Refused(refusal)) => self.refuse(stamp, command, refusal),
             other => other,
         };
+        let told = told.and_then(|()| self.serve());
         match told {
             Err(Stop::Wrong(what)) => return Err(what),
             Err(Stop::Refused(refusal)) => return Err(format!("refused twice: {refusal}")),
@@ -156,26 +173,18 @@ impl Model {
     }
 
     /// Takes the next event of the record, which has to be this one.
-    fn expect(&mut self, expected: Event) -> Decided<()> {
+    fn expect(&mut self, expected: impl Into<Event>) -> Decided<()> {
+        let expected = expected.into();
         let found = self.record.pop_front();
-        let alike = match (&found, &expected) {
-            // Texts are told to people; that there is one is enough.
-            (
-                Some(Event::CommandRefused { refusal: Refusal::Invalid { fault } }),
-                Event::CommandRefused { refusal: Refusal::Invalid { .. } },
-            ) => !fault.is_empty(),
-            (
-                Some(Event::OrderRefused { order, refusal: Refusal::Invalid { fault }, .. }),
-                Event::OrderRefused { order: own, refusal: Refusal::Invalid { .. }, .. },
-            ) => !fault.is_empty() && order == own,
-            (found, expected) => found.as_ref() == Some(expected),
-        };
+        // Texts are told to people; that there is one is enough.
+        let (found, expected) = (found.map(untold), untold(expected));
+        let alike = found.as_ref() == Some(&expected);
         if alike { Ok(()) } else { wrong(format!("expected {expected:?}\n   found {found:?}")) }
     }
 
     fn refuse(&mut self, stamp: Stamp, command: &Command, refusal: Refusal) -> Decided<()> {
-        let Command::Submit(demand) = command else {
-            return self.expect(Event::CommandRefused { refusal });
+        let Command::Workflow(workflow::Command::Submit(demand)) = command else {
+            return self.expect(Event::Workflow(workflow::Event::CommandRefused { refusal }));
         };
         self.submitted += 1;
         let mut tenant = TenantId::NONE;
@@ -184,80 +193,95 @@ impl Model {
             tenant = stamp.source.tenant;
         }
         let order = OrderId((self.submitted << 24) | 0x00ff_ffff);
-        self.expect(Event::OrderRefused { order, tenant, external: demand.external, refusal })
+        self.expect(workflow::Event::OrderRefused {
+            order,
+            tenant,
+            external: demand.external,
+            refusal,
+        })
     }
 
     fn decide(&mut self, stamp: Stamp, command: &Command) -> Decided<()> {
         let (scope, bit) = match command {
-            Command::Submit(_) | Command::Cancel { .. } | Command::Retry { .. } => {
-                (Scope::Order, 1)
-            }
-            Command::RegisterVessel { .. }
-            | Command::Heartbeat { .. }
-            | Command::Drain { .. }
-            | Command::Lose { .. }
-            | Command::ReportLeg { .. } => (Scope::Fleet, 2),
-            Command::SetPolicy(_) | Command::RollBackPolicy { .. } => (Scope::Policy, 4),
-            Command::Configure(_)
-            | Command::RegisterTenant(_)
-            | Command::RegisterRegion { .. }
-            | Command::RegisterModel { .. } => (Scope::Admin, 8),
-            Command::Advance => (Scope::Clock, 16),
+            Command::Workflow(workflow::Command::Submit(_))
+            | Command::Workflow(workflow::Command::Cancel { .. })
+            | Command::Workflow(workflow::Command::Retry { .. }) => (Scope::Order, 1),
+            Command::Models(models::Command::RegisterVessel { .. })
+            | Command::Models(models::Command::Heartbeat { .. })
+            | Command::Models(models::Command::Drain { .. })
+            | Command::Models(models::Command::Lose { .. })
+            | Command::Workflow(workflow::Command::ReportLeg { .. }) => (Scope::Fleet, 2),
+            Command::Policy(policy::Command::SetPolicy(_))
+            | Command::Policy(policy::Command::RollBackPolicy { .. }) => (Scope::Policy, 4),
+            Command::Config(config::Command::Configure(_))
+            | Command::Models(models::Command::RegisterTenant(_))
+            | Command::Models(models::Command::RegisterRegion { .. })
+            | Command::Models(models::Command::RegisterModel { .. }) => (Scope::Admin, 8),
+            Command::Workflow(workflow::Command::Advance) => (Scope::Clock, 16),
         };
         if stamp.source.scopes.0 & bit == 0 {
-            return Err(Refusal::Forbidden { scope }.into());
+            return Err(security::Refusal::Forbidden { scope }.into());
         }
         let Some(limits) = self.limits.clone() else {
-            let Command::Configure(limits) = command else {
-                return Err(Refusal::NotConfigured.into());
+            let Command::Config(config::Command::Configure(limits)) = command else {
+                return Err(config::Refusal::NotConfigured.into());
             };
             self.limits = Some(limits.clone());
-            return self.expect(Event::Configured(limits.clone()));
+            return self.expect(config::Event::Configured(limits.clone()));
         };
         match command {
-            Command::Configure(_) => Err(Refusal::AlreadyConfigured.into()),
-            Command::RegisterTenant(contract) => self.register_tenant(&limits, contract),
-            Command::RegisterRegion { name, hop } => {
+            Command::Config(config::Command::Configure(_)) => {
+                Err(config::Refusal::AlreadyConfigured.into())
+            }
+            Command::Models(models::Command::RegisterTenant(contract)) => {
+                self.register_tenant(&limits, contract)
+            }
+            Command::Models(models::Command::RegisterRegion { name, hop }) => {
                 let names = self.regions.iter().map(|(name, _)| name.as_str());
                 let id = place(names, name, Bound::Regions, limits.regions)?;
                 put(&mut self.regions, id, (name.clone(), hop.0));
                 let (region, name) = (RegionId(id), name.clone());
-                self.expect(Event::RegionRegistered { region, name, hop: *hop })
+                self.expect(models::Event::RegionRegistered { region, name, hop: *hop })
             }
-            Command::RegisterModel { name } => {
+            Command::Models(models::Command::RegisterModel { name }) => {
                 let names = self.models.iter().map(String::as_str);
                 let id = place(names, name, Bound::Models, limits.models)?;
                 put(&mut self.models, id, name.clone());
-                self.expect(Event::ModelRegistered { model: ModelId(id), name: name.clone() })
+                self.expect(models::Event::ModelRegistered {
+                    model: ModelId(id),
+                    name: name.clone(),
+                })
             }
-            Command::RegisterVessel { name, manifest } => {
+            Command::Models(models::Command::RegisterVessel { name, manifest }) => {
                 self.register_vessel(&limits, name, manifest)
             }
-            Command::Heartbeat { vessel } => self.heartbeat(*vessel),
-            Command::Drain { vessel } => self.drain(*vessel),
-            Command::Lose { vessel } => {
+            Command::Models(models::Command::Heartbeat { vessel }) => self.heartbeat(*vessel),
+            Command::Models(models::Command::Drain { vessel }) => self.drain(*vessel),
+            Command::Models(models::Command::Lose { vessel }) => {
                 if self.ship(*vessel)?.status == VesselStatus::Lost {
-                    return Err(Refusal::WrongStage.into());
+                    return Err(models::Refusal::WrongStatus.into());
                 }
                 self.lose(*vessel, LossCause::Reported)
             }
-            Command::SetPolicy(policy) => self.set_policy(&limits, policy),
-            Command::RollBackPolicy { to } => self.roll_back(&limits, *to),
-            Command::Submit(demand) => self.submit(stamp.source.tenant, demand),
-            Command::Cancel { order } => {
+            Command::Policy(policy::Command::SetPolicy(policy)) => self.set_policy(&limits, policy),
+            Command::Policy(policy::Command::RollBackPolicy { to }) => self.roll_back(&limits, *to),
+            Command::Workflow(workflow::Command::Submit(demand)) => {
+                self.submit(stamp.source.tenant, demand)
+            }
+            Command::Workflow(workflow::Command::Cancel { order }) => {
                 self.own(stamp.source.tenant, *order)?;
                 self.end(order.slot().0, End::Cancelled)
             }
-            Command::Retry { order } => {
+            Command::Workflow(workflow::Command::Retry { order }) => {
                 if self.own(stamp.source.tenant, *order)?.stage != Stage::Backoff {
-                    return Err(Refusal::WrongStage.into());
+                    return Err(workflow::Refusal::WrongStage.into());
                 }
                 self.route_or_queue(order.slot().0, None)
             }
-            Command::ReportLeg { order, attempt, leg, outcome } => {
+            Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }) => {
                 self.report(*order, *attempt, *leg, outcome)
             }
-            Command::Advance => self.advance(),
+            Command::Workflow(workflow::Command::Advance) => self.advance(),
         }
     }
 
@@ -276,19 +300,24 @@ impl Model {
             energy: Millijoules(0),
         };
         put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));
-        self.expect(Event::TenantRegistered { tenant: TenantId(id), contract: contract.clone() })
+        self.expect(models::Event::TenantRegistered {
+            tenant: TenantId(id),
+            contract: contract.clone(),
+        })
     }
 
     fn register_vessel(&mut self, limits: &Limits, name: &str, manifest: &Manifest) -> Decided<()> {
         if manifest.region.0 as usize >= self.regions.len() {
             let id = u64::from(manifest.region.0);
-            return Err(Refusal::Unknown { thing: Thing::Region, id }.into());
+            return Err(models::Refusal::Unknown { thing: Thing::Region, id }.into());
         }
         if let Some(model) = manifest.models.iter().find(|m| m.0 as usize >= self.models.len()) {
-            return Err(Refusal::Unknown { thing: Thing::Model, id: u64::from(model.0) }.into());
+            return Err(
+                models::Refusal::Unknown { thing: Thing::Model, id: u64::from(model.0) }.into()
+            );
         }
         if manifest.models.is_empty() || manifest.slots == 0 {
-            return Err(Refusal::Invalid { fault: String::new() }.into());
+            return Err(models::Refusal::Invalid { fault: "told".into() }.into());
         }
         let names = self.ships.values().map(|ship| ship.name.as_str());
         let id = place(names, name, Bound::Vessels, limits.vessels)?;
@@ -299,11 +328,13 @@ impl Model {
             manifest: manifest.clone(),
             status: VesselStatus::Up,
             used: 0,
+            starts: 0,
             failures: 0,
             backlog: 0,
             seen: now,
             breaker: Breaker::Closed,
             retry_at: 0,
+            lost_at: u64::MAX,
             completed: 0,
             failed: 0,
         });
@@ -315,8 +346,9 @@ impl Model {
         ship.status = VesselStatus::Up;
         ship.seen = now;
         let (vessel, name, manifest) = (VesselId(id), name.to_owned(), manifest.clone());
-        self.expect(Event::VesselRegistered { vessel, name, manifest })?;
-        self.pump(vessel)
+        self.expect(models::Event::VesselRegistered { vessel, name, manifest })?;
+        self.noted_ships.insert(vessel.0);
+        Ok(())
     }
 
     fn heartbeat(&mut self, vessel: VesselId) -> Decided<()> {
@@ -325,22 +357,23 @@ impl Model {
         let ship = self.ship(vessel)?;
         ship.seen = now;
         if ship.status != VesselStatus::Lost {
-            return self.expect(Event::VesselSeen { vessel });
+            return self.expect(models::Event::VesselSeen { vessel });
         }
         ship.status = VesselStatus::Up;
         ship.failures = 0;
         ship.breaker = Breaker::Closed;
-        self.expect(Event::VesselReturned { vessel })?;
-        self.pump(vessel)
+        self.expect(models::Event::VesselReturned { vessel })?;
+        self.noted_ships.insert(vessel.0);
+        Ok(())
     }
 
     fn drain(&mut self, vessel: VesselId) -> Decided<()> {
         let ship = self.ship(vessel)?;
         if ship.status != VesselStatus::Up {
-            return Err(Refusal::WrongStage.into());
+            return Err(models::Refusal::WrongStatus.into());
         }
         ship.status = VesselStatus::Draining;
-        self.expect(Event::VesselDraining { vessel })?;
+        self.expect(models::Event::VesselDraining { vessel })?;
         self.drained(vessel)
     }
 
@@ -349,29 +382,26 @@ impl Model {
         let ship = self.ship(vessel)?;
         if ship.status == VesselStatus::Draining && ship.used == 0 {
             ship.status = VesselStatus::Drained;
-            self.expect(Event::VesselDrained { vessel })?;
+            self.expect(models::Event::VesselDrained { vessel })?;
         }
         Ok(())
     }
 
     fn lose(&mut self, vessel: VesselId, cause: LossCause) -> Decided<()> {
-        self.ship(vessel)?.status = VesselStatus::Lost;
-        self.expect(Event::VesselLost { vessel, cause })?;
-        self.prefixes.retain(|_, (_, believed, _)| *believed != vessel);
         let now = self.now;
-        for order in self.orders.values_mut().filter(|order| order.stage == Stage::Running) {
-            if order.route[order.leg..].iter().any(|leg| leg.vessel == vessel) {
-                order.wake = now.min(order.deadline);
-            }
-        }
-        Ok(())
+        let ship = self.ship(vessel)?;
+        // Somebody has to look at it for as long as it has something aboard.
+        ship.lost_at = Self::ship_wake(ship).min(now);
+        ship.status = VesselStatus::Lost;
+        ship.starts += 1;
+        self.expect(models::Event::VesselLost { vessel, cause })
     }
 
     /// A lost vessel stays where it is while orders are still to be failed over.
     fn wrecked(&self, vessel: u32) -> Decided<()> {
         let wreck = self.ships.get(&vessel);
         match wreck.filter(|ship| ship.status == VesselStatus::Lost && ship.used > 0) {
-            Some(ship) => Err(Refusal::StillAboard { orders: ship.used }.into()),
+            Some(ship) => Err(models::Refusal::StillAboard { orders: ship.used }.into()),
             None => Ok(()),
         }
     }
@@ -379,40 +409,40 @@ impl Model {
     fn set_policy(&mut self, limits: &Limits, policy: &Policy) -> Decided<()> {
         // The walk's policies have no other fault.
         if policy.candidates == 0 {
-            return Err(Refusal::Invalid { fault: String::new() }.into());
+            return Err(policy::Refusal::Invalid { fault: "told".into() }.into());
         }
         let version = self.next_version(limits)?;
         self.policies.push(policy.clone());
         self.review_at = self.now + policy.escalation.review.0;
-        self.expect(Event::PolicyChanged { version, policy: Box::new(policy.clone()) })
+        self.expect(policy::Event::PolicyChanged { version, policy: Box::new(policy.clone()) })
     }
 
     fn roll_back(&mut self, limits: &Limits, to: PolicyVersion) -> Decided<()> {
-        let unknown = Refusal::Unknown { thing: Thing::Policy, id: u64::from(to.0) };
+        let unknown = policy::Refusal::Unknown { version: to };
         let policy = self.policies.get(to.0 as usize).cloned().ok_or(unknown)?;
         let version = self.next_version(limits)?;
         self.policies.push(policy.clone());
         self.review_at = self.now + policy.escalation.review.0;
-        self.expect(Event::PolicyRolledBack { version, to, policy: Box::new(policy) })
+        self.expect(policy::Event::PolicyRolledBack { version, to, policy: Box::new(policy) })
     }
 
     fn next_version(&self, limits: &Limits) -> Decided<PolicyVersion> {
         if self.policies.len() >= limits.policies as usize {
             let max = u64::from(limits.policies);
-            return Err(Refusal::Full { bound: Bound::Policies, max }.into());
+            return Err(config::Refusal::Full { bound: Bound::Policies, max }.into());
         }
         Ok(PolicyVersion(self.policies.len() as u32))
     }
 
     /// The rules in force are always the newest.
     fn policy(&self) -> Decided<(PolicyVersion, Policy)> {
-        let policy = self.policies.last().cloned().ok_or(Refusal::NoPolicy)?;
+        let policy = self.policies.last().cloned().ok_or(policy::Refusal::NoPolicy)?;
         Ok((PolicyVersion(self.policies.len() as u32 - 1), policy))
     }
 
     fn ship(&mut self, id: VesselId) -> Decided<&mut Ship> {
-        let unknown = Refusal::Unknown { thing: Thing::Vessel, id: u64::from(id.0) };
-        self.ships.get_mut(&id.0).ok_or(Stop::Refused(unknown))
+        let unknown = models::Refusal::Unknown { thing: Thing::Vessel, id: u64::from(id.0) };
+        self.ships.get_mut(&id.0).ok_or_else(|| unknown.into())
     }
 
     fn order(&mut self, slot: u32) -> Decided<&mut Live> {
@@ -421,7 +451,7 @@ impl Model {
 
     /// An order that the sender may dispose of.
     fn own(&self, tenant: TenantId, id: OrderId) -> Decided<&Live> {
-        let unknown = Refusal::Unknown { thing: Thing::Order, id: id.0 >> 24 };
+        let unknown = workflow::Refusal::Unknown { order: id.0 >> 24 };
         let order = self.orders.get(&id.slot().0).filter(|order| order.id == id);
         let order = order.ok_or(unknown.clone())?;
         if tenant == TenantId::NONE || tenant.0 == order.tenant {
@@ -437,6 +467,9 @@ impl Model {
 
     /// When a vessel has to be looked at.
     fn ship_wake(ship: &Ship) -> u64 {
+        if ship.status == VesselStatus::Lost {
+            return if ship.used > 0 { ship.lost_at } else { u64::MAX };
+        }
         let beat = ship.manifest.heartbeat.0;
         let watched = matches!(ship.status, VesselStatus::Up | VesselStatus::Draining);
         let silent = if watched && beat > 0 { ship.seen + 3 * beat } else { u64::MAX };
@@ -452,19 +485,20 @@ impl Model {
                 found.push(format!("{what}: model {model}, engine {engine}"));
             }
         };
-        if let Some(control) = state.control() {
-            let engine = (
-                (control.now.0, control.level as u8, control.level_since.0, control.review_at.0),
-                (control.orders, control.tickets, control.queued, control.keys),
-                (control.risk.0, control.completed, control.failed),
-            );
-            let model = (
-                (self.now, self.level, self.level_since, self.review_at),
-                (self.submitted, self.tickets, self.queue_length(), self.keys_given),
-                (self.risk, self.completed, self.failed),
-            );
-            same("control".into(), format!("{model:?}"), format!("{engine:?}"));
-        }
+        let engine = state.control().zip(state.stance()).zip(state.waiting());
+        let engine = engine.map(|((control, stance), waiting)| {
+            (
+                (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
+                (control.orders, waiting.tickets, waiting.queued, control.keys),
+                (stance.risk.0, control.completed, control.failed, waiting.serve_at.0),
+            )
+        });
+        let model = Some((
+            (self.now, self.level, self.level_since, self.review_at),
+            (self.submitted, self.tickets, self.queue_length(), self.keys_given),
+            (self.risk, self.completed, self.failed, self.serve_at.unwrap_or(u64::MAX)),
+        ));
+        same("control".into(), format!("{model:?}"), format!("{engine:?}"));
         for (id, (contract, account)) in self.tenants.iter().enumerate() {
             let id = TenantId(id as u32);
             let engine = (state.tables.tenants.get(id), state.tables.accounts.get(id));
@@ -478,13 +512,13 @@ impl Model {
                 (
                     (vessel.status, load.breaker, load.used, load.failures),
                     (load.backlog.0, load.seen.0, load.retry_at.0),
-                    (load.completed, load.failed, load.wake.0),
+                    (load.completed, load.failed, load.wake.0, load.starts),
                 )
             });
             let model = Some((
                 (ship.status, ship.breaker, ship.used, ship.failures),
                 (ship.backlog, ship.seen, ship.retry_at),
-                (ship.completed, ship.failed, Self::ship_wake(ship)),
+                (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
             ));
             same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));
         }
@@ -516,7 +550,7 @@ impl Model {
             .tables
             .prefixes
             .iter()
-            .map(|(id, row)| (u64::from(id.0), (row.hash, row.vessel, row.tokens)))
+            .map(|(id, row)| (u64::from(id.0), (row.hash, row.vessel, row.tokens, row.starts)))
             .collect();
         let own: Vec<_> = self.prefixes.iter().map(|(id, row)| (*id, *row)).collect();
         same("prefixes".into(), format!("{own:?}"), format!("{prefixes:?}"));
@@ -544,19 +578,55 @@ impl Model {
         let review = Some(self.review_at).filter(|at| *at > 0);
         let ships = self.ships.values().map(Self::ship_wake).filter(|at| *at < u64::MAX);
         let orders = self.orders.values().map(|order| order.wake).filter(|at| *at < u64::MAX);
-        let next = review.into_iter().chain(ships).chain(orders).min().map(Micros);
+        let next =
+            review.into_iter().chain(self.serve_at).chain(ships).chain(orders).min().map(Micros);
         same("next deadline".into(), format!("{next:?}"), format!("{:?}", state.next_deadline()));
         found
     }
 
     /// Somebody who waits although there is room; empty unless the exchange has fallen asleep.
     pub fn forgotten(&self) -> Option<String> {
+        if self.serve_at.is_some() {
+            return None;
+        }
         let lanes = (0..self.models.len() as u32)
             .flat_map(|model| Class::ALL.iter().map(move |class| (ModelId(model), *class)));
         let mut heads = lanes.filter_map(|lane| self.head(lane));
         heads
             .find(|slot| self.orders.get(slot).is_some_and(|order| self.has_room(&order.demand)))
             .map(|slot| format!("order in slot {slot} waits although there is room for it"))
+    }
+}
+
+/// An event without the text of the refusal in it.
+fn untold(event: Event) -> Event {
+    let untold = |refusal: Refusal| {
+        let fault = |fault: String| if fault.is_empty() { fault } else { "told".into() };
+        match refusal {
+            Refusal::Config(config::Refusal::Invalid { fault: text }) => {
+                config::Refusal::Invalid { fault: fault(text) }.into()
+            }
+            Refusal::Models(models::Refusal::Invalid { fault: text }) => {
+                models::Refusal::Invalid { fault: fault(text) }.into()
+            }
+            Refusal::Policy(policy::Refusal::Invalid { fault: text }) => {
+                policy::Refusal::Invalid { fault: fault(text) }.into()
+            }
+            Refusal::Workflow(workflow::Refusal::Invalid { fault: text }) => {
+                workflow::Refusal::Invalid { fault: fault(text) }.into()
+            }
+            refusal => refusal,
+        }
+    };
+    match event {
+        Event::Workflow(workflow::Event::CommandRefused { refusal }) => {
+            workflow::Event::CommandRefused { refusal: untold(refusal) }.into()
+        }
+        Event::Workflow(workflow::Event::OrderRefused { order, tenant, external, refusal }) => {
+            let refusal = untold(refusal);
+            workflow::Event::OrderRefused { order, tenant, external, refusal }.into()
+        }
+        event => event,
     }
 }
 
@@ -571,7 +641,7 @@ fn place<'a>(
     match names.position(|known| known == name) {
         Some(place) => Ok(place as u32),
         None if count < max => Ok(count),
-        None => Err(Refusal::Full { bound, max: u64::from(max) }.into()),
+        None => Err(config::Refusal::Full { bound, max: u64::from(max) }.into()),
     }
 }
 

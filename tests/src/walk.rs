@@ -1,17 +1,19 @@
 //! A random walk through the commands: what a test feeds to an exchange, hostile things among it.
 
-use tensorforge_engine::command::{Fault, Outcome};
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
     Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Window,
 };
-use tensorforge_engine::policy::{BreakerRule, Escalation, Policy, RetryRule, Weights};
+use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::resilience::{BreakerRule, RetryRule};
+use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
     Tokens, VesselId,
 };
-use tensorforge_engine::{Command, State};
+use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::{Command, State, config, models, policy, workflow};
 
 /// A generator for tests (Knuth's linear congruence).
 #[derive(Debug)]
@@ -129,25 +131,42 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }
     };
     let command = match random.below(100) {
-        0 if random.below(20) == 0 => Command::Configure(bounds()),
-        0 => Command::SetPolicy(Box::new(some_policy(random))),
-        1 => Command::RollBackPolicy { to: PolicyVersion(random.below(3) as u32) },
-        2..4 => Command::RegisterVessel {
+        0 if random.below(20) == 0 => Command::Config(config::Command::Configure(bounds())),
+        0 => Command::Policy(policy::Command::SetPolicy(Box::new(some_policy(random)))),
+        1 => Command::Policy(policy::Command::RollBackPolicy {
+            to: PolicyVersion(random.below(3) as u32),
+        }),
+        2..4 => Command::Models(models::Command::RegisterVessel {
             name: format!("v{}", random.below(9)),
             manifest: manifest(random),
-        },
-        4 => Command::Drain { vessel },
-        5 => Command::Lose { vessel },
-        6..9 => Command::Heartbeat { vessel },
-        9 => Command::RegisterTenant(Tenant {
+        }),
+        4 => Command::Models(models::Command::Drain { vessel }),
+        5 => Command::Models(models::Command::Lose { vessel }),
+        6..9 => Command::Models(models::Command::Heartbeat { vessel }),
+        9 => Command::Models(models::Command::RegisterTenant(Tenant {
             name: format!("t{}", random.below(4)),
             rate: random.below(60) as u32,
             burst: 1 + random.below(5) as u32,
             live_max: random.below(80) as u32,
-        }),
-        10..45 => return (Source::tenant(tenant), Command::Submit(demand(random, state.now()))),
-        45..48 => return (Source::tenant(tenant), Command::Cancel { order: some_order(random) }),
-        48 => return (Source::tenant(tenant), Command::Retry { order: some_order(random) }),
+        })),
+        10..45 => {
+            return (
+                Source::tenant(tenant),
+                Command::Workflow(workflow::Command::Submit(demand(random, state.now()))),
+            );
+        }
+        45..48 => {
+            return (
+                Source::tenant(tenant),
+                Command::Workflow(workflow::Command::Cancel { order: some_order(random) }),
+            );
+        }
+        48 => {
+            return (
+                Source::tenant(tenant),
+                Command::Workflow(workflow::Command::Retry { order: some_order(random) }),
+            );
+        }
         49..80 => {
             let running: Vec<_> = live.iter().filter(|o| o.stage == Stage::Running).collect();
             let (order, attempt, leg) = match running.is_empty() || random.below(20) == 0 {
@@ -166,9 +185,9 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
                     energy: Millijoules(random.below(90_000)),
                 },
             };
-            Command::ReportLeg { order, attempt, leg, outcome }
+            Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome })
         }
-        _ => Command::Advance,
+        _ => Command::Workflow(workflow::Command::Advance),
     };
     let operator =
         Source { scopes: Scopes(random.below(300) as u16 | 0b1_0110), ..Source::OPERATOR };
@@ -198,27 +217,33 @@ pub fn narrow_bounds() -> Limits {
 /// What a walk begins with: its bounds, and a fleet of five.
 pub fn setup(bounds: Limits) -> Vec<Command> {
     let mut random = Random(5);
-    let mut setup = vec![Command::Configure(bounds)];
+    let mut setup = vec![Command::Config(config::Command::Configure(bounds))];
     for name in ["north", "south", "east"] {
-        setup.push(Command::RegisterRegion { name: name.into(), hop: Micros(30_000) });
+        setup.push(Command::Models(models::Command::RegisterRegion {
+            name: name.into(),
+            hop: Micros(30_000),
+        }));
     }
     for name in ["small", "large"] {
-        setup.push(Command::RegisterModel { name: name.into() });
+        setup.push(Command::Models(models::Command::RegisterModel { name: name.into() }));
     }
     for name in ["t0", "t1"] {
-        setup.push(Command::RegisterTenant(Tenant {
+        setup.push(Command::Models(models::Command::RegisterTenant(Tenant {
             name: name.into(),
             rate: 0,
             burst: 0,
             live_max: 0,
-        }));
+        })));
     }
-    setup.push(Command::SetPolicy(Box::new(policy())));
+    setup.push(Command::Policy(policy::Command::SetPolicy(Box::new(policy()))));
     for vessel in 0..5 {
         let mut manifest = manifest(&mut random);
         manifest.slots = 3;
         manifest.models = vec![ModelId(0), ModelId(1)];
-        setup.push(Command::RegisterVessel { name: format!("v{vessel}"), manifest });
+        setup.push(Command::Models(models::Command::RegisterVessel {
+            name: format!("v{vessel}"),
+            manifest,
+        }));
     }
     setup
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
-use tensorforge_engine::{Event, Exchange, Stamp};
+use tensorforge_engine::{Event, Exchange, Stamp, workflow};
 use tensorforge_tests::model::Model;
 use tensorforge_tests::walk::{Random, bounds, command, narrow_bounds, setup};
 
@@ -44,16 +44,20 @@ fn agree(seed: u64, records: u64, pace: u64, bounds: Limits, met: &mut BTreeSet<
 /// The kind of an event, and of the refusal in it.
 fn kind(event: &Event) -> String {
     let told = match event {
-        Event::CommandRefused { refusal } | Event::OrderRefused { refusal, .. } => {
-            refusal.to_string().split(" max=").next().unwrap_or_default().to_owned()
+        Event::Workflow(
+            workflow::Event::CommandRefused { refusal }
+            | workflow::Event::OrderRefused { refusal, .. },
+        ) => refusal.to_string().split(" max=").next().unwrap_or_default().to_owned(),
+        // Without the module's name.
+        event => {
+            format!("{event:?}").split_once('(').map_or_else(String::new, |(_, word)| word.into())
         }
-        event => format!("{event:?}"),
     };
     let words = if told.starts_with("full") { 2 } else { 1 };
     told.split_inclusive([' ', '{', '('])
         .take(words)
         .collect::<String>()
-        .trim_end_matches([' ', '{', '('])
+        .trim_end_matches([' ', '{', '(', ')'])
         .to_owned()
 }
 
@@ -97,6 +101,7 @@ fn the_engine_decides_as_the_model_does() {
         "too_large",
         "unknown",
         "wrong_stage",
+        "wrong_status",
     ];
     let missed: Vec<_> = refusals.iter().filter(|kind| !met.contains(**kind)).collect();
     let events = met.iter().filter(|kind| kind.starts_with(char::is_uppercase)).count();

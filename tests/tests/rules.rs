@@ -1,18 +1,22 @@
 //! The rules as tables: what is asked, and what was worked out by hand beside it.
 
-use tensorforge_engine::command::{Fault, Outcome};
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Breaker, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
+    Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
 };
 use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
     JournalId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq,
     TenantId, Tokens, VesselId,
 };
-use tensorforge_engine::{Command, Event, Exchange, Stamp, State};
+use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::{
+    Command, Event, Exchange, Stamp, State, config, models, policy, resilience, routing, telemetry,
+    workflow,
+};
 use tensorforge_tests::walk;
 
 /// An exchange with regions `here` and `there` (30 ms away), one model and tenant `alba`.
@@ -27,12 +31,23 @@ impl Desk {
         let mut desk = Self { exchange, records: 0 };
         let (rate, burst, live_max) = contract;
         for command in [
-            Command::Configure(Limits::default()),
-            Command::RegisterRegion { name: "here".into(), hop: Micros(10_000) },
-            Command::RegisterRegion { name: "there".into(), hop: Micros(30_000) },
-            Command::RegisterModel { name: "minnow".into() },
-            Command::RegisterTenant(Tenant { name: "alba".into(), rate, burst, live_max }),
-            Command::SetPolicy(Box::new(policy.clone())),
+            Command::Config(config::Command::Configure(Limits::default())),
+            Command::Models(models::Command::RegisterRegion {
+                name: "here".into(),
+                hop: Micros(10_000),
+            }),
+            Command::Models(models::Command::RegisterRegion {
+                name: "there".into(),
+                hop: Micros(30_000),
+            }),
+            Command::Models(models::Command::RegisterModel { name: "minnow".into() }),
+            Command::Models(models::Command::RegisterTenant(Tenant {
+                name: "alba".into(),
+                rate,
+                burst,
+                live_max,
+            })),
+            Command::Policy(policy::Command::SetPolicy(Box::new(policy.clone()))),
         ] {
             desk.tell(0, command);
         }
@@ -41,7 +56,7 @@ impl Desk {
 
     fn tell(&mut self, time: u64, command: Command) -> Vec<Event> {
         let source = match command {
-            Command::Submit(_) => Source::tenant(TenantId(0)),
+            Command::Workflow(workflow::Command::Submit(_)) => Source::tenant(TenantId(0)),
             _ => Source::OPERATOR,
         };
         let stamp = Stamp { seq: Seq(self.records), time: Micros(time), source };
@@ -53,7 +68,10 @@ impl Desk {
     }
 
     fn vessel(&mut self, name: &str, manifest: Manifest) {
-        self.tell(0, Command::RegisterVessel { name: name.into(), manifest });
+        self.tell(
+            0,
+            Command::Models(models::Command::RegisterVessel { name: name.into(), manifest }),
+        );
     }
 
     fn state(&self) -> &State {
@@ -67,7 +85,10 @@ impl Desk {
     fn report(&mut self, time: u64, slot: u32, outcome: Outcome) -> Vec<Event> {
         let row = self.state().tables.orders.get(OrderSlot(slot)).unwrap();
         let (order, attempt, leg) = (row.id, row.attempt, row.leg);
-        self.tell(time, Command::ReportLeg { order, attempt, leg, outcome })
+        self.tell(
+            time,
+            Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }),
+        )
     }
 }
 
@@ -121,10 +142,12 @@ fn rates_are_kept() {
         let mut desk = Desk::open(1, &walk::policy(), (rate, burst, 0));
         desk.vessel("dory", Manifest { slots: 100, ..boat() });
         for (at, refused) in arrivals {
-            let events = desk.tell(*at, Command::Submit(demand()));
+            let events = desk.tell(*at, Command::Workflow(workflow::Command::Submit(demand())));
             let told = match &events[0] {
-                Event::OrderRefused { refusal, .. } => refusal.to_string(),
-                Event::OrderAdmitted { .. } => String::new(),
+                Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => {
+                    refusal.to_string()
+                }
+                Event::Workflow(workflow::Event::OrderAdmitted { .. }) => String::new(),
                 other => panic!("{other:?}"),
             };
             let expected =
@@ -174,21 +197,29 @@ fn retries_wait_ever_longer() {
     for journal in 0..100 {
         let mut desk = Desk::open(journal, &policy, (0, 0, 0));
         desk.vessel("dory", boat());
-        desk.tell(10, Command::Submit(demand()));
+        desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
         let mut now = 10;
         for (attempt, span) in (1u16..).zip(&spans) {
             let events = desk.report(now, 0, Outcome::Failed(Fault::Error));
-            let [_, Event::RetryScheduled { attempts, at, .. }] = events[..] else {
+            let [_, Event::Resilience(resilience::Event::RetryScheduled { attempts, at, .. })] =
+                events[..]
+            else {
                 panic!("{events:?}")
             };
             assert_eq!(attempts, attempt);
             assert!(span.contains(&(at.0 - now)), "attempt {attempt}: {} after {now}", at.0);
             seen[usize::from(attempt) - 1].push(at.0 - now);
             now = at.0;
-            desk.tell(now, Command::Advance);
+            desk.tell(now, Command::Workflow(workflow::Command::Advance));
         }
         let events = desk.report(now, 0, Outcome::Failed(Fault::Error));
-        assert!(matches!(events[..], [Event::LegFailed { .. }, Event::OrderEnded { .. }]));
+        assert!(matches!(
+            events[..],
+            [
+                Event::Workflow(workflow::Event::LegFailed { .. }),
+                Event::Workflow(workflow::Event::OrderEnded { .. })
+            ]
+        ));
     }
     for (waits, span) in seen.iter().zip(&spans) {
         let (low, high) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
@@ -206,10 +237,20 @@ fn an_order_is_not_tried_again_when_it_is_worth_nothing() {
         policy.retry.backoff_max = Micros(1);
         let mut desk = Desk::open(1, &policy, (0, 0, 0));
         desk.vessel("dory", boat());
-        desk.tell(10, Command::Submit(Demand { deadline: Micros(deadline), ..demand() }));
+        desk.tell(
+            10,
+            Command::Workflow(workflow::Command::Submit(Demand {
+                deadline: Micros(deadline),
+                ..demand()
+            })),
+        );
         // A wait of one microsecond has no half to take off.
         let events = desk.report(20, 0, Outcome::Failed(Fault::Error));
-        assert_eq!(matches!(events[1], Event::RetryScheduled { .. }), retried, "{events:?}");
+        assert_eq!(
+            matches!(events[1], Event::Resilience(resilience::Event::RetryScheduled { .. })),
+            retried,
+            "{events:?}"
+        );
     };
     check(22, true);
     check(21, false);
@@ -221,12 +262,14 @@ fn routes_are_scored() {
     let check = |weights: [u32; 4], manifest: Manifest, origin: u32, expected: [u64; 4]| {
         let mut policy = walk::policy();
         let [time, cost, energy, avoid] = weights;
-        policy.weights = tensorforge_engine::policy::Weights { time, cost, energy, avoid };
+        policy.weights = tensorforge_engine::routing::Weights { time, cost, energy, avoid };
         let mut desk = Desk::open(1, &policy, (0, 0, 0));
         desk.vessel("dory", manifest);
         let demand = Demand { origin: RegionId(origin), ..demand() };
-        let events = desk.tell(10, Command::Submit(demand));
-        let Event::OrderRouted { candidates, .. } = &events[1] else { panic!("{events:?}") };
+        let events = desk.tell(10, Command::Workflow(workflow::Command::Submit(demand)));
+        let Event::Routing(routing::Event::OrderRouted { candidates, .. }) = &events[1] else {
+            panic!("{events:?}")
+        };
         let best = &candidates[0];
         let found = [best.score, best.eta.0, best.cost.0, best.energy.0];
         assert_eq!(found, expected, "{weights:?}");
@@ -263,7 +306,7 @@ fn breakers_count_failures_in_a_row() {
         let mut desk = Desk::open(1, &policy, (0, 0, 0));
         desk.vessel("dory", boat());
         for (at, outcome) in (10..).zip(outcomes.chars()) {
-            desk.tell(at, Command::Submit(demand()));
+            desk.tell(at, Command::Workflow(workflow::Command::Submit(demand())));
             let outcome = if outcome == 'x' { Outcome::Failed(Fault::Error) } else { DONE };
             desk.report(at, 0, outcome);
         }
@@ -286,7 +329,8 @@ fn a_hop_neither_forgives_nor_closes() {
     policy.retry.attempts = 1;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    let far = || Command::Submit(Demand { origin: RegionId(1), ..demand() });
+    let far =
+        || Command::Workflow(workflow::Command::Submit(Demand { origin: RegionId(1), ..demand() }));
     for at in [10, 20] {
         desk.tell(at, far());
         desk.report(at, 0, DONE);
@@ -296,7 +340,7 @@ fn a_hop_neither_forgives_nor_closes() {
     assert_eq!((load(&desk).breaker, load(&desk).failures), (Breaker::Open, 2));
     desk.tell(30, far());
     let until = load(&desk).retry_at.0;
-    desk.tell(until, Command::Advance);
+    desk.tell(until, Command::Workflow(workflow::Command::Advance));
     desk.report(until + 1, 0, DONE);
     assert_eq!(load(&desk).breaker, Breaker::Probing);
     desk.report(until + 2, 0, DONE);
@@ -310,16 +354,16 @@ fn a_loss_is_forgiven_only_when_there_was_one() {
     policy.breaker.failures = 1;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    desk.tell(10, Command::Submit(demand()));
+    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
     desk.report(20, 0, Outcome::Failed(Fault::VesselLost));
     let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
     assert_eq!((load.breaker, load.failures), (Breaker::Open, 1));
 
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    desk.tell(10, Command::Submit(demand()));
-    desk.tell(20, Command::Lose { vessel: VesselId(0) });
-    desk.tell(20, Command::Advance);
+    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+    desk.tell(20, Command::Models(models::Command::Lose { vessel: VesselId(0) }));
+    desk.tell(20, Command::Workflow(workflow::Command::Advance));
     let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
     assert_eq!((load.breaker, load.failures, load.failed), (Breaker::Closed, 0, 1));
 }
@@ -330,9 +374,9 @@ fn a_berth_at_the_first_moment_is_taken_up() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     desk.vessel("dory", boat());
     let window = Some(Window { from: Micros(0), until: Micros(5) });
-    desk.tell(0, Command::Submit(Demand { window, ..demand() }));
+    desk.tell(0, Command::Workflow(workflow::Command::Submit(Demand { window, ..demand() })));
     assert_eq!(desk.state().next_deadline(), Some(Micros(0)));
-    desk.tell(0, Command::Advance);
+    desk.tell(0, Command::Workflow(workflow::Command::Advance));
     let order = desk.state().order(desk.order(0)).unwrap();
     assert_eq!(order.stage, Stage::Running);
 }
@@ -344,8 +388,8 @@ fn a_drained_vessel_may_be_silent() {
     let heartbeat = Micros(1_000);
     desk.vessel("dory", Manifest { heartbeat, ..boat() });
     desk.vessel("punt", Manifest { heartbeat, ..boat() });
-    desk.tell(10, Command::Drain { vessel: VesselId(0) });
-    desk.tell(100_000, Command::Advance);
+    desk.tell(10, Command::Models(models::Command::Drain { vessel: VesselId(0) }));
+    desk.tell(100_000, Command::Workflow(workflow::Command::Advance));
     let status = |id| desk.state().tables.vessels.get(VesselId(id)).unwrap().status;
     assert_eq!([status(0), status(1)], [VesselStatus::Drained, VesselStatus::Lost]);
 }
@@ -360,8 +404,9 @@ fn legs_time_out() {
     desk.vessel("dory", boat());
     let mut timeout = |at: u64, origin: u32| {
         let demand = Demand { origin: RegionId(origin), ..demand() };
-        let events = desk.tell(at, Command::Submit(demand));
-        let Some(Event::LegDispatched { timeout, .. }) = events.last() else {
+        let events = desk.tell(at, Command::Workflow(workflow::Command::Submit(demand)));
+        let Some(Event::Workflow(workflow::Event::LegDispatched { timeout, .. })) = events.last()
+        else {
             panic!("{events:?}")
         };
         timeout.0 - at
@@ -371,7 +416,10 @@ fn legs_time_out() {
     // A way of 10 ms, for which nothing aboard matters: 15 ms, but never less than 20.
     assert_eq!(timeout(20, 1), 20_000);
     let events = desk.report(30, 1, DONE);
-    let Some(Event::LegDispatched { timeout, .. }) = events.last() else { panic!("{events:?}") };
+    let Some(Event::Workflow(workflow::Event::LegDispatched { timeout, .. })) = events.last()
+    else {
+        panic!("{events:?}")
+    };
     // 2 000 ms of its own behind 2 000 ms.
     assert_eq!(timeout.0 - 30, 6_000_000);
 }
@@ -382,31 +430,37 @@ fn a_loss_is_failed_over_record_by_record() {
     let mut policy = walk::policy();
     policy.retry.attempts = 1;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
-    desk.vessel("dory", Manifest { slots: 300, ..boat() });
-    (0..300).for_each(|_| drop(desk.tell(10, Command::Submit(demand()))));
+    desk.vessel("dory", Manifest { slots: 1_500, ..boat() });
+    (0..1_500)
+        .for_each(|_| drop(desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())))));
     let vessel = VesselId(0);
-    let events = desk.tell(20, Command::Lose { vessel });
-    assert!(matches!(events[..], [Event::VesselLost { .. }]), "{events:?}");
+    let events = desk.tell(20, Command::Models(models::Command::Lose { vessel }));
+    assert!(matches!(events[..], [Event::Models(models::Event::VesselLost { .. })]), "{events:?}");
     assert_eq!(desk.state().next_deadline(), Some(Micros(20)));
     let failed = |events: &[Event]| {
-        let lost =
-            |event: &&Event| matches!(event, Event::LegFailed { fault: Fault::VesselLost, .. });
+        let lost = |event: &&Event| {
+            matches!(
+                event,
+                Event::Workflow(workflow::Event::LegFailed { fault: Fault::VesselLost, .. })
+            )
+        };
         events.iter().filter(lost).count()
     };
     let back = [
-        Command::Heartbeat { vessel },
-        Command::RegisterVessel { name: "dory".into(), manifest: boat() },
+        Command::Models(models::Command::Heartbeat { vessel }),
+        Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest: boat() }),
     ];
-    for (orders, due) in [(300, 256), (44, 44)] {
+    // Two events an order: 256 KiB of them at 96 bytes each, and the order that goes beyond.
+    for (orders, due) in [(1_500, 1_366), (134, 134)] {
         for command in back.clone() {
             let events = desk.tell(20, command);
-            let refusal = Refusal::StillAboard { orders };
-            assert_eq!(events, [Event::CommandRefused { refusal }]);
+            let refusal = Refusal::Models(models::Refusal::StillAboard { orders });
+            assert_eq!(events, [Event::Workflow(workflow::Event::CommandRefused { refusal })]);
         }
-        assert_eq!(failed(&desk.tell(20, Command::Advance)), due);
+        assert_eq!(failed(&desk.tell(20, Command::Workflow(workflow::Command::Advance))), due);
     }
     let events = desk.tell(20, back[0].clone());
-    assert_eq!(events, [Event::VesselReturned { vessel }]);
+    assert_eq!(events, [Event::Models(models::Event::VesselReturned { vessel })]);
 }
 
 /// Between a loss and its failing over a leg may still be reported: its order does not go on to a vessel
@@ -416,11 +470,14 @@ fn no_leg_goes_to_a_vessel_that_is_lost() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     desk.vessel("dory", Manifest { role: Role::Prefill, ..boat() });
     desk.vessel("punt", Manifest { role: Role::Decode, ..boat() });
-    desk.tell(10, Command::Submit(demand()));
-    desk.tell(20, Command::Lose { vessel: VesselId(1) });
+    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+    desk.tell(20, Command::Models(models::Command::Lose { vessel: VesselId(1) }));
     let events = desk.report(20, 0, DONE);
-    let [Event::LegCompleted { .. }, Event::LegFailed { fault, .. }, Event::RetryScheduled { .. }] =
-        events[..]
+    let [
+        Event::Workflow(workflow::Event::LegCompleted { .. }),
+        Event::Workflow(workflow::Event::LegFailed { fault, .. }),
+        Event::Resilience(resilience::Event::RetryScheduled { .. }),
+    ] = events[..]
     else {
         panic!("{events:?}")
     };
@@ -441,14 +498,21 @@ fn an_attempt_begins_anew_and_is_paid_all_the_same() {
         first_token: Micros::ZERO,
         energy: Millijoules(7),
     };
-    desk.tell(10, Command::Submit(demand()));
+    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
     desk.report(20, 0, done(1, 800));
     desk.report(30, 0, Outcome::Failed(Fault::Error));
     let retry = desk.state().next_deadline().unwrap().0;
-    desk.tell(retry, Command::Advance);
+    desk.tell(retry, Command::Workflow(workflow::Command::Advance));
     desk.report(retry + 1, 0, done(1, 900));
     let events = desk.report(retry + 2, 0, done(99, 0));
-    let Some(Event::OrderSettled { cached, tokens_out, cost, energy, .. }) = events.get(1) else {
+    let Some(Event::Telemetry(telemetry::Event::OrderSettled {
+        cached,
+        tokens_out,
+        cost,
+        energy,
+        ..
+    })) = events.get(1)
+    else {
         panic!("{events:?}")
     };
     // 200 fresh prompt tokens at a micro-dollar and 800 at a tenth; 100 and 900; 99 at two.
@@ -461,10 +525,13 @@ fn an_attempt_begins_anew_and_is_paid_all_the_same() {
 fn manifests_are_bounded() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     let mut check = |manifest: Manifest, expected: &str| {
-        let events = desk.tell(0, Command::RegisterVessel { name: "dory".into(), manifest });
+        let events = desk.tell(
+            0,
+            Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest }),
+        );
         let told = match &events[..] {
-            [Event::CommandRefused { refusal }] => refusal.to_string(),
-            [Event::VesselRegistered { .. }] => "taken".into(),
+            [Event::Workflow(workflow::Event::CommandRefused { refusal })] => refusal.to_string(),
+            [Event::Models(models::Event::VesselRegistered { .. })] => "taken".into(),
             other => panic!("{other:?}"),
         };
         assert_eq!(told, expected);
@@ -504,32 +571,39 @@ fn a_fold_stays_within_the_limits() {
     let check = |events: &[Event], expected: &str| {
         let mut exchange = Exchange::genesis(JournalId([1; 16]));
         let setup = [
-            Event::Configured(limits.clone()),
-            Event::TenantRegistered {
+            Event::Config(config::Event::Configured(limits.clone())),
+            Event::Models(models::Event::TenantRegistered {
                 tenant: TenantId(0),
                 contract: Tenant { name: "alba".into(), rate: 0, burst: 0, live_max: 0 },
-            },
+            }),
         ];
         exchange.fold(Seq(0), Micros(0), &setup).unwrap();
         let folded = exchange.fold(Seq(1), Micros(0), events);
         assert_eq!(folded.map_or_else(|breach| breach.to_string(), |()| "ok".into()), expected);
     };
-    let vessel = |id| Event::VesselRegistered {
-        vessel: VesselId(id),
-        name: "dory".into(),
-        manifest: boat(),
+    let vessel = |id| {
+        Event::Models(models::Event::VesselRegistered {
+            vessel: VesselId(id),
+            name: "dory".into(),
+            manifest: boat(),
+        })
     };
-    let order = |slot, key| Event::OrderAdmitted {
-        order: OrderId::new(1, OrderSlot(slot)),
-        tenant: TenantId(0),
-        level: PolicyLevel::Normal,
-        arrival: Micros(0),
-        deadline: Micros(9),
-        key: KeySlot(key),
-        demand: demand(),
+    let order = |slot, key| {
+        Event::Workflow(workflow::Event::OrderAdmitted {
+            order: OrderId::new(1, OrderSlot(slot)),
+            tenant: TenantId(0),
+            level: PolicyLevel::Normal,
+            arrival: Micros(0),
+            deadline: Micros(9),
+            key: KeySlot(key),
+            demand: demand(),
+        })
     };
-    let beyond = |table, row| {
-        format!("record 1: table `{table}` row {row}: it lies beyond the table's bound")
+    let beyond = |table: &str, row: u32| {
+        let module = if table == "keys" { "workflow" } else { "models" };
+        format!(
+            "record 1: table `{table}` of {module}, row {row}: it lies beyond the table's bound"
+        )
     };
     check(&[vessel(0), vessel(1)], "ok");
     check(&[vessel(0), vessel(2)], &beyond("vessels", 2));
@@ -542,8 +616,9 @@ fn a_fold_stays_within_the_limits() {
     check(&[order(0, 0), order(1, 1), order(2, 2)], &beyond("keys", 2));
     let mut exchange = Exchange::genesis(JournalId([1; 16]));
     let endless = Limits { prefixes: u32::MAX, ..limits };
-    let folded = exchange.fold(Seq(0), Micros(0), &[Event::Configured(endless)]);
-    let told = "record 0: table `limits` row 0: its contents contradict the event";
+    let folded =
+        exchange.fold(Seq(0), Micros(0), &[Event::Config(config::Event::Configured(endless))]);
+    let told = "record 0: table `limits` of config, row 0: its contents contradict the event";
     assert_eq!(folded.unwrap_err().to_string(), told);
 }
 
@@ -560,35 +635,46 @@ fn what_failed_is_not_believed_to_be_cached() {
     // What the routed order is believed to find on the vessel.
     let believed = |events: &[Event]| {
         let routed = events.iter().find_map(|event| match event {
-            Event::OrderRouted { candidates, .. } => Some(candidates[0].cached.0),
+            Event::Routing(routing::Event::OrderRouted { candidates, .. }) => {
+                Some(candidates[0].cached.0)
+            }
             _ => None,
         });
         routed.unwrap_or_else(|| panic!("{events:?}"))
     };
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    assert_eq!(believed(&desk.tell(10, Command::Submit(prompt()))), 0);
-    assert_eq!(believed(&desk.tell(20, Command::Submit(prompt()))), 900);
+    assert_eq!(believed(&desk.tell(10, Command::Workflow(workflow::Command::Submit(prompt())))), 0);
+    assert_eq!(
+        believed(&desk.tell(20, Command::Workflow(workflow::Command::Submit(prompt())))),
+        900
+    );
     desk.report(30, 0, Outcome::Failed(Fault::Error));
     let retry = desk.state().next_deadline().unwrap().0;
-    assert_eq!(believed(&desk.tell(retry, Command::Advance)), 0);
+    assert_eq!(believed(&desk.tell(retry, Command::Workflow(workflow::Command::Advance))), 0);
     // That one of them failed takes nothing from the others.
     desk.report(retry, 1, DONE);
-    assert_eq!(believed(&desk.tell(retry, Command::Submit(prompt()))), 900);
-    desk.tell(retry, Command::Lose { vessel: VesselId(0) });
-    desk.tell(retry, Command::Advance);
-    desk.tell(retry, Command::Heartbeat { vessel: VesselId(0) });
-    assert_eq!(believed(&desk.tell(retry, Command::Submit(prompt()))), 0);
+    assert_eq!(
+        believed(&desk.tell(retry, Command::Workflow(workflow::Command::Submit(prompt())))),
+        900
+    );
+    desk.tell(retry, Command::Models(models::Command::Lose { vessel: VesselId(0) }));
+    desk.tell(retry, Command::Workflow(workflow::Command::Advance));
+    desk.tell(retry, Command::Models(models::Command::Heartbeat { vessel: VesselId(0) }));
+    assert_eq!(
+        believed(&desk.tell(retry, Command::Workflow(workflow::Command::Submit(prompt())))),
+        0
+    );
 
     // The prompt of a pair is worked by the first of the two: that the other one fails changes nothing.
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", Manifest { role: Role::Prefill, ..boat() });
     desk.vessel("punt", Manifest { role: Role::Decode, ..boat() });
-    assert_eq!(believed(&desk.tell(10, Command::Submit(prompt()))), 0);
+    assert_eq!(believed(&desk.tell(10, Command::Workflow(workflow::Command::Submit(prompt())))), 0);
     desk.report(20, 0, DONE);
     desk.report(30, 0, Outcome::Failed(Fault::Error));
     let retry = desk.state().next_deadline().unwrap().0;
-    assert_eq!(believed(&desk.tell(retry, Command::Advance)), 900);
+    assert_eq!(believed(&desk.tell(retry, Command::Workflow(workflow::Command::Advance))), 900);
 }
 
 /// Halves of pairs serve nobody on their own.
@@ -596,11 +682,16 @@ fn what_failed_is_not_believed_to_be_cached() {
 fn a_half_without_the_other_is_no_vessel() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     for (role, name) in [(Role::Prefill, "dory"), (Role::Decode, "punt")] {
-        let events = desk.tell(0, Command::Submit(demand()));
-        let Event::OrderRefused { refusal, .. } = &events[0] else { panic!("{events:?}") };
-        assert_eq!(refusal, &Refusal::NoVessel);
+        let events = desk.tell(0, Command::Workflow(workflow::Command::Submit(demand())));
+        let Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) = &events[0] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(refusal, &Refusal::Models(models::Refusal::NoVessel));
         desk.vessel(name, Manifest { role, ..boat() });
     }
-    let events = desk.tell(0, Command::Submit(demand()));
-    assert!(matches!(events[0], Event::OrderAdmitted { .. }), "{events:?}");
+    let events = desk.tell(0, Command::Workflow(workflow::Command::Submit(demand())));
+    assert!(
+        matches!(events[0], Event::Workflow(workflow::Event::OrderAdmitted { .. })),
+        "{events:?}"
+    );
 }

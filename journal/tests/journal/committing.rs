@@ -2,10 +2,10 @@
 
 use std::io::ErrorKind;
 
-use tensorforge_journal::chain::Chain;
-use tensorforge_journal::committer::{Committer, Durable};
 use tensorforge_journal::error::{JournalError, Operation};
+use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::memory::{Fate, Fault, MemoryDisk, Point};
+use tensorforge_journal::writing::committer::{Committer, Durable};
 
 use crate::support::*;
 

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::security::Source;
-use tensorforge_engine::units::{Micros, VesselId};
-use tensorforge_engine::{Command, Event};
-use tensorforge_journal::chain::Chain;
-use tensorforge_journal::codec::Batch;
-use tensorforge_journal::error::{Absence, Damage, DamageKind, JournalError};
+use tensorforge_engine::units::{Micros, Seq, VesselId};
+use tensorforge_engine::{Command, Event, config, models};
+use tensorforge_journal::damage::{Damage, DamageKind};
+use tensorforge_journal::error::{Absence, JournalError};
+use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::memory::MemoryDisk;
-use tensorforge_journal::seal::FrameBuilder;
-use tensorforge_journal::walk::FrameEntry;
-use tensorforge_journal::writer::{Options, Writer};
-use tensorforge_journal::{Phase, bisect_build, schema, verify};
+use tensorforge_journal::reading::walk::FrameEntry;
+use tensorforge_journal::writing::seal::FrameBuilder;
+use tensorforge_journal::writing::writer::{Options, Writer};
+use tensorforge_journal::{Phase, bisect_build, read_record, schema, verify};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::support::*;
@@ -274,15 +274,19 @@ fn every_segment_has_to_be_of_this_schema() {
     }
 }
 
-#[test]
-fn an_unknown_variant_is_an_error_that_names_its_record_and_no_tail() {
+/// Bytes of a record before its command.
+const HEAD: usize = 30;
+
+/// What is found of record 9, and what is advised, where its frame verifies and a byte of it is another
+/// one. `edit` is given the record and where its one event begins and ends.
+fn undecodable(edit: impl Fn(&mut [u8], Range<usize>)) -> (String, String) {
     let disk = MemoryDisk::default();
     let mut writer = create(&disk);
     let mut chain = Chain::genesis();
     append(&mut writer, &mut chain, 7, 7).unwrap();
     let mut record = records(9..10);
-    // The event of record 9 stands behind a head of 30 bytes and a command of 8.
-    record[38] = 200;
+    let event = HEAD + usize::from(record[4])..record.len() - 8;
+    edit(&mut record, event);
     let mut frame = FrameBuilder::new(7, Vec::new());
     for record in [records(7..8), records(8..9), record] {
         assert!(frame.push_encoded(&record));
@@ -292,11 +296,45 @@ fn an_unknown_variant_is_an_error_that_names_its_record_and_no_tail() {
     let journal = open(&disk).unwrap();
     assert_eq!((journal.next_seq(), journal.torn()), (10, None));
     journal.verify().unwrap();
-    let mut batch = Batch::default();
-    let frame = journal.frames_from(9).unwrap().next().unwrap().unwrap();
-    let unknown = JournalError::from(batch.fill(7, &frame.body).unwrap_err());
-    assert!(unknown.to_string().starts_with("record 9: event 0 is of a kind that"), "{unknown}");
-    assert!(unknown.help().unwrap().contains("the build that wrote it"));
+    let error = read_record(&journal, Seq(9)).unwrap_err();
+    (error.to_string(), error.help().unwrap())
+}
+
+#[test]
+fn an_unknown_variant_is_an_error_that_names_its_record_and_no_tail() {
+    let check = |part: &str, edit: fn(&mut [u8], Range<usize>)| {
+        let (found, help) = undecodable(edit);
+        let unknown = format!("record 9: {part} is of a kind that this build does not know: ");
+        assert!(found.starts_with(&unknown), "{found}");
+        assert!(help.contains("the build that wrote it, or a later one"), "{help}");
+    };
+    check("the command", |record, _| record[HEAD] = 200);
+    check("event 0", |record, event| record[event.start] = 200);
+    check("event 0", |record, event| record[event.start + 1] = 200);
+}
+
+#[test]
+fn bytes_that_are_no_record_are_malformed_and_not_a_newer_builds() {
+    let check = |part: &str, edit: fn(&mut [u8], Range<usize>)| {
+        let (found, help) = undecodable(edit);
+        assert!(found.starts_with(&format!("record 9 is malformed at {part}")), "{found}");
+        assert!(help.contains("it was written so"), "{help}");
+    };
+    // The length of the command, and how many events there are.
+    check("event 0: the bytes end before the value does", |record, event| {
+        record[4] += event.len() as u8;
+    });
+    check("the lengths: ", |record, _| record[8] = 0);
+    check("event 1: the bytes end before the value does", |record, _| record[8] = 2);
+    check("event 1: the bytes end before the value does", |record, _| record[11] = 255);
+    // No build has as many variants.
+    check("the command: variant 16777217 is none of any build", |record, _| record[HEAD + 3] = 1);
+    // Advance has no field that could stand where a vessel does.
+    check("the command: 4 bytes follow it", |record, _| {
+        let advance = records(10..11);
+        let command = HEAD..HEAD + usize::from(advance[4]);
+        record[command.clone()].copy_from_slice(&advance[command]);
+    });
 }
 
 #[test]
@@ -322,8 +360,8 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
     let disk = MemoryDisk::default();
     let mut frame = FrameBuilder::new(0, Vec::new());
     let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
-    let events = [Event::VesselSeen { vessel }];
-    frame.push(stamp, &Command::Heartbeat { vessel }, &events, 0).unwrap();
+    let events = [Event::Models(models::Event::VesselSeen { vessel })];
+    frame.push(stamp, &Command::Models(models::Command::Heartbeat { vessel }), &events, 0).unwrap();
     let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
     create(&disk).append(&mut frame).unwrap();
     let journal = open(&disk).unwrap();
@@ -332,8 +370,10 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
     for found in [verified.divergence, bisected] {
         let found = found.unwrap();
         assert_eq!((found.seq, found.phase), (0, Phase::Decided));
-        assert_eq!(found.left.to_string(), r#"{"vessel_seen":{"vessel":7}}"#);
-        assert_eq!(found.right.to_string(), r#"{"command_refused":{"refusal":"not_configured"}}"#);
+        assert_eq!(found.left.to_string(), r#"{"models":{"vessel_seen":{"vessel":7}}}"#);
+        let refused = r#"{"workflow":{"command_refused":{"refusal":{"config":"not_configured"}}}}"#;
+        assert_eq!(found.right.to_string(), refused);
+        assert_eq!(found.module.as_deref(), Some("models"));
     }
 }
 
@@ -344,10 +384,12 @@ fn a_breach_behind_a_divergence_does_not_hide_it() {
     let mut frame = FrameBuilder::new(0, Vec::new());
     let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
     let limits = Limits::default();
-    let configured = [Event::Configured(limits.clone())];
-    frame.push(stamp, &Command::Configure(limits), &configured, 5).unwrap();
-    let seen = [Event::VesselSeen { vessel }];
-    frame.push(stamp, &Command::Heartbeat { vessel }, &seen, 0).unwrap();
+    let configured = [Event::Config(config::Event::Configured(limits.clone()))];
+    frame
+        .push(stamp, &Command::Config(config::Command::Configure(limits)), &configured, 5)
+        .unwrap();
+    let seen = [Event::Models(models::Event::VesselSeen { vessel })];
+    frame.push(stamp, &Command::Models(models::Command::Heartbeat { vessel }), &seen, 0).unwrap();
     let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
     create(&disk).append(&mut frame).unwrap();
     let journal = open(&disk).unwrap();

@@ -2,11 +2,12 @@
 
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
+use tensorforge_engine::models;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
-use tensorforge_journal::chain::Chain;
+use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::memory::MemoryDisk;
-use tensorforge_journal::seal::FrameBuilder;
+use tensorforge_journal::writing::seal::FrameBuilder;
 
 use crate::support::*;
 
@@ -17,8 +18,8 @@ fn example() -> Vec<u8> {
     let mut chain = Chain::genesis();
     let mut frame = FrameBuilder::new(0, Vec::new());
     let stamp = (Micros(1_000_000), Source::OPERATOR);
-    let command = Command::Heartbeat { vessel: VesselId(7) };
-    let event = Event::VesselSeen { vessel: VesselId(7) };
+    let command = Command::Models(models::Command::Heartbeat { vessel: VesselId(7) });
+    let event = Event::Models(models::Event::VesselSeen { vessel: VesselId(7) });
     frame.push(stamp, &command, &[event], 0x1122_3344_5566_7788).unwrap();
     let mut frame = frame.seal(&mut chain, [0xaa; 32], &[0xd1]).unwrap();
     writer.append(&mut frame).unwrap();

@@ -2,13 +2,14 @@
 
 use std::fs;
 
-use tensorforge_journal::chain::{Chain, block_start};
-use tensorforge_journal::codec::Batch;
 use tensorforge_journal::error::{Absence, JournalError};
+use tensorforge_journal::format::block::block_start;
+use tensorforge_journal::format::chain::Chain;
+use tensorforge_journal::format::codec::Batch;
+use tensorforge_journal::format::tree::{self, Tree};
 use tensorforge_journal::memory::MemoryDisk;
-use tensorforge_journal::reader::Journal;
-use tensorforge_journal::tree::{self, Tree};
-use tensorforge_journal::writer::{Opening, Options, Writer};
+use tensorforge_journal::reading::journal::Journal;
+use tensorforge_journal::writing::writer::{Opening, Options, Writer};
 
 use crate::support::*;
 

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tensorforge_journal::error::{DamageKind, JournalError};
+use tensorforge_journal::damage::DamageKind;
+use tensorforge_journal::error::JournalError;
 use tensorforge_journal::memory::MemoryDisk;
-use tensorforge_journal::reader::Journal;
-use tensorforge_journal::salvage::{Island, Report, salvage, salvage_on};
+use tensorforge_journal::reading::journal::Journal;
+use tensorforge_journal::writing::salvage::{Island, Report, salvage, salvage_on};
 
 use crate::support::*;
 

@@ -7,13 +7,16 @@ use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
-use tensorforge_journal::chain::{Chain, Hash};
-use tensorforge_journal::codec::encode_record;
-use tensorforge_journal::error::{DamageKind, JournalError};
+use tensorforge_engine::{models, workflow};
+use tensorforge_journal::damage::DamageKind;
+use tensorforge_journal::error::JournalError;
+use tensorforge_journal::format::block::Hash;
+use tensorforge_journal::format::chain::Chain;
+use tensorforge_journal::format::codec::encode_record;
 use tensorforge_journal::memory::MemoryDisk;
-use tensorforge_journal::reader::Journal;
-use tensorforge_journal::seal::{FrameBuilder, Sealed};
-use tensorforge_journal::writer::{Opening, Options, Origin, Writer};
+use tensorforge_journal::reading::journal::Journal;
+use tensorforge_journal::writing::seal::{FrameBuilder, Sealed};
+use tensorforge_journal::writing::writer::{Opening, Options, Origin, Writer};
 
 pub(crate) const ID: [u8; 16] = *b"a journal's name";
 pub(crate) const DIR: &str = "j.tfj";
@@ -31,13 +34,13 @@ pub(crate) fn root(seq: u64) -> Hash {
 
 pub(crate) fn command(seq: u64) -> Command {
     match seq % 3 {
-        0 => Command::Heartbeat { vessel: VesselId(seq as u32) },
-        _ => Command::Advance,
+        0 => Command::Models(models::Command::Heartbeat { vessel: VesselId(seq as u32) }),
+        _ => Command::Workflow(workflow::Command::Advance),
     }
 }
 
 pub(crate) fn events(seq: u64) -> Vec<Event> {
-    let seen = Event::VesselSeen { vessel: VesselId(seq as u32) };
+    let seen = Event::Models(models::Event::VesselSeen { vessel: VesselId(seq as u32) });
     vec![seen; usize::from(seq.is_multiple_of(3))]
 }
 

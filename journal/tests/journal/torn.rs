@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use tensorforge_journal::chain::Chain;
+use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::memory::{Fate, Fault, MemoryDisk, Point, Unsynced};
-use tensorforge_journal::reader::TornTail;
-use tensorforge_journal::writer::Writer;
+use tensorforge_journal::reading::journal::TornTail;
+use tensorforge_journal::writing::writer::Writer;
 
 use crate::support::*;
 

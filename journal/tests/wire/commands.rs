@@ -1,53 +1,58 @@
 //! An example of every command; every field has a value of its own, so that none can stand for another.
 
 use tensorforge_engine::Command;
-use tensorforge_engine::command::{Fault, Outcome};
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window};
-use tensorforge_engine::policy::{BreakerRule, Escalation, Policy, RetryRule, Weights};
+use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::resilience::{BreakerRule, RetryRule};
+use tensorforge_engine::routing::Weights;
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm, RegionId,
     Tokens, VesselId,
 };
+use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::{config, models, policy, workflow};
 
 use crate::{each, examples, one};
 
 examples! { Command {
-    "configure" Command::Configure(_) => one(Command::Configure(limits())),
-    "register_tenant" Command::RegisterTenant(_) => one(Command::RegisterTenant(tenant())),
-    "register_region" Command::RegisterRegion { .. } =>
-        one(Command::RegisterRegion { name: "Åland".into(), hop: Micros(40_000) }),
-    "register_model" Command::RegisterModel { .. } =>
-        one(Command::RegisterModel { name: "coral-70b".into() }),
-    "register_vessel" Command::RegisterVessel { .. } => each(Role::ALL, |role| {
-        Command::RegisterVessel { name: "deck-0".into(), manifest: manifest(role) }
+    "config.configure" Command::Config(config::Command::Configure(_)) => one(config::Command::Configure(limits())),
+    "models.register_tenant" Command::Models(models::Command::RegisterTenant(_)) => one(models::Command::RegisterTenant(tenant())),
+    "models.register_region" Command::Models(models::Command::RegisterRegion { .. }) =>
+        one(models::Command::RegisterRegion { name: "Åland".into(), hop: Micros(40_000) }),
+    "models.register_model" Command::Models(models::Command::RegisterModel { .. }) =>
+        one(models::Command::RegisterModel { name: "coral-70b".into() }),
+    "models.register_vessel" Command::Models(models::Command::RegisterVessel { .. }) => each(Role::ALL, |role| {
+        models::Command::RegisterVessel { name: "deck-0".into(), manifest: manifest(role) }
     }),
-    "heartbeat" Command::Heartbeat { .. } => one(Command::Heartbeat { vessel: VesselId(7) }),
-    "drain" Command::Drain { .. } => one(Command::Drain { vessel: VesselId(8) }),
-    "lose" Command::Lose { .. } => one(Command::Lose { vessel: VesselId(9) }),
-    "set_policy" Command::SetPolicy(_) => one(Command::SetPolicy(Box::new(policy()))),
-    "roll_back_policy" Command::RollBackPolicy { .. } =>
-        one(Command::RollBackPolicy { to: PolicyVersion(3) }),
-    "submit" Command::Submit(_) => submissions(),
-    "cancel" Command::Cancel { .. } => one(Command::Cancel { order: order() }),
-    "retry" Command::Retry { .. } => one(Command::Retry { order: order() }),
-    "report_leg" Command::ReportLeg { .. } => reports(),
-    "advance" Command::Advance => one(Command::Advance),
+    "models.heartbeat" Command::Models(models::Command::Heartbeat { .. }) => one(models::Command::Heartbeat { vessel: VesselId(7) }),
+    "models.drain" Command::Models(models::Command::Drain { .. }) => one(models::Command::Drain { vessel: VesselId(8) }),
+    "models.lose" Command::Models(models::Command::Lose { .. }) => one(models::Command::Lose { vessel: VesselId(9) }),
+    "policy.set_policy" Command::Policy(policy::Command::SetPolicy(_)) => one(policy::Command::SetPolicy(Box::new(policy()))),
+    "policy.roll_back_policy" Command::Policy(policy::Command::RollBackPolicy { .. }) =>
+        one(policy::Command::RollBackPolicy { to: PolicyVersion(3) }),
+    "workflow.submit" Command::Workflow(workflow::Command::Submit(_)) => submissions(),
+    "workflow.cancel" Command::Workflow(workflow::Command::Cancel { .. }) => one(workflow::Command::Cancel { order: order() }),
+    "workflow.retry" Command::Workflow(workflow::Command::Retry { .. }) => one(workflow::Command::Retry { order: order() }),
+    "workflow.report_leg" Command::Workflow(workflow::Command::ReportLeg { .. }) => reports(),
+    "workflow.advance" Command::Workflow(workflow::Command::Advance) => one(workflow::Command::Advance),
 } }
 
-fn submissions() -> Vec<(String, Command)> {
-    let mut found = each(Class::ALL, |class| Command::Submit(Demand { class, ..demand() }));
-    found.extend(each(Kind::ALL, |kind| Command::Submit(Demand { kind, ..demand() })));
+fn submissions() -> Vec<(String, workflow::Command)> {
+    let mut found =
+        each(Class::ALL, |class| workflow::Command::Submit(Demand { class, ..demand() }));
+    found.extend(each(Kind::ALL, |kind| workflow::Command::Submit(Demand { kind, ..demand() })));
     let plain = Demand { prefix: Vec::new(), window: None, ..demand() };
-    found.push(("plain".into(), Command::Submit(plain)));
+    found.push(("plain".into(), workflow::Command::Submit(plain)));
     // The word stands for a class and for a kind.
     let twice = found.iter_mut().rfind(|(name, _)| name == "batch");
     twice.unwrap().0 = "kind-batch".into();
     found
 }
 
-fn reports() -> Vec<(String, Command)> {
-    let report = |outcome| Command::ReportLeg { order: order(), attempt: 0x0102, leg: 2, outcome };
+fn reports() -> Vec<(String, workflow::Command)> {
+    let report =
+        |outcome| workflow::Command::ReportLeg { order: order(), attempt: 0x0102, leg: 2, outcome };
     // A match without a default: an outcome more does not compile.
     let label = |outcome: &Outcome| match outcome {
         Outcome::Done { .. } => "done",

@@ -1,74 +1,79 @@
 //! An example of every event, and inside of them of every refusal.
 
 use tensorforge_engine::Event;
-use tensorforge_engine::command::{Fault, LossCause};
-use tensorforge_engine::event::{Candidate, Verdict};
+use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{Class, End, Leg, LegKind, Role, Route};
+use tensorforge_engine::models::{LossCause, Thing};
 use tensorforge_engine::policy::PolicyLevel;
-use tensorforge_engine::refusal::{Bound, Refusal, Thing};
+use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm,
     RegionId, TenantId, Tokens, VesselId,
+};
+use tensorforge_engine::workflow::Fault;
+use tensorforge_engine::{
+    allocator, config, models, policy, queue, resilience, routing, security, telemetry, workflow,
 };
 
 use crate::commands::{demand, limits, manifest, order, policy, tenant, window};
 use crate::{each, examples, one};
 
 examples! { Event {
-    "configured" Event::Configured(_) => one(Event::Configured(limits())),
-    "tenant_registered" Event::TenantRegistered { .. } =>
-        one(Event::TenantRegistered { tenant: TenantId(3), contract: tenant() }),
-    "region_registered" Event::RegionRegistered { .. } => one(Event::RegionRegistered {
+    "config.configured" Event::Config(config::Event::Configured(_)) => one(config::Event::Configured(limits())),
+    "models.tenant_registered" Event::Models(models::Event::TenantRegistered { .. }) =>
+        one(models::Event::TenantRegistered { tenant: TenantId(3), contract: tenant() }),
+    "models.region_registered" Event::Models(models::Event::RegionRegistered { .. }) => one(models::Event::RegionRegistered {
         region: RegionId(4), name: "north".into(), hop: Micros(40_000),
     }),
-    "model_registered" Event::ModelRegistered { .. } =>
-        one(Event::ModelRegistered { model: ModelId(5), name: "coral-70b".into() }),
-    "vessel_registered" Event::VesselRegistered { .. } => one(Event::VesselRegistered {
+    "models.model_registered" Event::Models(models::Event::ModelRegistered { .. }) =>
+        one(models::Event::ModelRegistered { model: ModelId(5), name: "coral-70b".into() }),
+    "models.vessel_registered" Event::Models(models::Event::VesselRegistered { .. }) => one(models::Event::VesselRegistered {
         vessel: VesselId(6), name: "deck-0".into(), manifest: manifest(Role::Prefill),
     }),
-    "vessel_seen" Event::VesselSeen { .. } => one(Event::VesselSeen { vessel: VesselId(7) }),
-    "vessel_returned" Event::VesselReturned { .. } =>
-        one(Event::VesselReturned { vessel: VesselId(8) }),
-    "vessel_draining" Event::VesselDraining { .. } =>
-        one(Event::VesselDraining { vessel: VesselId(9) }),
-    "vessel_drained" Event::VesselDrained { .. } =>
-        one(Event::VesselDrained { vessel: VesselId(10) }),
-    "vessel_lost" Event::VesselLost { .. } =>
-        each(LossCause::ALL, |cause| Event::VesselLost { vessel: VesselId(11), cause }),
-    "breaker_opened" Event::BreakerOpened { .. } => one(Event::BreakerOpened {
+    "models.vessel_seen" Event::Models(models::Event::VesselSeen { .. }) => one(models::Event::VesselSeen { vessel: VesselId(7) }),
+    "models.vessel_returned" Event::Models(models::Event::VesselReturned { .. }) =>
+        one(models::Event::VesselReturned { vessel: VesselId(8) }),
+    "models.vessel_draining" Event::Models(models::Event::VesselDraining { .. }) =>
+        one(models::Event::VesselDraining { vessel: VesselId(9) }),
+    "models.vessel_drained" Event::Models(models::Event::VesselDrained { .. }) =>
+        one(models::Event::VesselDrained { vessel: VesselId(10) }),
+    "models.vessel_lost" Event::Models(models::Event::VesselLost { .. }) =>
+        each(LossCause::ALL, |cause| models::Event::VesselLost { vessel: VesselId(11), cause }),
+    "resilience.breaker_opened" Event::Resilience(resilience::Event::BreakerOpened { .. }) => one(resilience::Event::BreakerOpened {
         vessel: VesselId(12), failures: 5, until: Micros(15_000_000),
     }),
-    "breaker_probing" Event::BreakerProbing { .. } =>
-        one(Event::BreakerProbing { vessel: VesselId(13) }),
-    "breaker_closed" Event::BreakerClosed { .. } =>
-        one(Event::BreakerClosed { vessel: VesselId(14) }),
-    "policy_changed" Event::PolicyChanged { .. } =>
-        one(Event::PolicyChanged { version: PolicyVersion(2), policy: Box::new(policy()) }),
-    "policy_rolled_back" Event::PolicyRolledBack { .. } => one(Event::PolicyRolledBack {
+    "resilience.breaker_probing" Event::Resilience(resilience::Event::BreakerProbing { .. }) =>
+        one(resilience::Event::BreakerProbing { vessel: VesselId(13) }),
+    "resilience.breaker_closed" Event::Resilience(resilience::Event::BreakerClosed { .. }) =>
+        one(resilience::Event::BreakerClosed { vessel: VesselId(14) }),
+    "policy.policy_changed" Event::Policy(policy::Event::PolicyChanged { .. }) =>
+        one(policy::Event::PolicyChanged { version: PolicyVersion(2), policy: Box::new(policy()) }),
+    "policy.policy_rolled_back" Event::Policy(policy::Event::PolicyRolledBack { .. }) => one(policy::Event::PolicyRolledBack {
         version: PolicyVersion(3), to: PolicyVersion(1), policy: Box::new(policy()),
     }),
-    "risk_reviewed" Event::RiskReviewed { .. } => one(Event::RiskReviewed {
+    "policy.risk_reviewed" Event::Policy(policy::Event::RiskReviewed { .. }) => one(policy::Event::RiskReviewed {
         risk: Ppm(400_000),
         failing: Ppm(100_000),
         pressure: Ppm(400_000),
         lost: Ppm(250_000),
         next: Micros(5_000_000),
     }),
-    "level_changed" Event::LevelChanged { .. } => each(PolicyLevel::ALL, |to| {
-        Event::LevelChanged { from: PolicyLevel::Normal, to, risk: Ppm(400_000) }
+    "policy.level_changed" Event::Policy(policy::Event::LevelChanged { .. }) => each(PolicyLevel::ALL, |to| {
+        policy::Event::LevelChanged { from: PolicyLevel::Normal, to, risk: Ppm(400_000) }
     }),
-    "command_refused" Event::CommandRefused { .. } => refused(),
-    "order_refused" Event::OrderRefused { .. } => one(Event::OrderRefused {
+    "workflow.command_refused" Event::Workflow(workflow::Event::CommandRefused { .. }) => refused(),
+    "workflow.order_refused" Event::Workflow(workflow::Event::OrderRefused { .. }) => one(workflow::Event::OrderRefused {
         order: OrderId::new(77, OrderId::NO_SLOT),
         tenant: TenantId::NONE,
         external: 4_711,
-        refusal: Refusal::NoVessel,
+        refusal: models::Refusal::NoVessel.into(),
     }),
-    "order_deduplicated" Event::OrderDeduplicated { .. } => one(Event::OrderDeduplicated {
+    "workflow.order_deduplicated" Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => one(workflow::Event::OrderDeduplicated {
         order: order(), tenant: TenantId(3), external: 4_712,
     }),
-    "order_admitted" Event::OrderAdmitted { .. } => one(Event::OrderAdmitted {
+    "workflow.order_admitted" Event::Workflow(workflow::Event::OrderAdmitted { .. }) => one(workflow::Event::OrderAdmitted {
         order: order(),
         tenant: TenantId(3),
         level: PolicyLevel::Elevated,
@@ -77,20 +82,23 @@ examples! { Event {
         key: KeySlot(21),
         demand: demand(),
     }),
-    "order_queued" Event::OrderQueued { .. } =>
-        one(Event::OrderQueued { order: order(), ticket: 31, ahead: 30 }),
-    "order_berthed" Event::OrderBerthed { .. } => one(Event::OrderBerthed {
+    "queue.order_queued" Event::Queue(queue::Event::OrderQueued { .. }) =>
+        one(queue::Event::OrderQueued { order: order(), ticket: 31, ahead: 30 }),
+    "queue.service_deferred" Event::Queue(queue::Event::ServiceDeferred { .. }) =>
+        one(queue::Event::ServiceDeferred { at: Micros(50_000_000) }),
+    "queue.service_resumed" Event::Queue(queue::Event::ServiceResumed) => one(queue::Event::ServiceResumed),
+    "allocator.order_berthed" Event::Allocator(allocator::Event::OrderBerthed { .. }) => one(allocator::Event::OrderBerthed {
         order: order(),
         berth: BerthId(41),
         vessel: VesselId(15),
         window: window(),
         overlapping: 2,
     }),
-    "berth_released" Event::BerthReleased { .. } =>
-        one(Event::BerthReleased { order: order(), berth: BerthId(42) }),
-    "order_routed" Event::OrderRouted { .. } => one(routed()),
-    "leg_dispatched" Event::LegDispatched { .. } => each(LegKind::ALL, |kind| {
-        Event::LegDispatched {
+    "allocator.berth_released" Event::Allocator(allocator::Event::BerthReleased { .. }) =>
+        one(allocator::Event::BerthReleased { order: order(), berth: BerthId(42) }),
+    "routing.order_routed" Event::Routing(routing::Event::OrderRouted { .. }) => one(routed()),
+    "workflow.leg_dispatched" Event::Workflow(workflow::Event::LegDispatched { .. }) => each(LegKind::ALL, |kind| {
+        workflow::Event::LegDispatched {
             order: order(),
             attempt: 2,
             leg: 1,
@@ -99,7 +107,7 @@ examples! { Event {
             timeout: Micros(100_000_000),
         }
     }),
-    "leg_completed" Event::LegCompleted { .. } => one(Event::LegCompleted {
+    "workflow.leg_completed" Event::Workflow(workflow::Event::LegCompleted { .. }) => one(workflow::Event::LegCompleted {
         order: order(),
         leg: 1,
         vessel: VesselId(17),
@@ -109,12 +117,12 @@ examples! { Event {
         cost: MicroUsd(1_160),
         energy: Millijoules(1_800),
     }),
-    "leg_failed" Event::LegFailed { .. } => each(Fault::ALL, |fault| {
-        Event::LegFailed { order: order(), attempt: 2, leg: 1, vessel: VesselId(18), fault }
+    "workflow.leg_failed" Event::Workflow(workflow::Event::LegFailed { .. }) => each(Fault::ALL, |fault| {
+        workflow::Event::LegFailed { order: order(), attempt: 2, leg: 1, vessel: VesselId(18), fault }
     }),
-    "retry_scheduled" Event::RetryScheduled { .. } =>
-        one(Event::RetryScheduled { order: order(), attempts: 2, at: Micros(61_000_000) }),
-    "order_settled" Event::OrderSettled { .. } => one(Event::OrderSettled {
+    "resilience.retry_scheduled" Event::Resilience(resilience::Event::RetryScheduled { .. }) =>
+        one(resilience::Event::RetryScheduled { order: order(), attempts: 2, at: Micros(61_000_000) }),
+    "telemetry.order_settled" Event::Telemetry(telemetry::Event::OrderSettled { .. }) => one(telemetry::Event::OrderSettled {
         order: order(),
         tenant: TenantId(3),
         tokens_in: Tokens(1_000),
@@ -123,7 +131,7 @@ examples! { Event {
         cost: MicroUsd(1_160),
         energy: Millijoules(1_800),
     }),
-    "order_ended" Event::OrderEnded { .. } => each(End::ALL, |end| Event::OrderEnded {
+    "workflow.order_ended" Event::Workflow(workflow::Event::OrderEnded { .. }) => each(End::ALL, |end| workflow::Event::OrderEnded {
         order: order(),
         tenant: TenantId(3),
         external: 4_711,
@@ -136,7 +144,7 @@ examples! { Event {
 } }
 
 /// Two candidates, one of them a pair and one too small; three legs.
-fn routed() -> Event {
+fn routed() -> routing::Event {
     let candidate = |vessel: u32, decode: VesselId, verdict: Verdict| Candidate {
         vessel: VesselId(vessel),
         decode,
@@ -153,15 +161,15 @@ fn routed() -> Event {
     route.push(leg(LegKind::Hop, 1, 40_000));
     route.push(leg(LegKind::Prefill, 1, 1_000_000));
     route.push(leg(LegKind::Decode, 2, 960_000));
-    Event::OrderRouted {
+    routing::Event::OrderRouted {
         order: order(),
         attempt: 2,
         policy: PolicyVersion(3),
         open: 9,
-        candidates: vec![
+        candidates: Candidates(vec![
             candidate(1, VesselId(2), Verdict::Eligible),
             candidate(3, VesselId::NONE, Verdict::TooLarge),
-        ],
+        ]),
         route,
     }
 }
@@ -170,33 +178,44 @@ mod refusals {
     use super::*;
 
     examples! { Refusal {
-        "not_configured" Refusal::NotConfigured => one(Refusal::NotConfigured),
-        "already_configured" Refusal::AlreadyConfigured => one(Refusal::AlreadyConfigured),
-        "time_regressed" Refusal::TimeRegressed { .. } =>
-            one(Refusal::TimeRegressed { now: Micros(5) }),
-        "forbidden" Refusal::Forbidden { .. } =>
-            each(Scope::ALL, |scope| Refusal::Forbidden { scope }),
-        "unknown" Refusal::Unknown { .. } =>
-            each(Thing::ALL, |thing| Refusal::Unknown { thing, id: 6 }),
-        "invalid" Refusal::Invalid { .. } => one(Refusal::Invalid { fault: "candidates is 0".into() }),
-        "full" Refusal::Full { .. } => each(Bound::ALL, |bound| Refusal::Full { bound, max: 7 }),
-        "rate_limited" Refusal::RateLimited { .. } =>
-            one(Refusal::RateLimited { retry_at: Micros(8) }),
-        "level_forbids" Refusal::LevelForbids { .. } => one(Refusal::LevelForbids {
+        "config.not_configured" Refusal::Config(config::Refusal::NotConfigured) => one(config::Refusal::NotConfigured),
+        "config.already_configured" Refusal::Config(config::Refusal::AlreadyConfigured) => one(config::Refusal::AlreadyConfigured),
+        "workflow.time_regressed" Refusal::Workflow(workflow::Refusal::TimeRegressed { .. }) =>
+            one(workflow::Refusal::TimeRegressed { now: Micros(5) }),
+        "security.forbidden" Refusal::Security(security::Refusal::Forbidden { .. }) =>
+            each(Scope::ALL, |scope| security::Refusal::Forbidden { scope }),
+        "models.unknown" Refusal::Models(models::Refusal::Unknown { .. }) =>
+            each(Thing::ALL, |thing| models::Refusal::Unknown { thing, id: 6 }),
+        "workflow.invalid" Refusal::Workflow(workflow::Refusal::Invalid { .. }) => one(workflow::Refusal::Invalid { fault: "window is empty".into() }),
+        "config.invalid" Refusal::Config(config::Refusal::Invalid { .. }) =>
+            one(config::Refusal::Invalid { fault: "keys is 0".into() }),
+        "models.invalid" Refusal::Models(models::Refusal::Invalid { .. }) =>
+            one(models::Refusal::Invalid { fault: "manifest.slots is 0".into() }),
+        "policy.invalid" Refusal::Policy(policy::Refusal::Invalid { .. }) =>
+            one(policy::Refusal::Invalid { fault: "candidates is 0".into() }),
+        "policy.unknown" Refusal::Policy(policy::Refusal::Unknown { .. }) =>
+            one(policy::Refusal::Unknown { version: PolicyVersion(12) }),
+        "workflow.unknown" Refusal::Workflow(workflow::Refusal::Unknown { .. }) =>
+            one(workflow::Refusal::Unknown { order: 13 }),
+        "models.wrong_status" Refusal::Models(models::Refusal::WrongStatus) => one(models::Refusal::WrongStatus),
+        "config.full" Refusal::Config(config::Refusal::Full { .. }) => each(Bound::ALL, |bound| config::Refusal::Full { bound, max: 7 }),
+        "queue.rate_limited" Refusal::Queue(queue::Refusal::RateLimited { .. }) =>
+            one(queue::Refusal::RateLimited { retry_at: Micros(8) }),
+        "policy.level_forbids" Refusal::Policy(policy::Refusal::LevelForbids { .. }) => one(policy::Refusal::LevelForbids {
             level: PolicyLevel::Restricted, class: Class::Batch,
         }),
-        "no_vessel" Refusal::NoVessel => one(Refusal::NoVessel),
-        "too_large" Refusal::TooLarge { .. } =>
-            one(Refusal::TooLarge { asked: Tokens(9), max: Tokens(10) }),
-        "no_berth" Refusal::NoBerth => one(Refusal::NoBerth),
-        "no_policy" Refusal::NoPolicy => one(Refusal::NoPolicy),
-        "stale" Refusal::Stale => one(Refusal::Stale),
-        "wrong_stage" Refusal::WrongStage => one(Refusal::WrongStage),
-        "still_aboard" Refusal::StillAboard { .. } => one(Refusal::StillAboard { orders: 11 }),
+        "models.no_vessel" Refusal::Models(models::Refusal::NoVessel) => one(models::Refusal::NoVessel),
+        "models.too_large" Refusal::Models(models::Refusal::TooLarge { .. }) =>
+            one(models::Refusal::TooLarge { asked: Tokens(9), max: Tokens(10) }),
+        "allocator.no_berth" Refusal::Allocator(allocator::Refusal::NoBerth) => one(allocator::Refusal::NoBerth),
+        "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
+        "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
+        "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),
+        "models.still_aboard" Refusal::Models(models::Refusal::StillAboard { .. }) => one(models::Refusal::StillAboard { orders: 11 }),
     } }
 }
 
-fn refused() -> Vec<(String, Event)> {
+fn refused() -> Vec<(String, workflow::Event)> {
     let refusals = refusals::examples().into_iter();
-    refusals.map(|(name, refusal)| (name, Event::CommandRefused { refusal })).collect()
+    refusals.map(|(name, refusal)| (name, workflow::Event::CommandRefused { refusal })).collect()
 }

@@ -11,10 +11,12 @@ use std::thread;
 
 use serde_json::json;
 use tensorforge_engine::Effect;
-use tensorforge_engine::command::{ANYWHERE, Command, Outcome};
+use tensorforge_engine::command::{ANYWHERE, Command};
 use tensorforge_engine::models::{Class, Demand, Kind};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Millijoules, ModelId, TenantId, Tokens};
+use tensorforge_engine::workflow;
+use tensorforge_engine::workflow::Outcome;
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::sequencer::CallError;
 use tensorforge_journal::{Client, JournalError, Ledger, LedgerError, ReplayError, Sequencer};
@@ -38,7 +40,14 @@ fn main() {
             scope.spawn(move || keep_busy(&client, number, clock, externals));
         }
         // Whatever nobody reports on, since its caller was killed, times out.
-        while tell(&client, tick(&clock), Source::OPERATOR, Command::Advance).is_ok() {}
+        while tell(
+            &client,
+            tick(&clock),
+            Source::OPERATOR,
+            Command::Workflow(workflow::Command::Advance),
+        )
+        .is_ok()
+        {}
     });
 }
 
@@ -72,7 +81,10 @@ fn keep_busy(client: &Client, number: u64, clock: &AtomicU64, externals: &Atomic
             Some(report) => (Source::OPERATOR, report),
             None => {
                 let external = externals.fetch_add(1, Ordering::Relaxed);
-                (Source::tenant(TenantId(0)), Command::Submit(demand(number, external)))
+                (
+                    Source::tenant(TenantId(0)),
+                    Command::Workflow(workflow::Command::Submit(demand(number, external))),
+                )
             }
         };
         let Ok(effects) = tell(client, tick(clock), source, command) else { return };
@@ -104,7 +116,7 @@ fn report(effect: &Effect) -> Option<Command> {
         first_token: Micros(900),
         energy: Millijoules(77),
     };
-    Some(Command::ReportLeg { order, attempt, leg, outcome })
+    Some(Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }))
 }
 
 /// Sends a command, waits until its record is durable, and says so in one line.

@@ -1,14 +1,15 @@
 //! The life of an order, from its submission to its end.
 
-use tensorforge_engine::command::{Fault, Outcome};
-
 use super::*;
+use tensorforge_engine::workflow::{Fault, Outcome};
 
 impl Model {
     pub(super) fn submit(&mut self, tenant: TenantId, demand: &Demand) -> Decided<()> {
         let now = self.now;
         let Some((contract, account)) = self.tenants.get(tenant.0 as usize).cloned() else {
-            return Err(Refusal::Unknown { thing: Thing::Tenant, id: tenant.0.into() }.into());
+            return Err(
+                models::Refusal::Unknown { thing: Thing::Tenant, id: tenant.0.into() }.into()
+            );
         };
         let mut remembered = self.keys.values();
         let same = |(whose, key, _): &&(u32, u64, OrderId)| {
@@ -16,18 +17,18 @@ impl Model {
         };
         if let Some((_, _, order)) = remembered.find(same).copied() {
             let external = demand.external;
-            return self.expect(Event::OrderDeduplicated { order, tenant, external });
+            return self.expect(workflow::Event::OrderDeduplicated { order, tenant, external });
         }
         self.sound(demand)?;
         let arrival = rules::arrival(&contract, account.arrival.0, now)
-            .map_err(|at| Refusal::RateLimited { retry_at: Micros(at) })?;
+            .map_err(|at| queue::Refusal::RateLimited { retry_at: Micros(at) })?;
         let (_, policy) = self.policy()?;
         // Each level shuts out one more class, the least urgent first.
         if demand.class as u8 >= 3 - self.level.min(3) {
             let level = LEVELS[usize::from(self.level)];
-            return Err(Refusal::LevelForbids { level, class: demand.class }.into());
+            return Err(policy::Refusal::LevelForbids { level, class: demand.class }.into());
         }
-        let limits = self.limits.clone().ok_or(Refusal::NotConfigured)?;
+        let limits = self.limits.clone().ok_or(config::Refusal::NotConfigured)?;
         if contract.live_max > 0 && account.live >= u64::from(contract.live_max) {
             return full(Bound::TenantOrders, contract.live_max);
         }
@@ -55,7 +56,7 @@ impl Model {
             }
             None => None,
         };
-        self.expect(Event::OrderAdmitted {
+        self.expect(workflow::Event::OrderAdmitted {
             order: id,
             tenant,
             level: LEVELS[usize::from(self.level)],
@@ -70,14 +71,21 @@ impl Model {
             None if room => self.route(slot, None),
             None => {
                 self.enqueue(slot)?;
-                if behind { self.pump_lane(lane) } else { Ok(()) }
+                if behind {
+                    self.noted_lanes.insert(lane);
+                }
+                Ok(())
             }
         }
     }
 
     fn sound(&self, demand: &Demand) -> Decided<()> {
         if demand.model.0 as usize >= self.models.len() {
-            return Err(Refusal::Unknown { thing: Thing::Model, id: demand.model.0.into() }.into());
+            return Err(models::Refusal::Unknown {
+                thing: Thing::Model,
+                id: demand.model.0.into(),
+            }
+            .into());
         }
         let most = 1u64 << 32;
         let past = demand.deadline.0 != 0 && demand.deadline.0 <= self.now;
@@ -89,7 +97,11 @@ impl Model {
             || demand.prefix.len() > 8
             || marks.any(|pair| pair[0].tokens >= pair[1].tokens)
             || window.is_some_and(|w| w.until.0 <= w.from.0 || w.from.0 < self.now);
-        if faulty { Err(Refusal::Invalid { fault: String::new() }.into()) } else { Ok(()) }
+        if faulty {
+            Err(workflow::Refusal::Invalid { fault: "told".into() }.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether there is a vessel, or a pair, that could ever hold it.
@@ -103,16 +115,16 @@ impl Model {
             *known = (*known).max(ship.manifest.context_max.0);
         }
         if most.is_empty() {
-            return Err(Refusal::NoVessel.into());
+            return Err(models::Refusal::NoVessel.into());
         }
         let of = |role: Role| most.get(&(role as u8)).copied().unwrap_or(0);
         let max = of(Role::Whole).max(of(Role::Prefill).min(of(Role::Decode)));
         if max == 0 {
-            return Err(Refusal::NoVessel.into());
+            return Err(models::Refusal::NoVessel.into());
         }
         let asked = routes::size(demand);
         if asked > max {
-            return Err(Refusal::TooLarge { asked: Tokens(asked), max: Tokens(max) }.into());
+            return Err(models::Refusal::TooLarge { asked: Tokens(asked), max: Tokens(max) }.into());
         }
         Ok(())
     }
@@ -145,8 +157,10 @@ impl Model {
                 fitting.insert(*id, overlapping(*id));
             }
         }
-        let least = fitting.values().min().copied().ok_or(Refusal::NoBerth)?;
-        let Some(Event::OrderBerthed { vessel, .. }) = self.record.get(1) else {
+        let least = fitting.values().min().copied().ok_or(allocator::Refusal::NoBerth)?;
+        let Some(Event::Allocator(allocator::Event::OrderBerthed { vessel, .. })) =
+            self.record.get(1)
+        else {
             return wrong(format!("no berth, but {:?}", self.record));
         };
         if fitting.get(&vessel.0) != Some(&least) {
@@ -211,7 +225,7 @@ impl Model {
         let order = order.id;
         self.berths.insert(berth, (vessel.0, window.clone()));
         let berth = BerthId(berth);
-        self.expect(Event::OrderBerthed { order, berth, vessel, window, overlapping })
+        self.expect(allocator::Event::OrderBerthed { order, berth, vessel, window, overlapping })
     }
 
     /// Gives an order's berth back, if it has one; the answer is whose it was.
@@ -219,21 +233,26 @@ impl Model {
         let order = self.order(slot)?;
         let (id, Some(berth)) = (order.id, order.berth.take()) else { return Ok(None) };
         let vessel = self.berths.remove(&berth).map(|(vessel, _)| vessel);
-        self.expect(Event::BerthReleased { order: id, berth: BerthId(berth) })?;
+        self.expect(allocator::Event::BerthReleased { order: id, berth: BerthId(berth) })?;
         Ok(vessel)
     }
 
-    pub(super) fn route_or_queue(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
+    /// Nobody passes those of his kind who wait, but to a vessel that was kept for him.
+    pub(super) fn route_or_queue(&mut self, slot: u32, kept: Option<u32>) -> Decided<()> {
         let demand = self.order(slot)?.demand.clone();
         let open = self.open(demand.model, Role::Whole);
-        let only = only.filter(|id| {
+        let kept = kept.filter(|id| {
             open.contains(id) && self.ships[id].manifest.context_max.0 >= routes::size(&demand)
         });
-        if only.is_some() || self.has_room(&demand) {
-            self.route(slot, only)
-        } else {
-            self.enqueue(slot)
+        if kept.is_some() {
+            return self.route(slot, kept);
         }
+        let lane = (demand.model, demand.class);
+        let behind = self.head(lane).is_some();
+        if behind {
+            self.noted_lanes.insert(lane);
+        }
+        if !behind && self.has_room(&demand) { self.route(slot, None) } else { self.enqueue(slot) }
     }
 
     pub(super) fn dispatch(&mut self, slot: u32) -> Decided<()> {
@@ -248,7 +267,7 @@ impl Model {
         let row = self.order(slot)?;
         row.dispatched = now;
         row.wake = timeout.min(row.deadline);
-        self.expect(Event::LegDispatched {
+        self.expect(workflow::Event::LegDispatched {
             order: order.id,
             attempt: order.attempt,
             leg: order.leg as u8,
@@ -266,11 +285,11 @@ impl Model {
         outcome: &Outcome,
     ) -> Decided<()> {
         let order = self.orders.get(&id.slot().0).filter(|order| order.id == id).cloned();
-        let unknown = Refusal::Unknown { thing: Thing::Order, id: id.0 >> 24 };
+        let unknown = workflow::Refusal::Unknown { order: id.0 >> 24 };
         let order = order.ok_or(unknown)?;
         let present = (order.stage, order.attempt, order.leg);
         if present != (Stage::Running, attempt, usize::from(leg)) {
-            return Err(Refusal::Stale.into());
+            return Err(workflow::Refusal::Stale.into());
         }
         match outcome {
             Outcome::Failed(fault) => self.fail(id.slot().0, *fault),
@@ -317,7 +336,7 @@ impl Model {
             row.first_token = first_token;
         }
         let over = row.leg == row.route.len();
-        self.expect(Event::LegCompleted {
+        self.expect(workflow::Event::LegCompleted {
             order: order.id,
             leg: order.leg as u8,
             vessel: leg.vessel,
@@ -328,17 +347,17 @@ impl Model {
             energy: Millijoules(energy),
         })?;
         if probed {
-            self.expect(Event::BreakerClosed { vessel: leg.vessel })?;
+            self.expect(resilience::Event::BreakerClosed { vessel: leg.vessel })?;
         }
         self.drained(leg.vessel)?;
+        self.noted_ships.insert(leg.vessel.0);
         if over {
-            self.end(slot, End::Completed)?
+            self.end(slot, End::Completed)
         } else if self.sunk(&self.orders[&slot]) {
-            self.fail(slot, Fault::VesselLost)?
+            self.fail(slot, Fault::VesselLost)
         } else {
-            self.dispatch(slot)?
+            self.dispatch(slot)
         }
-        self.pump(leg.vessel)
     }
 
     /// Whether one of the vessels that an order still needs is gone.
@@ -369,7 +388,7 @@ impl Model {
     fn left(&mut self, legs: &[Leg]) -> Decided<()> {
         for leg in legs {
             self.drained(leg.vessel)?;
-            self.pump(leg.vessel)?;
+            self.noted_ships.insert(leg.vessel.0);
         }
         Ok(())
     }
@@ -394,7 +413,7 @@ impl Model {
         row.avoid = blamed;
         row.wake = row.deadline;
         let (attempt, leg) = (order.attempt, order.leg as u8);
-        self.expect(Event::LegFailed { order: order.id, attempt, leg, vessel, fault })?;
+        self.expect(workflow::Event::LegFailed { order: order.id, attempt, leg, vessel, fault })?;
         if lost.is_none() {
             self.trip(vessel)?;
         }
@@ -419,7 +438,7 @@ impl Model {
         ship.breaker = Breaker::Open;
         ship.retry_at = until;
         let failures = ship.failures;
-        self.expect(Event::BreakerOpened { vessel, failures, until: Micros(until) })
+        self.expect(resilience::Event::BreakerOpened { vessel, failures, until: Micros(until) })
     }
 
     fn retry_or_give_up(&mut self, slot: u32, attempt: u16) -> Decided<()> {
@@ -431,7 +450,9 @@ impl Model {
         if attempt >= retry.attempts || now + least >= deadline {
             return self.end(slot, End::Failed);
         }
-        let Some(Event::RetryScheduled { at, .. }) = self.record.front().cloned() else {
+        let Some(Event::Resilience(resilience::Event::RetryScheduled { at, .. })) =
+            self.record.front().cloned()
+        else {
             // With the longer waits it would have come too late.
             return if now + most >= deadline {
                 self.end(slot, End::Failed)
@@ -443,7 +464,7 @@ impl Model {
             return wrong(format!("a retry at {at}, not in {least}..={most} after {now}"));
         }
         self.order(slot)?.wake = at.0;
-        self.expect(Event::RetryScheduled { order: id, attempts: attempt, at })
+        self.expect(resilience::Event::RetryScheduled { order: id, attempts: attempt, at })
     }
 
     pub(super) fn end(&mut self, slot: u32, end: End) -> Decided<()> {
@@ -459,7 +480,7 @@ impl Model {
             account.tokens_out.0 += order.tokens_out;
             account.cost.0 += order.cost;
             account.energy.0 += order.energy;
-            self.expect(Event::OrderSettled {
+            self.expect(telemetry::Event::OrderSettled {
                 order: order.id,
                 tenant,
                 tokens_in: order.demand.tokens_in,
@@ -473,7 +494,7 @@ impl Model {
         self.give_back(&held)?;
         self.orders.remove(&slot);
         let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
-        self.expect(Event::OrderEnded {
+        self.expect(workflow::Event::OrderEnded {
             order: order.id,
             tenant,
             external: order.demand.external,
@@ -485,7 +506,7 @@ impl Model {
         })?;
         self.left(&held)?;
         if order.stage == Stage::Queued {
-            self.pump_lane((order.demand.model, order.demand.class))?;
+            self.noted_lanes.insert((order.demand.model, order.demand.class));
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! Which routes there are, what each would mean, and whether the one that was taken may have been.
 
 use std::collections::BTreeSet;
-
-use tensorforge_engine::event::{Candidate, Verdict};
+use tensorforge_engine::routing::{Candidate, Verdict};
 
 use super::*;
 
@@ -52,8 +51,9 @@ impl Model {
         let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
         let mut holders = BTreeMap::new();
         for mark in &demand.prefix {
-            if let Some((hash, vessel, _)) = self.prefixes.get(&(mark.hash % places))
+            if let Some((hash, vessel, _, starts)) = self.prefixes.get(&(mark.hash % places))
                 && *hash == mark.hash
+                && self.ships[&vessel.0].starts == *starts
             {
                 holders.insert(vessel.0, mark.tokens.0);
             }
@@ -129,7 +129,8 @@ impl Model {
     /// Takes a route from the record, and believes it only if it may have been drawn and is the best.
     pub(super) fn route(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
         let order = self.order(slot)?.clone();
-        let Some(Event::OrderRouted { candidates, route, .. }) = self.record.front().cloned()
+        let Some(Event::Routing(routing::Event::OrderRouted { candidates, route, .. })) =
+            self.record.front().cloned()
         else {
             return wrong(format!("{} is not routed, but {:?}", order.id, self.record.front()));
         };
@@ -156,7 +157,7 @@ impl Model {
         }
         let (version, _) = self.policy()?;
         let [whole, prefill, _] = open.map(|open| open.len() as u32);
-        self.expect(Event::OrderRouted {
+        self.expect(routing::Event::OrderRouted {
             order: order.id,
             attempt: order.attempt + 1,
             policy: version,
@@ -298,7 +299,8 @@ impl Model {
         order.leg = 0;
         order.route = legs;
         for mark in order.demand.prefix.clone() {
-            let row = (mark.hash, working[0].vessel, mark.tokens);
+            let starts = self.ships[&working[0].vessel.0].starts;
+            let row = (mark.hash, working[0].vessel, mark.tokens, starts);
             self.prefixes.insert(mark.hash % places, row);
         }
         self.dispatch(slot)

@@ -1,7 +1,7 @@
 //! Sums: times, prices, points and rates, in integers so wide that nothing is lost.
 
 use tensorforge_engine::models::{LegKind, Manifest, Tenant};
-use tensorforge_engine::policy::Weights;
+use tensorforge_engine::routing::Weights;
 
 /// What the engine's `u64` would hold.
 pub(super) fn narrow(wide: u128) -> u64 {

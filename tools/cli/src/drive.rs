@@ -6,7 +6,7 @@ use tensorforge_engine::command::Command;
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
-use tensorforge_engine::{Event, effects};
+use tensorforge_engine::{Event, effects, workflow};
 use tensorforge_fleet::{Fleet, Sim, Trace};
 
 use crate::failure::{Failure, Result};
@@ -57,17 +57,17 @@ pub(crate) fn drive(world: &World, recorder: &mut impl Recorder) -> Result<Contr
     while !sim.over() {
         let (now, next) = match (sim.due(), recorder.next_deadline()) {
             (due, Some(at)) if due.is_none_or(|due| at <= due) => {
-                (at, Some((CLOCK, Command::Advance)))
+                (at, Some((CLOCK, Command::Workflow(workflow::Command::Advance))))
             }
             (Some(due), _) => (due, sim.pop(due)),
             (None, None) => {
                 return Err(Failure::input("orders are left that nothing will ever end"));
             }
-            (None, Some(at)) => (at, Some((CLOCK, Command::Advance))),
+            (None, Some(at)) => (at, Some((CLOCK, Command::Workflow(workflow::Command::Advance)))),
         };
         // The world may have done something that it does not speak of.
         let Some((source, command)) = next else { continue };
-        arrived += usize::from(matches!(command, Command::Submit(_)));
+        arrived += usize::from(matches!(command, Command::Workflow(workflow::Command::Submit(_))));
         let events = recorder.record(now, source, &command)?;
         sim.observe(events);
         effects(events).for_each(|effect| sim.perform(now, &effect));

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tensorforge_journal::{JournalError, LedgerError, ReplayError};
+use tensorforge_journal::{DecodeError, JournalError, LedgerError, ReplayError};
 
 /// As documented in the help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,9 @@ impl Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let exit = match error {
-            JournalError::Damaged(_) => Exit::Damaged,
+            JournalError::Damaged(_) | JournalError::Undecodable(DecodeError::Malformed { .. }) => {
+                Exit::Damaged
+            }
             _ => Exit::BadInput,
         };
         Self { exit, message: error.to_string(), help: error.help() }

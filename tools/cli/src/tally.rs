@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::State;
-use tensorforge_engine::models::{Account, End};
+use tensorforge_engine::models::End;
 use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::telemetry::Account;
 use tensorforge_engine::units::{MicroUsd, Millijoules, Tokens};
+use tensorforge_engine::{resilience, telemetry, workflow};
 
 use crate::output::{dollars, grouped, joules, span};
 
@@ -58,19 +60,32 @@ impl Tally {
         self.events = self.events.saturating_add(events.len() as u64);
         for event in events {
             match event {
-                Event::OrderAdmitted { .. } => one(&mut self.admitted),
-                Event::OrderRefused { refusal, .. } => {
+                Event::Workflow(workflow::Event::OrderAdmitted { .. }) => one(&mut self.admitted),
+                Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => {
                     one(&mut self.ended[End::Refused as usize]);
                     one(self.refusals.entry(refusal_kind(refusal)).or_default());
                 }
-                Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => {
+                Event::Telemetry(telemetry::Event::OrderSettled {
+                    tokens_in,
+                    cached,
+                    tokens_out,
+                    cost,
+                    energy,
+                    ..
+                }) => {
                     let (tokens_in, cached, tokens_out) = (*tokens_in, *cached, *tokens_out);
                     let (cost, energy) = (*cost, *energy);
                     self.sums.add(Sums { tokens_in, cached, tokens_out, cost, energy });
                 }
-                Event::RetryScheduled { .. } => one(&mut self.retries),
-                Event::OrderDeduplicated { .. } => one(&mut self.repeated),
-                Event::OrderEnded { end, latency, first_token, .. } => {
+                Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
+                    one(&mut self.retries)
+                }
+                Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => {
+                    one(&mut self.repeated)
+                }
+                Event::Workflow(workflow::Event::OrderEnded {
+                    end, latency, first_token, ..
+                }) => {
                     one(&mut self.ended[*end as usize]);
                     if *end == End::Completed {
                         self.latencies.push(latency.0);
@@ -195,7 +210,7 @@ mod tests {
     #[test]
     fn what_a_crafted_journal_adds_up_to_sticks_at_the_largest_number() {
         let (order, tenant) = (OrderId(1), TenantId(0));
-        let settled = Event::OrderSettled {
+        let settled = Event::Telemetry(telemetry::Event::OrderSettled {
             order,
             tenant,
             tokens_in: Tokens::MAX,
@@ -203,7 +218,7 @@ mod tests {
             tokens_out: Tokens::MAX,
             cost: MicroUsd::MAX,
             energy: Millijoules::MAX,
-        };
+        });
         let full = u64::MAX;
         let mut tally = Tally { records: full, events: full, retries: full, ..Tally::default() };
         tally.ended = [full; 5];

@@ -58,7 +58,12 @@ pub(crate) fn refuse_other_files(out: &Path) -> Result<()> {
 
 /// A breach as a build's answer about a record.
 pub(crate) fn breach_json(breach: &Breach) -> Value {
-    json!({ "table": breach.table, "row": breach.row, "problem": breach.problem.to_string() })
+    json!({
+        "module": breach.module,
+        "table": breach.table,
+        "row": breach.row,
+        "problem": breach.problem.to_string(),
+    })
 }
 
 /// A number of records that is not beyond the end.

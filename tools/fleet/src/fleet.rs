@@ -16,7 +16,7 @@ use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::table::Breach;
 use tensorforge_engine::units::{JournalId, Micros, Ppm, Seq, VesselId};
-use tensorforge_engine::{Event, Exchange};
+use tensorforge_engine::{Event, Exchange, config, models, policy, workflow};
 use thiserror::Error;
 
 use crate::document::{self, DocumentError};
@@ -148,19 +148,28 @@ impl Fleet {
 
     /// The same for these tenants.
     pub fn setup_commands_for(&self, tenants: &[impl AsRef<str>], policy: &Policy) -> Vec<Command> {
-        let configure = Command::Configure(self.limits.clone());
-        let regions = self
-            .regions
-            .iter()
-            .map(|region| Command::RegisterRegion { name: region.name.clone(), hop: region.hop });
-        let models = self.models.iter().cloned().map(|name| Command::RegisterModel { name });
-        let tenants =
-            tenants.iter().map(|name| Command::RegisterTenant(self.contract(name.as_ref())));
-        let vessels = self.vessels.iter().map(|vessel| Command::RegisterVessel {
-            name: vessel.name.clone(),
-            manifest: vessel.manifest.clone(),
+        let configure = Command::Config(config::Command::Configure(self.limits.clone()));
+        let regions = self.regions.iter().map(|region| {
+            Command::Models(models::Command::RegisterRegion {
+                name: region.name.clone(),
+                hop: region.hop,
+            })
         });
-        let policy = Command::SetPolicy(Box::new(policy.clone()));
+        let models = self
+            .models
+            .iter()
+            .cloned()
+            .map(|name| Command::Models(models::Command::RegisterModel { name }));
+        let tenants = tenants.iter().map(|name| {
+            Command::Models(models::Command::RegisterTenant(self.contract(name.as_ref())))
+        });
+        let vessels = self.vessels.iter().map(|vessel| {
+            Command::Models(models::Command::RegisterVessel {
+                name: vessel.name.clone(),
+                manifest: vessel.manifest.clone(),
+            })
+        });
+        let policy = Command::Policy(policy::Command::SetPolicy(Box::new(policy.clone())));
         let parties = regions.chain(models).chain(tenants).chain(vessels);
         [configure].into_iter().chain(parties).chain([policy]).collect()
     }
@@ -174,7 +183,9 @@ impl Fleet {
             let stamp = Stamp { seq: Seq(seq), time: Micros::ZERO, source: Source::OPERATOR };
             events.clear();
             exchange.decide(stamp, command, &mut events)?;
-            if let [Event::CommandRefused { refusal }] = events.as_slice() {
+            if let [Event::Workflow(workflow::Event::CommandRefused { refusal })] =
+                events.as_slice()
+            {
                 let (part, refusal) = (part(command), in_file(refusal));
                 return Err(SetupError::Refused { fleet: self.name.clone(), part, refusal });
             }
@@ -187,7 +198,9 @@ impl Fleet {
 /// and its preset.
 fn in_file(refusal: &Refusal) -> Refusal {
     match refusal {
-        Refusal::Invalid { fault } => Refusal::Invalid { fault: fault.replace("manifest.", "") },
+        Refusal::Models(models::Refusal::Invalid { fault }) => {
+            Refusal::Models(models::Refusal::Invalid { fault: fault.replace("manifest.", "") })
+        }
         other => other.clone(),
     }
 }
@@ -195,11 +208,13 @@ fn in_file(refusal: &Refusal) -> Refusal {
 /// What a command of the setup is about.
 fn part(command: &Command) -> String {
     match command {
-        Command::Configure(_) => "the limits".to_owned(),
-        Command::RegisterRegion { name, .. } => format!("region {name:?}"),
-        Command::RegisterModel { name } => format!("model {name:?}"),
-        Command::RegisterTenant(contract) => format!("tenant {:?}", contract.name),
-        Command::RegisterVessel { name, .. } => format!("vessel {name:?}"),
+        Command::Config(config::Command::Configure(_)) => "the limits".to_owned(),
+        Command::Models(models::Command::RegisterRegion { name, .. }) => format!("region {name:?}"),
+        Command::Models(models::Command::RegisterModel { name }) => format!("model {name:?}"),
+        Command::Models(models::Command::RegisterTenant(contract)) => {
+            format!("tenant {:?}", contract.name)
+        }
+        Command::Models(models::Command::RegisterVessel { name, .. }) => format!("vessel {name:?}"),
         _ => "the policy".to_owned(),
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use tensorforge_engine::policy::{BreakerRule, Escalation, Policy, RetryRule, Weights};
+use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::resilience::{BreakerRule, RetryRule};
+use tensorforge_engine::routing::Weights;
 use tensorforge_engine::units::Ppm;
 
 use crate::document::{self, DocumentError, Millis};

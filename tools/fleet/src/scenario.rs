@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Deserialize;
-use tensorforge_engine::command::{ANYWHERE, Command, Fault, Outcome, Stamp};
+use tensorforge_engine::command::{ANYWHERE, Command, Stamp};
 use tensorforge_engine::models::{Class, Demand, Kind, Mark, Window};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::security::Source;
@@ -19,7 +19,8 @@ use tensorforge_engine::units::{
     JournalId, Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, Seq, TenantId,
     Tokens, VesselId,
 };
-use tensorforge_engine::{Event, Exchange, State};
+use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::{Event, Exchange, State, models, policy, workflow};
 
 use crate::document::{self, DocumentError, Millis, listed};
 use crate::fleet::{Fleet, SetupError};
@@ -184,14 +185,18 @@ impl Scenario {
         let at = step.at_ms.micros();
         let mut decided = Vec::new();
         while let Some(due) = stage.exchange.state().next_deadline().filter(|due| *due <= at) {
-            decided.extend(stage.decide(due, Source::OPERATOR, &Command::Advance));
+            decided.extend(stage.decide(
+                due,
+                Source::OPERATOR,
+                &Command::Workflow(workflow::Command::Advance),
+            ));
         }
         if let Some((source, command)) = self.command(step, stage.exchange.state())? {
             decided = stage.decide(at, source, &command);
         }
         let told = |event: &Event| {
             let detail = told::detail(event, |id| self.vessel_name(id));
-            (told::name(event), detail)
+            (told::word(event), detail)
         };
         let decided: Vec<(String, String)> = decided.iter().map(told).collect();
         if let Some(expected) = &step.expect
@@ -246,27 +251,37 @@ impl Scenario {
             }
             "cancel" => {
                 let asked: OfTenant = read(name, value)?;
-                let command = Command::Cancel { order: order(state, asked.order)? };
+                let command = Command::Workflow(workflow::Command::Cancel {
+                    order: order(state, asked.order)?,
+                });
                 Ok(Some((self.tenant(&asked.tenant)?, command)))
             }
             "retry" => {
                 let asked: OfTenant = read(name, value)?;
-                let command = Command::Retry { order: order(state, asked.order)? };
+                let command = Command::Workflow(workflow::Command::Retry {
+                    order: order(state, asked.order)?,
+                });
                 Ok(Some((self.tenant(&asked.tenant)?, command)))
             }
-            "heartbeat" => operator(Command::Heartbeat { vessel: self.vessel(name, value)? }),
-            "drain" => operator(Command::Drain { vessel: self.vessel(name, value)? }),
-            "lose" => operator(Command::Lose { vessel: self.vessel(name, value)? }),
+            "heartbeat" => operator(Command::Models(models::Command::Heartbeat {
+                vessel: self.vessel(name, value)?,
+            })),
+            "drain" => operator(Command::Models(models::Command::Drain {
+                vessel: self.vessel(name, value)?,
+            })),
+            "lose" => operator(Command::Models(models::Command::Lose {
+                vessel: self.vessel(name, value)?,
+            })),
             "register" => operator(self.registration(self.vessel(name, value)?)?),
             "policy" => {
                 let path: String = read(name, value)?;
                 let policy =
                     read_policy(&self.folder.join(path)).map_err(|error| error.to_string())?;
-                operator(Command::SetPolicy(Box::new(policy)))
+                operator(Command::Policy(policy::Command::SetPolicy(Box::new(policy))))
             }
-            "roll_back" => {
-                operator(Command::RollBackPolicy { to: PolicyVersion(read(name, value)?) })
-            }
+            "roll_back" => operator(Command::Policy(policy::Command::RollBackPolicy {
+                to: PolicyVersion(read(name, value)?),
+            })),
             "wait" => Ok(None),
             other => Err(format!(
                 "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, \
@@ -308,7 +323,7 @@ impl Scenario {
             }),
         };
         let sender = asked.tenant.as_deref().map_or(Ok(Source::OPERATOR), |name| self.tenant(name));
-        Ok((sender?, Command::Submit(demand)))
+        Ok((sender?, Command::Workflow(workflow::Command::Submit(demand))))
     }
 
     fn tenant(&self, name: &str) -> Result<Source, String> {
@@ -323,7 +338,7 @@ impl Scenario {
         let vessel = self.fleet.vessels.get(id.0 as usize);
         let vessel = vessel.ok_or_else(|| format!("vessel {id} is not in the fleet"))?;
         let (name, manifest) = (vessel.name.clone(), vessel.manifest.clone());
-        Ok(Command::RegisterVessel { name, manifest })
+        Ok(Command::Models(models::Command::RegisterVessel { name, manifest }))
     }
 
     fn vessel(&self, key: &str, value: &toml::Value) -> Result<VesselId, String> {
@@ -363,7 +378,7 @@ fn report(
     let id = order(state, number)?;
     let order = state.order(id).ok_or_else(|| format!("order {number} is not live"))?;
     let (attempt, leg) = (attempt.unwrap_or(order.attempt), leg.unwrap_or(order.leg));
-    Ok(Command::ReportLeg { order: id, attempt, leg, outcome })
+    Ok(Command::Workflow(workflow::Command::ReportLeg { order: id, attempt, leg, outcome }))
 }
 
 struct Stage {
@@ -384,7 +399,7 @@ impl Stage {
             TenantId::NONE => String::new(),
             tenant => format!(" by tenant {tenant}"),
         };
-        let _ = writeln!(self.transcript, "{:>10} us  {}{sender}", time.0, told::name(command));
+        let _ = writeln!(self.transcript, "{:>10} us  {}{sender}", time.0, told::word(command));
         let mut line = |text: String| {
             let _ = writeln!(self.transcript, "{:INDENT$}{text}", "");
         };

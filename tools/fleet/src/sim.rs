@@ -23,7 +23,7 @@ mod demand;
 
 use std::collections::BTreeMap;
 
-use tensorforge_engine::command::{Command, Fault as Cause, Outcome};
+use tensorforge_engine::command::Command;
 use tensorforge_engine::effect::Effect;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::models::{LegKind, Role};
@@ -31,6 +31,8 @@ use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{
     Micros, Millijoules, ModelId, OrderId, Ppm, TenantId, Tokens, VesselId,
 };
+use tensorforge_engine::workflow::{Fault as Cause, Outcome};
+use tensorforge_engine::{models, workflow};
 
 use crate::draw::{Purpose, below, draw};
 use crate::fleet::{self, FaultKind, Fleet};
@@ -142,17 +144,23 @@ impl<'a> Sim<'a> {
     pub fn observe(&mut self, events: &[Event]) {
         for event in events {
             match event {
-                Event::OrderAdmitted { order, tenant, demand, .. } => {
+                Event::Workflow(workflow::Event::OrderAdmitted {
+                    order, tenant, demand, ..
+                }) => {
                     if let Some(row) = self.rows.get(&(*tenant, demand.external)) {
                         self.orders.insert(*order, *row);
                     }
                 }
-                Event::OrderEnded { order, tenant, external, .. } => {
+                Event::Workflow(workflow::Event::OrderEnded {
+                    order, tenant, external, ..
+                }) => {
                     self.orders.remove(order);
                     self.close(*tenant, *external);
                 }
-                Event::OrderRefused { tenant, external, .. }
-                | Event::OrderDeduplicated { tenant, external, .. } => {
+                Event::Workflow(workflow::Event::OrderRefused { tenant, external, .. })
+                | Event::Workflow(workflow::Event::OrderDeduplicated {
+                    tenant, external, ..
+                }) => {
                     self.close(*tenant, *external);
                 }
                 _ => {}
@@ -209,7 +217,11 @@ impl<'a> Sim<'a> {
         self.open += 1;
         Some((
             Source::tenant(sender.tenant),
-            Command::Submit(demand(row, *sender, self.trace.block_tokens)),
+            Command::Workflow(workflow::Command::Submit(demand(
+                row,
+                *sender,
+                self.trace.block_tokens,
+            ))),
         ))
     }
 
@@ -237,11 +249,12 @@ impl<'a> Sim<'a> {
                 self.replies.remove(&reply.order);
                 vessel.is_none_or(|vessel| self.afloat(vessel)).then(|| report(reply))
             }
-            Happening::Report(vessel) => Some(Command::Lose { vessel }),
+            Happening::Report(vessel) => Some(Command::Models(models::Command::Lose { vessel })),
             Happening::Beat(vessel) => {
                 let period = self.ship(vessel)?.declared.manifest.heartbeat;
                 self.beat(at + period, vessel);
-                self.afloat(vessel).then_some(Command::Heartbeat { vessel })
+                self.afloat(vessel)
+                    .then_some(Command::Models(models::Command::Heartbeat { vessel }))
             }
         }
     }
@@ -289,7 +302,10 @@ impl<'a> Sim<'a> {
             self.agenda.insert((at + up, Rank::Set, number as u64), Happening::Set(number));
         }
         self.file(fault.vessel);
-        fault.kind.sinks().then_some(Command::Heartbeat { vessel: fault.vessel })
+        fault
+            .kind
+            .sinks()
+            .then_some(Command::Models(models::Command::Heartbeat { vessel: fault.vessel }))
     }
 
     fn call(&mut self, now: Micros, call: Call) {
@@ -416,7 +432,7 @@ fn reporter() -> Source {
 
 fn report(finished: Finished) -> Command {
     let Finished { order, attempt, leg, outcome } = finished;
-    Command::ReportLeg { order, attempt, leg, outcome }
+    Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome })
 }
 
 fn suits(role: Role, kind: LegKind) -> bool {

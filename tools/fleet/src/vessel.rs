@@ -12,9 +12,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tensorforge_engine::command::Outcome;
 use tensorforge_engine::models::LegKind;
 use tensorforge_engine::units::{Micros, OrderId, Tokens};
+use tensorforge_engine::workflow::Outcome;
 
 use crate::cache::Cache;
 use crate::preset::Preset;

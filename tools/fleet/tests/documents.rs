@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::models::Role;
 use tensorforge_engine::units::{Micros, Millijoules, ModelId, RegionId, Tokens};
+use tensorforge_engine::{config, models, policy};
 use tensorforge_fleet::{Fleet, Trace, parse_policy, read_policy};
 
 fn fixtures(path: &str) -> PathBuf {
@@ -75,16 +76,18 @@ fn a_fleet_becomes_commands() {
     let said: Vec<String> = commands
         .iter()
         .map(|command| match command {
-            Command::Configure(_) => "configure".into(),
-            Command::RegisterRegion { name, hop } => format!("region {name} {hop}"),
-            Command::RegisterModel { name } => format!("model {name}"),
-            Command::RegisterTenant(t) => {
+            Command::Config(config::Command::Configure(_)) => "configure".into(),
+            Command::Models(models::Command::RegisterRegion { name, hop }) => {
+                format!("region {name} {hop}")
+            }
+            Command::Models(models::Command::RegisterModel { name }) => format!("model {name}"),
+            Command::Models(models::Command::RegisterTenant(t)) => {
                 format!("tenant {} {} {} {}", t.name, t.rate, t.burst, t.live_max)
             }
-            Command::RegisterVessel { name, manifest } => {
+            Command::Models(models::Command::RegisterVessel { name, manifest }) => {
                 format!("vessel {name} {}", manifest.slots)
             }
-            Command::SetPolicy(_) => "policy".into(),
+            Command::Policy(policy::Command::SetPolicy(_)) => "policy".into(),
             other => format!("{other:?}"),
         })
         .collect();

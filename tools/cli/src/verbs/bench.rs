@@ -16,6 +16,7 @@ use tensorforge_engine::Exchange;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq, VesselId};
+use tensorforge_engine::{models, workflow};
 use tensorforge_fleet::{Fleet, Recipe, parse_policy};
 use tensorforge_journal::{
     Batch, Client, Journal, Ledger, LedgerOptions, Mode, Replay, Sequencer, WriterOptions,
@@ -268,7 +269,7 @@ impl Bench {
             let mut spans = Vec::with_capacity(orders as usize);
             load.turn(orders, |time, source, command| {
                 let events = decide(time, source, command, &mut spent)?;
-                if matches!(command, Command::Submit(_)) {
+                if matches!(command, Command::Workflow(workflow::Command::Submit(_))) {
                     spans.extend(spent);
                 }
                 Ok(events)
@@ -497,7 +498,7 @@ fn steady(dir: &Path, live: u64, turns: u64) -> Result<u64> {
 
 /// A sign of life of one of 64 vessels.
 fn heartbeat(number: u64) -> Command {
-    Command::Heartbeat { vessel: VesselId((number % 64) as u32) }
+    Command::Models(models::Command::Heartbeat { vessel: VesselId((number % 64) as u32) })
 }
 
 /// Sends so many records without waiting, then waits for the answers; how many came.

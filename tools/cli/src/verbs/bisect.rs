@@ -192,10 +192,11 @@ fn breached(seq: u64, left: &Value, right: &Value) -> Option<Divergence> {
     };
     let (a, b) = (breach(left), breach(right));
     let first = a.as_ref().or(b.as_ref())?;
-    let table = first.get("table").and_then(Value::as_str).map(str::to_owned);
+    let text = |field: &str| first.get(field).and_then(Value::as_str).map(str::to_owned);
+    let (module, table) = (text("module"), text("table"));
     let row = first.get("row").and_then(Value::as_u64);
     let divergence = Divergence::new(seq, Phase::Breached, problem(&a), problem(&b));
-    Some(Divergence { table, row, ..divergence })
+    Some(Divergence { module, table, row, ..divergence })
 }
 
 /// What a build has made of a record: what it decided, the tag of its state, or where it breached.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
-use tensorforge_engine::{BUILD, Event, Exchange, Root};
+use tensorforge_engine::{BUILD, Event, Exchange, Root, policy};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
     BLOCK_RECORDS, Closed, Journal, JournalError, Ledger, LedgerError, LedgerOptions, Record,
@@ -115,7 +115,9 @@ impl Inputs {
 /// files look like: what two policies, or two kinds of faults, make of it differs by them alone.
 fn default_id(world: &World) -> Result<JournalId> {
     let setup = world.fleet.setup_commands(&world.trace, &world.policy);
-    let parties = setup.iter().filter(|command| !matches!(command, Command::SetPolicy(_)));
+    let parties = setup
+        .iter()
+        .filter(|command| !matches!(command, Command::Policy(policy::Command::SetPolicy(_))));
     let parties = serde_json::to_vec(&parties.collect::<Vec<_>>()).map_err(Failure::input)?;
     let rows = serde_json::to_vec(&world.trace.rows).map_err(Failure::input)?;
     let mut hasher = blake3::Hasher::new();

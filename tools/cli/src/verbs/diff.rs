@@ -9,6 +9,7 @@ use tensorforge_engine::Event;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::models::Demand;
 use tensorforge_engine::units::{Micros, ModelId, OrderId, RegionId, VesselId};
+use tensorforge_engine::{allocator, models, queue, routing, workflow};
 use tensorforge_journal::{Divergence, Journal, Phase, diff, read_records};
 
 use crate::args::DiffArgs;
@@ -80,8 +81,9 @@ fn note_part(journal: &Journal, tally: &Tally) {
 
 /// Puts the fields of a divergence into a document, each null if there is none.
 pub(crate) fn with_divergence(mut document: Value, divergence: Option<&Divergence>) -> Value {
-    const FIELDS: [&str; 10] =
-        ["seq", "phase", "event", "kind", "table", "row", "field", "left", "right", "rows"];
+    const FIELDS: [&str; 11] = [
+        "seq", "phase", "event", "kind", "module", "table", "row", "field", "left", "right", "rows",
+    ];
     let found = serde_json::to_value(divergence).unwrap_or(Value::Null);
     if let Some(fields) = document.as_object_mut() {
         for field in FIELDS {
@@ -96,7 +98,9 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Text
     let Divergence { seq, phase, .. } = divergence;
     let mut head = paint(BAD, "part") + format!(" at record {seq}: {}", phase.says());
     if let Some(event) = divergence.event {
-        head += format!(", event {event} ({})", divergence.kind.as_deref().unwrap_or("none"));
+        let module = divergence.module.as_deref().unwrap_or("none");
+        let kind = divergence.kind.as_deref().unwrap_or("none");
+        head += format!(", event {event} ({module}.{kind})");
     }
     if let Some(field) = &divergence.field {
         head += format!(", field `{field}`");
@@ -118,7 +122,9 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Text
             Phase::Breached => "the row",
             _ => "first row that differs afterwards",
         };
-        line(format!("  {which}: {table}.{row}"));
+        let of = divergence.rows.first().map(|first| first.module.as_ref());
+        let of = of.or(divergence.module.as_deref()).unwrap_or("no module");
+        line(format!("  {which}: {table}.{row} of {of}"));
     }
     for row in divergence.rows.iter().take(8) {
         let path = format!("{}.{}.{}", row.table, row.row, row.field);
@@ -166,7 +172,7 @@ impl Course {
         };
         read_records(journal, 0, journal.next_seq(), |record| {
             course.tally.count(&record.events);
-            if let Command::Submit(demand) = &record.command {
+            if let Command::Workflow(workflow::Command::Submit(demand)) = &record.command {
                 course.ask(record.stamp.source.tenant.0, record.stamp.time, demand);
             }
             for event in &record.events {
@@ -192,39 +198,41 @@ impl Course {
         let names = &mut self.names;
         let known = |names: &Names, order: &OrderId| names.orders.get(&order.0).copied();
         let (key, what, value) = match event {
-            Event::TenantRegistered { tenant, contract } => {
+            Event::Models(models::Event::TenantRegistered { tenant, contract }) => {
                 names.tenants.insert(tenant.0, contract.name.clone());
                 return;
             }
-            Event::ModelRegistered { model, name } => {
+            Event::Models(models::Event::ModelRegistered { model, name }) => {
                 names.models.insert(model.0, name.clone());
                 return;
             }
-            Event::RegionRegistered { region, name, .. } => {
+            Event::Models(models::Event::RegionRegistered { region, name, .. }) => {
                 names.regions.insert(region.0, name.clone());
                 return;
             }
-            Event::VesselRegistered { vessel, name, .. } => {
+            Event::Models(models::Event::VesselRegistered { vessel, name, .. }) => {
                 names.vessels.insert(vessel.0, name.clone());
                 return;
             }
-            Event::OrderAdmitted { order, tenant, demand, .. } => {
+            Event::Workflow(workflow::Event::OrderAdmitted { order, tenant, demand, .. }) => {
                 names.orders.insert(order.0, (tenant.0, demand.external));
                 (Some((tenant.0, demand.external)), "admitted", Value::Null)
             }
-            Event::OrderRefused { tenant, external, refusal, .. } => {
-                (Some((tenant.0, *external)), "refused", refusal_kind(refusal).into())
-            }
-            Event::OrderRouted { order, route, .. } => {
+            Event::Workflow(workflow::Event::OrderRefused {
+                tenant, external, refusal, ..
+            }) => (Some((tenant.0, *external)), "refused", refusal_kind(refusal).into()),
+            Event::Routing(routing::Event::OrderRouted { order, route, .. }) => {
                 let vessels: Vec<String> =
                     route.iter().map(|leg| names.vessel(leg.vessel)).collect();
                 (known(names, order), "routed to", vessels.join(" then ").into())
             }
-            Event::OrderQueued { order, .. } => (known(names, order), "queued", Value::Null),
-            Event::OrderBerthed { order, vessel, .. } => {
+            Event::Queue(queue::Event::OrderQueued { order, .. }) => {
+                (known(names, order), "queued", Value::Null)
+            }
+            Event::Allocator(allocator::Event::OrderBerthed { order, vessel, .. }) => {
                 (known(names, order), "berthed at", names.vessel(*vessel).into())
             }
-            Event::OrderEnded { tenant, external, end, .. } => {
+            Event::Workflow(workflow::Event::OrderEnded { tenant, external, end, .. }) => {
                 (Some((tenant.0, *external)), "ended", end_name(*end).into())
             }
             _ => return,

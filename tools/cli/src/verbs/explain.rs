@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::command::Stamp;
-use tensorforge_engine::event::{Candidate, Event, Verdict};
+use tensorforge_engine::event::Event;
+use tensorforge_engine::routing::{Candidate, Verdict};
 use tensorforge_engine::units::{Micros, OrderId, VesselId};
+use tensorforge_engine::{allocator, models, queue, resilience, routing, telemetry, workflow};
 use tensorforge_journal::{Journal, Record, read_records};
 
 use crate::args::ExplainArgs;
@@ -90,7 +92,9 @@ impl Story {
         for (stamp, _, event) in &self.told {
             let teller = Teller { names: &self.names, arrived, now: stamp.time };
             let (head, rest) = match event {
-                Event::OrderEnded { .. } => teller.end(event, self.told.len()),
+                Event::Workflow(workflow::Event::OrderEnded { .. }) => {
+                    teller.end(event, self.told.len())
+                }
                 event => teller.tell(event),
             };
             let since = format!("{:>12}  ", format!("+{}", span((stamp.time - arrived).0)));
@@ -113,9 +117,13 @@ fn numbered(journal: &Journal, args: &ExplainArgs, wanted: u64) -> Result<u64> {
     read_records(journal, 0, journal.next_seq(), |record| {
         for event in &record.events {
             let (order, external) = match event {
-                Event::OrderAdmitted { order, demand, .. } => (order, demand.external),
-                Event::OrderRefused { order, external, .. }
-                | Event::OrderDeduplicated { order, external, .. } => (order, *external),
+                Event::Workflow(workflow::Event::OrderAdmitted { order, demand, .. }) => {
+                    (order, demand.external)
+                }
+                Event::Workflow(workflow::Event::OrderRefused { order, external, .. })
+                | Event::Workflow(workflow::Event::OrderDeduplicated { order, external, .. }) => {
+                    (order, *external)
+                }
                 _ => continue,
             };
             least = least.min(external);
@@ -147,19 +155,19 @@ fn command_name(record: &Record) -> String {
 /// The order that an event is about.
 fn subject(event: &Event) -> Option<OrderId> {
     match event {
-        Event::OrderAdmitted { order, .. }
-        | Event::OrderRefused { order, .. }
-        | Event::OrderDeduplicated { order, .. }
-        | Event::OrderQueued { order, .. }
-        | Event::OrderBerthed { order, .. }
-        | Event::BerthReleased { order, .. }
-        | Event::OrderRouted { order, .. }
-        | Event::LegDispatched { order, .. }
-        | Event::LegCompleted { order, .. }
-        | Event::LegFailed { order, .. }
-        | Event::RetryScheduled { order, .. }
-        | Event::OrderSettled { order, .. }
-        | Event::OrderEnded { order, .. } => Some(*order),
+        Event::Workflow(workflow::Event::OrderAdmitted { order, .. })
+        | Event::Workflow(workflow::Event::OrderRefused { order, .. })
+        | Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
+        | Event::Queue(queue::Event::OrderQueued { order, .. })
+        | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
+        | Event::Allocator(allocator::Event::BerthReleased { order, .. })
+        | Event::Routing(routing::Event::OrderRouted { order, .. })
+        | Event::Workflow(workflow::Event::LegDispatched { order, .. })
+        | Event::Workflow(workflow::Event::LegCompleted { order, .. })
+        | Event::Workflow(workflow::Event::LegFailed { order, .. })
+        | Event::Resilience(resilience::Event::RetryScheduled { order, .. })
+        | Event::Telemetry(telemetry::Event::OrderSettled { order, .. })
+        | Event::Workflow(workflow::Event::OrderEnded { order, .. }) => Some(*order),
         _ => None,
     }
 }
@@ -179,21 +187,29 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn tell(&self, event: &Event) -> Told {
         match event {
-            Event::OrderAdmitted { .. }
-            | Event::OrderRefused { .. }
-            | Event::OrderDeduplicated { .. } => self.arrival(event),
-            Event::OrderRouted { .. } => self.route(event),
-            Event::OrderQueued { .. }
-            | Event::OrderBerthed { .. }
-            | Event::BerthReleased { .. }
-            | Event::RetryScheduled { .. } => (self.wait(event).into(), Vec::new()),
+            Event::Workflow(workflow::Event::OrderAdmitted { .. })
+            | Event::Workflow(workflow::Event::OrderRefused { .. })
+            | Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => self.arrival(event),
+            Event::Routing(routing::Event::OrderRouted { .. }) => self.route(event),
+            Event::Queue(queue::Event::OrderQueued { .. })
+            | Event::Allocator(allocator::Event::OrderBerthed { .. })
+            | Event::Allocator(allocator::Event::BerthReleased { .. })
+            | Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
+                (self.wait(event).into(), Vec::new())
+            }
             _ => (self.work(event), Vec::new()),
         }
     }
 
     fn arrival(&self, event: &Event) -> Told {
         match event {
-            Event::OrderAdmitted { tenant, level, deadline, demand, .. } => {
+            Event::Workflow(workflow::Event::OrderAdmitted {
+                tenant,
+                level,
+                deadline,
+                demand,
+                ..
+            }) => {
                 let model = self.names.models.get(&demand.model.0).cloned().unwrap_or_default();
                 let prefix = demand.prefix.last().map_or(String::new(), |mark| {
                     format!(", {} of it named by prefix", counted(mark.tokens.0, "token"))
@@ -213,12 +229,14 @@ impl Teller<'_> {
                 );
                 (paint(GOOD, "admitted") + told, vec![asked.into()])
             }
-            Event::OrderRefused { tenant, external, refusal, .. } => {
+            Event::Workflow(workflow::Event::OrderRefused {
+                tenant, external, refusal, ..
+            }) => {
                 let (tenant, refusal) = (self.names.tenant(tenant.0), word(refusal));
                 let told = format!(" from {tenant} as external number {external}: {refusal}");
                 (paint(BAD, "refused") + told, Vec::new())
             }
-            Event::OrderDeduplicated { external, .. } => (
+            Event::Workflow(workflow::Event::OrderDeduplicated { external, .. }) => (
                 format!("sent again as external number {external}: the same key, the same order")
                     .into(),
                 Vec::new(),
@@ -228,7 +246,10 @@ impl Teller<'_> {
     }
 
     fn route(&self, event: &Event) -> Told {
-        let Event::OrderRouted { attempt, policy, open, candidates, .. } = event else {
+        let Event::Routing(routing::Event::OrderRouted {
+            attempt, policy, open, candidates, ..
+        }) = event
+        else {
             return Told::default();
         };
         let chosen = candidates.first().map_or_else(String::new, |best| self.names.place(best));
@@ -243,13 +264,18 @@ impl Teller<'_> {
 
     fn wait(&self, event: &Event) -> String {
         match event {
-            Event::OrderQueued { ticket, ahead, .. } => {
+            Event::Queue(queue::Event::OrderQueued { ticket, ahead, .. }) => {
                 format!(
                     "queued with ticket {ticket}: no vessel has room, {} ahead of it",
                     counted(*ahead, "order"),
                 )
             }
-            Event::OrderBerthed { vessel, window, overlapping, .. } => format!(
+            Event::Allocator(allocator::Event::OrderBerthed {
+                vessel,
+                window,
+                overlapping,
+                ..
+            }) => format!(
                 "given a berth on {} from +{} to +{}; {} it",
                 self.names.vessel(*vessel),
                 span((window.from - self.arrived).0),
@@ -259,8 +285,10 @@ impl Teller<'_> {
                     others => format!("{others} others overlap"),
                 },
             ),
-            Event::BerthReleased { .. } => "berth given back".to_owned(),
-            Event::RetryScheduled { attempts, at, .. } => {
+            Event::Allocator(allocator::Event::BerthReleased { .. }) => {
+                "berth given back".to_owned()
+            }
+            Event::Resilience(resilience::Event::RetryScheduled { attempts, at, .. }) => {
                 let attempts = counted((*attempts).into(), "attempt");
                 format!("tried again in {}, after {attempts}", self.ahead(*at))
             }
@@ -270,13 +298,23 @@ impl Teller<'_> {
 
     fn work(&self, event: &Event) -> Text {
         let told = match event {
-            Event::LegDispatched { leg, kind, vessel, timeout, .. } => format!(
+            Event::Workflow(workflow::Event::LegDispatched {
+                leg, kind, vessel, timeout, ..
+            }) => format!(
                 "leg {leg} ({}) handed to {}; times out after {}",
                 word(kind),
                 self.names.vessel(*vessel),
                 self.ahead(*timeout),
             ),
-            Event::LegCompleted { leg, vessel, tokens_out, cached, cost, energy, .. } => format!(
+            Event::Workflow(workflow::Event::LegCompleted {
+                leg,
+                vessel,
+                tokens_out,
+                cached,
+                cost,
+                energy,
+                ..
+            }) => format!(
                 "leg {leg} done by {}: {} generated, {} from its cache, {}, {} mJ",
                 self.names.vessel(*vessel),
                 counted(tokens_out.0, "token"),
@@ -284,12 +322,19 @@ impl Teller<'_> {
                 dollars(cost.0),
                 grouped(energy.0),
             ),
-            Event::LegFailed { leg, vessel, fault, attempt, .. } => {
+            Event::Workflow(workflow::Event::LegFailed { leg, vessel, fault, attempt, .. }) => {
                 let (vessel, fault) = (self.names.vessel(*vessel), word(fault));
                 let told = format!(": leg {leg} of attempt {attempt} on {vessel}: {fault}");
                 return paint(BAD, "failed") + told;
             }
-            Event::OrderSettled { tokens_in, cached, tokens_out, cost, energy, .. } => format!(
+            Event::Telemetry(telemetry::Event::OrderSettled {
+                tokens_in,
+                cached,
+                tokens_out,
+                cost,
+                energy,
+                ..
+            }) => format!(
                 "settled: {} in ({} cached), {} out, {}, {} mJ",
                 grouped(tokens_in.0),
                 grouped(cached.0),
@@ -303,7 +348,14 @@ impl Teller<'_> {
     }
 
     fn end(&self, event: &Event, events: usize) -> Told {
-        let Event::OrderEnded { end, attempts, first_token, latency, .. } = event else {
+        let Event::Workflow(workflow::Event::OrderEnded {
+            end,
+            attempts,
+            first_token,
+            latency,
+            ..
+        }) = event
+        else {
             return Told::default();
         };
         let first_token = match *first_token {
@@ -341,13 +393,13 @@ struct Names {
 impl Names {
     fn learn(&mut self, event: &Event) {
         match event {
-            Event::TenantRegistered { tenant, contract } => {
+            Event::Models(models::Event::TenantRegistered { tenant, contract }) => {
                 self.tenants.insert(tenant.0, contract.name.clone());
             }
-            Event::ModelRegistered { model, name } => {
+            Event::Models(models::Event::ModelRegistered { model, name }) => {
                 self.models.insert(model.0, name.clone());
             }
-            Event::VesselRegistered { vessel, name, .. } => {
+            Event::Models(models::Event::VesselRegistered { vessel, name, .. }) => {
                 self.vessels.insert(vessel.0, name.clone());
             }
             _ => {}

@@ -29,8 +29,7 @@ pub(crate) fn run(args: &LogArgs, as_json: bool) -> Result<Exit> {
             let mut document = record_json(stamp, command, events, tag);
             if args.decide {
                 // What two builds are compared by: they may show the same events differently.
-                document["decided"] =
-                    hash_events(events).map_or(Value::Null, |hash| hex(&hash).into());
+                document["decided"] = hex(&hash_events(events)).into();
             }
             output::json(&document);
         } else {
@@ -102,22 +101,26 @@ fn record_text(stamp: &Stamp, command: &Command, events: &[Event], tag: u64) -> 
     [head].into_iter().chain(events).collect()
 }
 
-/// A command or event on one line: its name, then its fields.
+/// A command or event on one line: its module and name, then its fields.
 pub(crate) fn value_text(value: &Value) -> String {
-    match value {
-        Value::String(name) => name.clone(),
-        Value::Object(fields) => match fields.iter().next() {
-            Some((name, Value::Object(inner))) if fields.len() == 1 => {
-                let inner: Vec<String> = inner
-                    .iter()
-                    .map(|(field, value)| format!("{field}={}", plain(value)))
-                    .collect();
-                format!("{name} {}", inner.join(" "))
-            }
-            Some((name, inner)) if fields.len() == 1 => format!("{name} {}", plain(inner)),
-            _ => value.to_string(),
-        },
-        other => other.to_string(),
+    let only = |value: &Value| match value {
+        Value::Object(fields) if fields.len() == 1 => {
+            fields.iter().next().map(|(name, inner)| (name.clone(), inner.clone()))
+        }
+        _ => None,
+    };
+    if let Value::String(name) = value {
+        return name.clone();
+    }
+    let Some((module, word)) = only(value) else { return value.to_string() };
+    match (&word, only(&word)) {
+        (Value::String(name), _) => format!("{module}.{name}"),
+        (_, Some((name, Value::Object(inner)))) => {
+            let fields = inner.iter().map(|(field, value)| format!("{field}={}", plain(value)));
+            format!("{module}.{name} {}", fields.collect::<Vec<_>>().join(" "))
+        }
+        (_, Some((name, inner))) => format!("{module}.{name} {}", plain(&inner)),
+        _ => value.to_string(),
     }
 }
 

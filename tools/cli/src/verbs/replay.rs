@@ -66,7 +66,7 @@ impl Course {
             let block = step.block_root(journal).map(|entry| entry.root);
             course.claimed = block.or(step.frame_end.map(|header| header.state_root));
             if let Some(decisions) = &mut course.decisions {
-                decisions.update(&hash_events(step.events).unwrap_or_default());
+                decisions.update(&hash_events(step.events));
             }
             if step.head.seq.0.is_multiple_of(BLOCK_RECORDS) {
                 bar.set_position(step.head.seq.0 - from);

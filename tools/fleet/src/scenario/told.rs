@@ -8,9 +8,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
-use tensorforge_engine::table::{Key, Row, Table};
+use tensorforge_engine::table::{Row, Table};
+use tensorforge_engine::units::Key;
 use tensorforge_engine::units::VesselId;
-use tensorforge_engine::{Event, State, Tables};
+use tensorforge_engine::{
+    Event, State, Tables, allocator, models, policy, queue, resilience, routing, telemetry,
+    workflow,
+};
 
 use super::Played;
 
@@ -27,7 +31,9 @@ fn state_text(state: &State) -> String {
     let Tables {
         control,
         limits,
+        stance,
         policies,
+        waiting,
         tenants,
         accounts,
         regions,
@@ -42,7 +48,9 @@ fn state_text(state: &State) -> String {
     let tables = [
         rows("control", control),
         rows("limits", limits),
+        rows("stance", stance),
         rows("policies", policies),
+        rows("waiting", waiting),
         rows("tenants", tenants),
         rows("accounts", accounts),
         rows("regions", regions),
@@ -68,10 +76,21 @@ pub(super) fn event_text(event: &Event, indent: usize) -> String {
     spelled(event, Plain { indent, ..Plain::default() })
 }
 
-/// The name of a command or an event, as JSON spells it.
+/// The name of a code, as JSON spells it.
 pub(super) fn name(value: &impl Serialize) -> String {
-    match serde_json::to_value(value).unwrap_or_default() {
-        serde_json::Value::String(name) => name,
+    name_in(&serde_json::to_value(value).unwrap_or_default())
+}
+
+/// The name of a command or an event, without its module's.
+pub(super) fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    let of_module = value.as_object().and_then(|modules| modules.values().next());
+    of_module.map(name_in).unwrap_or_default()
+}
+
+fn name_in(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(name) => name.clone(),
         value => {
             value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default()
         }
@@ -81,30 +100,43 @@ pub(super) fn name(value: &impl Serialize) -> String {
 /// What a story would say of an event besides its name; empty where the name says it all.
 pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> String {
     match event {
-        Event::CommandRefused { refusal } | Event::OrderRefused { refusal, .. } => {
-            refusal.to_string()
+        Event::Workflow(workflow::Event::CommandRefused { refusal })
+        | Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => refusal.to_string(),
+        Event::Models(models::Event::VesselReturned { vessel: id })
+        | Event::Models(models::Event::VesselDraining { vessel: id })
+        | Event::Models(models::Event::VesselDrained { vessel: id })
+        | Event::Resilience(resilience::Event::BreakerOpened { vessel: id, .. })
+        | Event::Resilience(resilience::Event::BreakerProbing { vessel: id })
+        | Event::Resilience(resilience::Event::BreakerClosed { vessel: id })
+        | Event::Allocator(allocator::Event::OrderBerthed { vessel: id, .. })
+        | Event::Workflow(workflow::Event::LegCompleted { vessel: id, .. }) => vessel(*id),
+        Event::Models(models::Event::VesselLost { vessel: id, cause }) => {
+            format!("{} {}", vessel(*id), name(cause))
         }
-        Event::VesselReturned { vessel: id }
-        | Event::VesselDraining { vessel: id }
-        | Event::VesselDrained { vessel: id }
-        | Event::BreakerOpened { vessel: id, .. }
-        | Event::BreakerProbing { vessel: id }
-        | Event::BreakerClosed { vessel: id }
-        | Event::OrderBerthed { vessel: id, .. }
-        | Event::LegCompleted { vessel: id, .. } => vessel(*id),
-        Event::VesselLost { vessel: id, cause } => format!("{} {}", vessel(*id), name(cause)),
-        Event::LegFailed { vessel: id, fault, .. } => format!("{} {}", vessel(*id), name(fault)),
-        Event::LegDispatched { vessel: id, kind, .. } => format!("{} {}", name(kind), vessel(*id)),
-        Event::OrderRouted { order, attempt, .. } => format!("{order} attempt={attempt}"),
-        Event::RetryScheduled { order, attempts, .. } => format!("{order} attempts={attempts}"),
-        Event::OrderQueued { order, ahead, .. } => format!("{order} ahead={ahead}"),
-        Event::OrderDeduplicated { order, .. } => order.to_string(),
-        Event::OrderSettled { order, cost, energy, .. } => {
+        Event::Workflow(workflow::Event::LegFailed { vessel: id, fault, .. }) => {
+            format!("{} {}", vessel(*id), name(fault))
+        }
+        Event::Workflow(workflow::Event::LegDispatched { vessel: id, kind, .. }) => {
+            format!("{} {}", name(kind), vessel(*id))
+        }
+        Event::Routing(routing::Event::OrderRouted { order, attempt, .. }) => {
+            format!("{order} attempt={attempt}")
+        }
+        Event::Resilience(resilience::Event::RetryScheduled { order, attempts, .. }) => {
+            format!("{order} attempts={attempts}")
+        }
+        Event::Queue(queue::Event::OrderQueued { order, ahead, .. }) => {
+            format!("{order} ahead={ahead}")
+        }
+        Event::Workflow(workflow::Event::OrderDeduplicated { order, .. }) => order.to_string(),
+        Event::Telemetry(telemetry::Event::OrderSettled { order, cost, energy, .. }) => {
             format!("{order} cost={cost} energy={energy}")
         }
-        Event::OrderEnded { order, end, .. } => format!("{order} {}", name(end)),
-        Event::RiskReviewed { risk, .. } => risk.to_string(),
-        Event::LevelChanged { to, .. } => name(to),
+        Event::Workflow(workflow::Event::OrderEnded { order, end, .. }) => {
+            format!("{order} {}", name(end))
+        }
+        Event::Policy(policy::Event::RiskReviewed { risk, .. }) => risk.to_string(),
+        Event::Policy(policy::Event::LevelChanged { to, .. }) => name(to),
         _ => String::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tensorforge_engine::command::{Command, Outcome};
+use tensorforge_engine::command::Command;
 use tensorforge_engine::effect::Effect;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::models::{Demand, End, LegKind, Role};
@@ -10,6 +10,8 @@ use tensorforge_engine::policy::PolicyLevel;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{KeySlot, Micros, OrderId, OrderSlot, TenantId, VesselId};
+use tensorforge_engine::workflow::Outcome;
+use tensorforge_engine::{config, models, workflow};
 use tensorforge_fleet::{Fleet, Sim, Trace};
 
 /// A fleet, a trace and the routes between them.
@@ -85,14 +87,20 @@ impl<'a> Exchange<'a> {
 
     fn hear(&mut self, now: Micros, source: Source, command: Command) {
         match command {
-            Command::Submit(demand) => self.submit(now, source.tenant, demand),
-            Command::ReportLeg { order, attempt, leg, outcome } => {
+            Command::Workflow(workflow::Command::Submit(demand)) => {
+                self.submit(now, source.tenant, demand)
+            }
+            Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }) => {
                 let live = self.orders.get(&order).map(|live| (live.attempt, live.leg));
                 assert_eq!(live, Some((attempt, leg)), "a report of what is not being worked");
                 self.report(now, order, outcome);
             }
-            Command::Heartbeat { vessel } => self.say(now, format!("beat {vessel}")),
-            Command::Lose { vessel } => self.say(now, format!("lose {vessel}")),
+            Command::Models(models::Command::Heartbeat { vessel }) => {
+                self.say(now, format!("beat {vessel}"))
+            }
+            Command::Models(models::Command::Lose { vessel }) => {
+                self.say(now, format!("lose {vessel}"))
+            }
             other => panic!("the world does not say {other:?}"),
         }
     }
@@ -102,11 +110,16 @@ impl<'a> Exchange<'a> {
         let order = OrderId::new(self.submitted, OrderSlot(self.orders.len() as u32));
         let external = demand.external;
         if tenant == TenantId::NONE {
-            let refusal = Refusal::NotConfigured;
-            self.sim.observe(&[Event::OrderRefused { order, tenant, external, refusal }]);
+            let refusal = Refusal::Config(config::Refusal::NotConfigured);
+            self.sim.observe(&[Event::Workflow(workflow::Event::OrderRefused {
+                order,
+                tenant,
+                external,
+                refusal,
+            })]);
             return;
         }
-        self.sim.observe(&[Event::OrderAdmitted {
+        self.sim.observe(&[Event::Workflow(workflow::Event::OrderAdmitted {
             order,
             tenant,
             level: PolicyLevel::Normal,
@@ -114,7 +127,7 @@ impl<'a> Exchange<'a> {
             deadline: Micros::MAX,
             key: KeySlot::NONE,
             demand: demand.clone(),
-        }]);
+        })]);
         let route = self.route(&demand);
         let live = Live { tenant, demand, route, attempt: 1, leg: 0, timeout: Micros::ZERO };
         self.orders.insert(order, live);
@@ -203,7 +216,7 @@ impl<'a> Exchange<'a> {
     fn end(&mut self, order: OrderId, end: End) {
         let Some(live) = self.orders.remove(&order) else { return };
         self.completed += u64::from(end == End::Completed);
-        self.sim.observe(&[Event::OrderEnded {
+        self.sim.observe(&[Event::Workflow(workflow::Event::OrderEnded {
             order,
             tenant: live.tenant,
             external: live.demand.external,
@@ -212,6 +225,6 @@ impl<'a> Exchange<'a> {
             stop: VesselId::NONE,
             first_token: Micros::ZERO,
             latency: Micros::ZERO,
-        }]);
+        })]);
     }
 }

@@ -1,13 +1,15 @@
 //! The demand that benchmarks are made of: orders that come, run and complete in random order.
 
 use tensorforge_engine::Event;
-use tensorforge_engine::command::{ANYWHERE, Command, Outcome};
+use tensorforge_engine::command::{ANYWHERE, Command};
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Role, Tenant};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, RegionId, TenantId, Tokens,
 };
+use tensorforge_engine::workflow::Outcome;
+use tensorforge_engine::{config, models, policy, workflow};
 use tensorforge_fleet::{draw, parse_policy};
 
 use crate::failure::{Failure, Result};
@@ -40,16 +42,19 @@ impl Load {
         )
         .map_err(Failure::input)?;
         let mut commands = vec![
-            Command::Configure(limits),
-            Command::RegisterRegion { name: "harbour".into(), hop: Micros::ZERO },
-            Command::RegisterModel { name: "model".into() },
-            Command::RegisterTenant(Tenant {
+            Command::Config(config::Command::Configure(limits)),
+            Command::Models(models::Command::RegisterRegion {
+                name: "harbour".into(),
+                hop: Micros::ZERO,
+            }),
+            Command::Models(models::Command::RegisterModel { name: "model".into() }),
+            Command::Models(models::Command::RegisterTenant(Tenant {
                 name: "tenant".into(),
                 rate: 0,
                 burst: 0,
                 live_max: 0,
-            }),
-            Command::SetPolicy(Box::new(policy)),
+            })),
+            Command::Policy(policy::Command::SetPolicy(Box::new(policy))),
         ];
         let manifest = Manifest {
             region: RegionId(0),
@@ -66,9 +71,11 @@ impl Load {
             fuel_out: Millijoules(2_500_000),
             heartbeat: Micros::ZERO,
         };
-        commands.extend((0..self.vessels).map(|number| Command::RegisterVessel {
-            name: format!("vessel-{number}"),
-            manifest: manifest.clone(),
+        commands.extend((0..self.vessels).map(|number| {
+            Command::Models(models::Command::RegisterVessel {
+                name: format!("vessel-{number}"),
+                manifest: manifest.clone(),
+            })
         }));
         commands
             .iter()
@@ -99,7 +106,12 @@ impl Load {
                 first_token: Micros(40_000),
                 energy: Millijoules(400_000),
             };
-            let command = Command::ReportLeg { order, attempt: 1, leg: 0, outcome };
+            let command = Command::Workflow(workflow::Command::ReportLeg {
+                order,
+                attempt: 1,
+                leg: 0,
+                outcome,
+            });
             record(self.tick(), Source::OPERATOR, &command)?;
             self.submit(&mut record)?;
         }
@@ -111,7 +123,7 @@ impl Load {
         record: &mut impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
     ) -> Result<()> {
         let size = self.next();
-        let command = Command::Submit(Demand {
+        let command = Command::Workflow(workflow::Command::Submit(Demand {
             external: self.drawn,
             model: ModelId(0),
             origin: ANYWHERE,
@@ -123,10 +135,10 @@ impl Load {
             idempotency: 0,
             prefix: Vec::new(),
             window: None,
-        });
+        }));
         let events = record(self.tick(), Source::tenant(TenantId(0)), &command)?;
         self.running.extend(events.iter().find_map(|event| match event {
-            Event::LegDispatched { order, .. } => Some(*order),
+            Event::Workflow(workflow::Event::LegDispatched { order, .. }) => Some(*order),
             _ => None,
         }));
         Ok(())

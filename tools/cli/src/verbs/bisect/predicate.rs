@@ -31,7 +31,7 @@ const STEPS_PER_VALUE: u64 = 10;
 const STACK_BYTES: usize = 64 << 20;
 
 const HELP: &str = "an expression of the Common Expression Language over the state, such as \
-    `control.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; \
+    `waiting.queued > 10` or `vessels.exists(v, vessels[v].status == 'lost')`; \
     `tensorforge state` shows what there is";
 
 /// The first record after which an expression holds.

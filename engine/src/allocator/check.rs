@@ -1,0 +1,76 @@
+//! What is true of capacity.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::kernel::units::{Micros, OrderSlot, VesselId};
+use crate::models::rows::capacity_legs;
+use crate::state::State;
+
+pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
+    check_loads(state, faults);
+    check_aboard(state, faults);
+    check_berths(state, faults);
+}
+
+/// What vessels have aboard is what running orders have put there.
+fn check_loads(state: &State, faults: &mut Vec<String>) {
+    let mut aboard: BTreeMap<VesselId, (u32, Micros)> = BTreeMap::new();
+    for (_, order) in state.tables.orders.iter() {
+        for leg in capacity_legs(order.held()) {
+            let (used, backlog) = aboard.entry(leg.vessel).or_default();
+            *used = used.saturating_add(1);
+            *backlog += leg.work;
+        }
+    }
+    for (id, load) in state.tables.loads.iter() {
+        let (used, backlog) = aboard.remove(&id).unwrap_or_default();
+        if (load.used, load.backlog) != (used, backlog) {
+            faults.push(format!(
+                "loads.{id}: {} slots and {} us of work, but its orders hold {used} and {backlog}",
+                load.used, load.backlog,
+            ));
+        }
+    }
+}
+
+/// Who decides finds the orders aboard of each vessel.
+fn check_aboard(state: &State, faults: &mut Vec<String>) {
+    let Some(deciding) = &state.index.deciding else { return };
+    let mut aboard: BTreeMap<VesselId, Vec<OrderSlot>> = BTreeMap::new();
+    for (slot, order) in state.tables.orders.iter() {
+        for leg in capacity_legs(order.held()) {
+            aboard.entry(leg.vessel).or_default().push(slot);
+        }
+    }
+    for (id, _) in state.tables.vessels.iter() {
+        let mut found: Vec<OrderSlot> = deciding.aboard.of(id).collect();
+        found.sort_unstable();
+        if found != aboard.remove(&id).unwrap_or_default() {
+            faults.push(format!("vessels.{id}: not the orders that are aboard"));
+        }
+    }
+}
+
+/// Every berth belongs to the order that holds it, and is found by its vessel.
+fn check_berths(state: &State, faults: &mut Vec<String>) {
+    for (id, berth) in state.tables.berths.iter() {
+        if state.order(berth.order).is_none_or(|order| order.berth != id) {
+            faults.push(format!("berths.{id}: its order does not hold it"));
+        }
+        let found = state
+            .index
+            .berths
+            .get(&berth.vessel)
+            .map_or(0, |berths| berths.iter().filter(|berth| **berth == id).count());
+        if found != 1 {
+            faults.push(format!("berths.{id}: found {found} times by its vessel"));
+        }
+    }
+    let found: usize = state.index.berths.values().map(Vec::len).sum();
+    if found != state.tables.berths.len() as usize {
+        faults.push("berths: the index knows others".into());
+    }
+}

@@ -1,0 +1,52 @@
+//! What work takes and costs, as manifests declare it.
+
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, Tokens, clamp};
+use crate::models::rows::{LegKind, Manifest};
+
+/// The time for `tokens` prompt tokens, rounded up.
+pub(crate) fn prefill_time(manifest: &Manifest, tokens: Tokens) -> Micros {
+    Micros(per(tokens, manifest.prefill_per_kilotoken.0, 1_000))
+}
+
+/// The time for `tokens` generated tokens.
+pub(crate) fn decode_time(manifest: &Manifest, tokens: Tokens) -> Micros {
+    Micros(manifest.decode_per_token.0.saturating_mul(tokens.0))
+}
+
+/// The price of a prompt of `tokens`, of which `cached` are in the prefix cache; rounded up.
+pub(crate) fn price_in(manifest: &Manifest, tokens: Tokens, cached: Tokens) -> MicroUsd {
+    let fresh = per(tokens - cached, manifest.price_in.0, 1_000_000);
+    MicroUsd(fresh) + MicroUsd(per(cached, manifest.price_cached.0, 1_000_000))
+}
+
+/// The price of `tokens` generated; rounded up.
+pub(crate) fn price_out(manifest: &Manifest, tokens: Tokens) -> MicroUsd {
+    MicroUsd(per(tokens, manifest.price_out.0, 1_000_000))
+}
+
+/// The fuel for a prompt and an answer, rounded up.
+pub(crate) fn fuel(manifest: &Manifest, fresh: Tokens, generated: Tokens) -> Millijoules {
+    Millijoules(per(fresh, manifest.fuel_in.0, 1_000))
+        + Millijoules(per(generated, manifest.fuel_out.0, 1_000))
+}
+
+/// `rate` for every `unit` tokens, rounded up.
+fn per(tokens: Tokens, rate: u64, unit: u64) -> u64 {
+    clamp(u128::from(tokens.0).saturating_mul(u128::from(rate)).div_ceil(u128::from(unit.max(1))))
+}
+
+/// What a completed leg costs: prompt tokens where they were worked, generated ones likewise.
+pub(crate) fn leg_cost(
+    manifest: &Manifest,
+    kind: LegKind,
+    tokens_in: Tokens,
+    cached: Tokens,
+    tokens_out: Tokens,
+) -> MicroUsd {
+    match kind {
+        LegKind::Hop => MicroUsd::ZERO,
+        LegKind::Whole => price_in(manifest, tokens_in, cached) + price_out(manifest, tokens_out),
+        LegKind::Prefill => price_in(manifest, tokens_in, cached),
+        LegKind::Decode => price_out(manifest, tokens_out),
+    }
+}

@@ -1,0 +1,97 @@
+//! The bounds of the exchange: how much it may hold at once.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::kernel::image::{code, row};
+
+row! {
+    /// How many of each thing there may be. Memory is bounded by these.
+    pub struct Limits {
+        /// Tenants.
+        pub tenants: u32,
+        /// Regions.
+        pub regions: u32,
+        /// Models.
+        pub models: u32,
+        /// Vessels.
+        pub vessels: u32,
+        /// Live orders.
+        pub orders: u32,
+        /// Orders that wait in the queue before new ones are refused. One that was admitted before may
+        /// come back to a full queue, and so may one for which a vessel seemed to have room.
+        pub queued: u32,
+        /// Versions of the policy.
+        pub policies: u32,
+        /// Berths.
+        pub berths: u32,
+        /// Idempotency keys that are remembered; the oldest is forgotten first.
+        pub keys: u32,
+        /// Prefixes that are remembered; a new one displaces the one in its place.
+        pub prefixes: u32,
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tenants: 4_096,
+            regions: 256,
+            models: 1_024,
+            vessels: 16_384,
+            orders: 1_000_000,
+            queued: 200_000,
+            policies: 1_024,
+            berths: 65_536,
+            keys: 65_536,
+            prefixes: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// Everything that is wrong with these limits, each fault naming its field.
+    pub fn faults(&self) -> Vec<String> {
+        let bounded = [
+            ("tenants", self.tenants, 1 << 20),
+            ("regions", self.regions, 1 << 16),
+            ("models", self.models, 1 << 16),
+            ("vessels", self.vessels, 1 << 20),
+            ("orders", self.orders, 0x00ff_ffff),
+            ("queued", self.queued, 0x00ff_ffff),
+            ("policies", self.policies, 1 << 16),
+            ("berths", self.berths, 1 << 20),
+            ("keys", self.keys, 1 << 24),
+            ("prefixes", self.prefixes, 1 << 24),
+        ];
+        bounded
+            .iter()
+            .filter(|(_, value, max)| *value == 0 || value > max)
+            .map(|(name, value, max)| alloc::format!("{name} is {value}, not in 1..={max}"))
+            .collect()
+    }
+}
+
+code! {
+    /// A table of bounded size.
+    pub enum Bound {
+        /// Tenants.
+        Tenants = 0,
+        /// Regions.
+        Regions = 1,
+        /// Models.
+        Models = 2,
+        /// Vessels.
+        Vessels = 3,
+        /// Live orders.
+        Orders = 4,
+        /// Orders that wait.
+        Queue = 5,
+        /// Versions of the policy.
+        Policies = 6,
+        /// Berths.
+        Berths = 7,
+        /// Live orders of one tenant.
+        TenantOrders = 8,
+    }
+}

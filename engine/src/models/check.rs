@@ -1,0 +1,127 @@
+//! What is true of those who take part, and of every order.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::kernel::table::{Row, Table};
+use crate::kernel::units::{BerthId, Key, ModelId, Tokens, VesselId};
+use crate::models::rows::{Role, Stage, VesselStatus};
+use crate::resilience::rows::Breaker;
+use crate::state::State;
+
+pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
+    check_orders(state, faults);
+    check_open(state, faults);
+    check_names(state, faults);
+}
+
+fn check_orders(state: &State, faults: &mut Vec<String>) {
+    for (slot, order) in state.tables.orders.iter() {
+        let berthed = order.stage == Stage::Berthed;
+        let on_its_way = usize::from(order.leg) < order.route.len() && order.attempt > 0;
+        let wrong = [
+            (order.id.slot() != slot, "holds an order of another slot"),
+            (order.wake > order.deadline, "nothing wakes it before its deadline"),
+            (berthed != (order.berth != BerthId::NONE), "stage and berth contradict each other"),
+            (order.stage == Stage::Running && !on_its_way, "runs, but has no leg to work"),
+            (order.tokens_out > order.demand.tokens_out_max, "has more tokens than it may"),
+            (order.cached > order.demand.tokens_in, "found more in caches than its prompt"),
+            (order.first_token > state.now - order.submitted, "has a token from the future"),
+        ];
+        let wrong = wrong.iter().filter(|(wrong, _)| *wrong);
+        faults.extend(wrong.map(|(_, what)| format!("orders.{slot}: {what}")));
+    }
+}
+
+/// The sets of vessels that are up and open are what the rows say, for every model.
+fn check_open(state: &State, faults: &mut Vec<String>) {
+    let mut open = BTreeSet::new();
+    let mut counted = Vec::new();
+    for (id, vessel) in state.tables.vessels.iter() {
+        let Some(load) = state.tables.loads.get(id) else {
+            faults.push(format!("vessels.{id}: has no load"));
+            continue;
+        };
+        if load.used < vessel.room(load) {
+            open.insert(id.0);
+        }
+        let lost = vessel.status == VesselStatus::Lost;
+        if lost && load.used > 0 && load.wake > state.now {
+            faults
+                .push(format!("vessels.{id}: is lost, and nothing fails over what it has aboard"));
+        }
+        counted.push((vessel.status, load.breaker));
+        if vessel.status == VesselStatus::Draining && load.used == 0 {
+            faults.push(format!("vessels.{id}: drains, but has nothing aboard"));
+        }
+    }
+    let of = |status: VesselStatus, cut_off: bool| {
+        let counted = counted
+            .iter()
+            .filter(|(found, breaker)| *found == status && (*breaker == Breaker::Open) == cut_off);
+        counted.count()
+    };
+    let lost = of(VesselStatus::Lost, false).saturating_add(of(VesselStatus::Lost, true));
+    let missing = of(VesselStatus::Up, true).saturating_add(lost);
+    let parties = &state.index.parties;
+    if (parties.working as usize, parties.missing as usize)
+        != (of(VesselStatus::Up, false), missing)
+    {
+        faults.push("vessels: not as many work, or are missing, as are counted".into());
+    }
+    if !state.index.parties.open.iter().eq(open.iter().copied()) {
+        faults.push("open: not the vessels that have room".into());
+    }
+    for (model, serving) in (0..).map(ModelId).zip(&state.index.parties.serving) {
+        let serves = |id: &VesselId| {
+            state.tables.vessels.get(*id).filter(|row| row.manifest.models.contains(&model))
+        };
+        for (role, set) in Role::ALL.iter().zip(&serving.open) {
+            let expected = open.iter().copied().filter(|id| {
+                serves(&VesselId(*id)).is_some_and(|vessel| vessel.manifest.role == *role)
+            });
+            if !set.iter().eq(expected) {
+                faults.push(format!("models.{model}: not the {role:?} vessels with room"));
+            }
+        }
+        let up = |id: &VesselId| serves(id).is_some_and(|row| row.status == VesselStatus::Up);
+        let up: Vec<VesselId> = state.tables.vessels.iter().map(|(id, _)| id).filter(up).collect();
+        if !serving.up.iter().eq(up.iter().map(|id| id.0)) {
+            faults.push(format!("models.{model}: not the vessels that are up"));
+        }
+        let most = |role: Role| {
+            let vessels = up.iter().filter_map(|id| state.tables.vessels.get(*id));
+            let of_role = vessels.filter(|row| row.manifest.role == role);
+            of_role.map(|row| row.manifest.context_max).max().unwrap_or(Tokens::ZERO)
+        };
+        let pair = most(Role::Prefill).min(most(Role::Decode));
+        if serving.context_max() != most(Role::Whole).max(pair) {
+            faults.push(format!("models.{model}: not the largest order that can be held"));
+        }
+    }
+    if state.index.parties.serving.len() != state.tables.models.len() as usize {
+        faults.push("serving: not one entry a model".into());
+    }
+}
+
+fn check_names(state: &State, faults: &mut Vec<String>) {
+    fn same<K: Key, R: Row>(
+        index: &BTreeMap<String, K>,
+        table: &Table<K, R>,
+        name: impl Fn(&R) -> &String,
+    ) -> bool {
+        index.len() == table.len() as usize
+            && table.iter().all(|(id, row)| index.get(name(row)) == Some(&id))
+    }
+    let (index, tables) = (&state.index.parties, &state.tables);
+    let known = [
+        (same(&index.tenants, &tables.tenants, |row| &row.name), "tenants"),
+        (same(&index.regions, &tables.regions, |row| &row.name), "regions"),
+        (same(&index.models, &tables.models, |row| &row.name), "models"),
+        (same(&index.vessels, &tables.vessels, |row| &row.name), "vessels"),
+    ];
+    let wrong = known.iter().filter(|(same, _)| !*same);
+    faults.extend(wrong.map(|(_, table)| format!("{table}: not found by their names")));
+}

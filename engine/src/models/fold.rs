@@ -1,0 +1,173 @@
+//! How those who take part come, change and go.
+
+use alloc::borrow::ToOwned;
+
+use crate::kernel::table::Breach;
+use crate::kernel::units::{
+    MicroUsd, Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId,
+};
+use crate::models::rows::{Load, Manifest, Model, Region, Tenant, Vessel, VesselStatus};
+use crate::models::words::Event;
+use crate::resilience::rows::Breaker;
+use crate::state::State;
+use crate::telemetry::rows::Account;
+
+pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
+    match event {
+        Event::TenantRegistered { tenant, contract } => fold_tenant(state, *tenant, contract),
+        Event::RegionRegistered { region, name, hop } => fold_region(state, *region, name, *hop),
+        Event::ModelRegistered { model, name } => fold_model(state, *model, name),
+        Event::VesselRegistered { vessel, name, manifest } => {
+            fold_vessel(state, *vessel, name, manifest)
+        }
+        Event::VesselSeen { vessel } => {
+            state.tables.loads.edit(*vessel, &mut state.writer)?.seen = state.now;
+            state.wake_vessel(*vessel)
+        }
+        Event::VesselReturned { vessel } => {
+            let now = state.now;
+            alter_load(state, *vessel, |load| {
+                load.seen = now;
+                forgive(load);
+            })?;
+            fold_status(state, *vessel, VesselStatus::Up)
+        }
+        Event::VesselDraining { vessel } => fold_status(state, *vessel, VesselStatus::Draining),
+        Event::VesselDrained { vessel } => fold_status(state, *vessel, VesselStatus::Drained),
+        Event::VesselLost { vessel, .. } => {
+            // Whatever its cache held is gone with it.
+            let load = state.tables.loads.edit(*vessel, &mut state.writer)?;
+            load.starts = load.starts.saturating_add(1);
+            fold_status(state, *vessel, VesselStatus::Lost)
+        }
+    }
+}
+
+/// Changes what a vessel has aboard in a way that may open or close it.
+pub(crate) fn alter_load(
+    state: &mut State,
+    id: VesselId,
+    change: impl FnOnce(&mut Load),
+) -> Result<(), Breach> {
+    let (tables, parties) = (&mut state.tables, &mut state.index.parties);
+    let vessel = tables.vessels.get(id);
+    let load = tables.loads.edit(id, &mut state.writer)?;
+    if let Some(vessel) = vessel {
+        parties.leave(id, vessel, load);
+    }
+    change(load);
+    if let Some(vessel) = vessel {
+        parties.enter(id, vessel, load);
+    }
+    Ok(())
+}
+
+/// Changes what seldom changes about a vessel.
+fn alter_vessel(
+    state: &mut State,
+    id: VesselId,
+    change: impl FnOnce(&mut Vessel),
+) -> Result<(), Breach> {
+    let (tables, parties) = (&mut state.tables, &mut state.index.parties);
+    let load = tables.loads.get(id);
+    let vessel = tables.vessels.edit(id, &mut state.writer)?;
+    if let Some(load) = load {
+        parties.leave(id, vessel, load);
+    }
+    change(vessel);
+    if let Some(load) = load {
+        parties.enter(id, vessel, load);
+    }
+    Ok(())
+}
+
+fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result<(), Breach> {
+    state.index.parties.tenants.insert(contract.name.clone(), tenant);
+    state.tables.tenants.put(tenant, contract.clone(), &mut state.writer)?;
+    if state.tables.accounts.get(tenant).is_none() {
+        let account = Account {
+            arrival: Micros::ZERO,
+            live: 0,
+            ended: [0; 5],
+            tokens_in: Tokens::ZERO,
+            cached: Tokens::ZERO,
+            tokens_out: Tokens::ZERO,
+            cost: MicroUsd::ZERO,
+            energy: Millijoules::ZERO,
+        };
+        state.tables.accounts.insert(tenant, account, &mut state.writer)?;
+    }
+    Ok(())
+}
+
+fn fold_region(state: &mut State, region: RegionId, name: &str, hop: Micros) -> Result<(), Breach> {
+    state.index.parties.regions.insert(name.to_owned(), region);
+    let row = Region { name: name.to_owned(), hop };
+    state.tables.regions.put(region, row, &mut state.writer)
+}
+
+fn fold_model(state: &mut State, model: ModelId, name: &str) -> Result<(), Breach> {
+    state.tables.models.put(model, Model { name: name.to_owned() }, &mut state.writer)?;
+    state.index.parties.models.insert(name.to_owned(), model);
+    state.index.parties.serve(model);
+    Ok(())
+}
+
+fn fold_vessel(
+    state: &mut State,
+    vessel: VesselId,
+    name: &str,
+    manifest: &Manifest,
+) -> Result<(), Breach> {
+    let now = state.now;
+    let known = state.tables.vessels.get(vessel);
+    let lost = known.is_some_and(|row| row.status == VesselStatus::Lost);
+    let row =
+        Vessel { name: name.to_owned(), status: VesselStatus::Up, manifest: manifest.clone() };
+    state.index.parties.vessels.insert(name.to_owned(), vessel);
+    if known.is_some() {
+        alter_vessel(state, vessel, |known| *known = row)?;
+        alter_load(state, vessel, |load| {
+            load.seen = now;
+            if lost {
+                forgive(load);
+            }
+        })?;
+        return state.wake_vessel(vessel);
+    }
+    let load = Load {
+        used: 0,
+        starts: 0,
+        failures: 0,
+        backlog: Micros::ZERO,
+        seen: now,
+        breaker: Breaker::Closed,
+        retry_at: Micros::ZERO,
+        wake: Micros::MAX,
+        completed: 0,
+        failed: 0,
+    };
+    state.index.parties.enter(vessel, &row, &load);
+    state.tables.vessels.insert(vessel, row, &mut state.writer)?;
+    state.tables.loads.insert(vessel, load, &mut state.writer)?;
+    state.wake_vessel(vessel)
+}
+
+/// A vessel that comes back begins anew: whatever failed on it is gone with what it had.
+fn forgive(load: &mut Load) {
+    load.failures = 0;
+    load.breaker = Breaker::Closed;
+}
+
+fn fold_status(state: &mut State, vessel: VesselId, status: VesselStatus) -> Result<(), Breach> {
+    alter_vessel(state, vessel, |vessel| vessel.status = status)?;
+    state.wake_vessel(vessel)
+}
+
+/// The vessel of a route that is gone: not always the one that was at work.
+pub(crate) fn lost_of(state: &State, held: &[crate::models::rows::Leg]) -> Option<VesselId> {
+    let lost = |id: &VesselId| {
+        state.tables.vessels.get(*id).is_some_and(|vessel| vessel.status == VesselStatus::Lost)
+    };
+    held.iter().map(|leg| leg.vessel).find(lost)
+}

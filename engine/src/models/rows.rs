@@ -1,0 +1,348 @@
+//! What the exchange deals in: tenants, regions, models, vessels with their manifests, and orders.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+
+use crate::kernel::image::{code, row};
+use crate::kernel::units::{
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, RegionId, TenantId, Tokens,
+    VesselId,
+};
+use crate::resilience::rows::Breaker;
+
+code! {
+    /// The service level of an order, most urgent first.
+    pub enum Class {
+        /// Somebody is waiting for every token.
+        Interactive = 0,
+        /// Somebody is waiting for the answer.
+        Standard = 1,
+        /// Nobody is waiting.
+        Batch = 2,
+    }
+}
+
+code! {
+    /// What an order asks for.
+    pub enum Kind {
+        /// One inference request.
+        Inference = 0,
+        /// A bundle of requests that is served as one.
+        Batch = 1,
+        /// A training job; it asks for a window, and begins when its berth does.
+        Training = 2,
+    }
+}
+
+code! {
+    /// Which hops of work a vessel takes.
+    pub enum Role {
+        /// Prefill and decode, on the same vessel.
+        Whole = 0,
+        /// Prefill alone.
+        Prefill = 1,
+        /// Decode alone.
+        Decode = 2,
+    }
+}
+
+code! {
+    /// Whether a vessel takes work.
+    pub enum VesselStatus {
+        /// Takes work.
+        Up = 0,
+        /// Finishes what it has, takes no more.
+        Draining = 1,
+        /// Has finished draining.
+        Drained = 2,
+        /// Gone, with whatever it had.
+        Lost = 3,
+    }
+}
+
+code! {
+    /// Where a live order stands.
+    pub enum Stage {
+        /// Waiting for a vessel with room.
+        Queued = 0,
+        /// Waiting for the window of its berth.
+        Berthed = 1,
+        /// On its way: one leg is being worked.
+        Running = 2,
+        /// Waiting to be tried again.
+        Backoff = 3,
+    }
+}
+
+code! {
+    /// The one state in which every order ends.
+    pub enum End {
+        /// Served.
+        Completed = 0,
+        /// Never admitted.
+        Refused = 1,
+        /// Given up after its last attempt.
+        Failed = 2,
+        /// Its deadline passed.
+        Expired = 3,
+        /// Withdrawn by its tenant.
+        Cancelled = 4,
+    }
+}
+
+code! {
+    /// One hop of work.
+    pub enum LegKind {
+        /// The way into another region; takes time, holds no capacity.
+        Hop = 0,
+        /// Prefill and decode in one place.
+        Whole = 1,
+        /// Prefill alone.
+        Prefill = 2,
+        /// Decode alone.
+        Decode = 3,
+    }
+}
+
+row! {
+    /// A tenant's contract with the exchange.
+    pub struct Tenant {
+        /// Its name, unique among tenants.
+        pub name: String,
+        /// The most orders it may submit, per second, over time; zero is no limit.
+        pub rate: u32,
+        /// How many orders it may submit at once before the rate applies.
+        pub burst: u32,
+        /// The most live orders it may have; zero is no limit.
+        pub live_max: u32,
+    }
+}
+
+row! {
+    /// A region, and what it takes to get there.
+    pub struct Region {
+        /// Its name, unique among regions.
+        pub name: String,
+        /// The time that a hop into this region from any other takes.
+        pub hop: Micros,
+    }
+}
+
+row! {
+    /// A model that orders may ask for.
+    pub struct Model {
+        /// Its name, unique among models.
+        pub name: String,
+    }
+}
+
+row! {
+    /// What a vessel carries and what its work takes, as its operator declares it.
+    pub struct Manifest {
+        /// Where it lies.
+        pub region: RegionId,
+        /// Which hops of work it takes.
+        pub role: Role,
+        /// The models that it serves.
+        pub models: Vec<ModelId>,
+        /// How many orders it works on at once.
+        pub slots: u32,
+        /// The largest order it takes: prompt and answer together.
+        pub context_max: Tokens,
+        /// Time for a thousand prompt tokens.
+        pub prefill_per_kilotoken: Micros,
+        /// Time for one generated token.
+        pub decode_per_token: Micros,
+        /// Price of a million prompt tokens.
+        pub price_in: MicroUsd,
+        /// Price of a million prompt tokens found in the prefix cache.
+        pub price_cached: MicroUsd,
+        /// Price of a million generated tokens.
+        pub price_out: MicroUsd,
+        /// Fuel for a thousand prompt tokens.
+        pub fuel_in: Millijoules,
+        /// Fuel for a thousand generated tokens.
+        pub fuel_out: Millijoules,
+        /// How often it reports; three silent periods and it counts as lost. Zero is never.
+        pub heartbeat: Micros,
+    }
+}
+
+row! {
+    /// A vessel, as far as it seldom changes.
+    pub struct Vessel {
+        /// Its name, unique among vessels.
+        pub name: String,
+        /// Whether it takes work.
+        pub status: VesselStatus,
+        /// What it carries.
+        pub manifest: Manifest,
+    }
+}
+
+row! {
+    /// What a vessel has aboard, as far as it changes with every order.
+    pub struct Load {
+        /// Slots in use.
+        pub used: u32,
+        /// How often it has been lost, and with it whatever its cache held.
+        pub starts: u32,
+        /// Failures since the last success.
+        pub failures: u32,
+        /// The predicted time of all the work aboard.
+        pub backlog: Micros,
+        /// When it was last heard of.
+        pub seen: Micros,
+        /// The circuit breaker before it.
+        pub breaker: Breaker,
+        /// When an open breaker lets a probe pass.
+        pub retry_at: Micros,
+        /// When the exchange has to look at it again.
+        pub wake: Micros,
+        /// Legs completed.
+        pub completed: u64,
+        /// Legs failed.
+        pub failed: u64,
+    }
+}
+
+row! {
+    /// A point in a prompt up to which its content is named by a hash.
+    pub struct Mark {
+        /// The hash of everything before this point.
+        #[serde(with = "crate::kernel::units::hex64")] pub hash: u64,
+        /// How many tokens lie before this point.
+        pub tokens: Tokens,
+    }
+}
+
+/// The most marks an order carries.
+pub const MARKS_MAX: usize = 8;
+
+row! {
+    /// One hop of an order's route.
+    pub struct Leg {
+        /// What is done.
+        pub kind: LegKind,
+        /// Where.
+        pub vessel: VesselId,
+        /// How long it should take there.
+        pub work: Micros,
+    }
+}
+
+/// The hops of one order, in the order in which they are worked.
+pub type Route = ArrayVec<Leg, 3>;
+
+row! {
+    /// A window of time that an order asks to hold capacity for.
+    pub struct Window {
+        /// When it begins.
+        pub from: Micros,
+        /// When it ends.
+        pub until: Micros,
+    }
+}
+
+row! {
+    /// What a tenant asks for.
+    pub struct Demand {
+        /// The submitter's own number for it, such as a row of a trace.
+        pub external: u64,
+        /// The model that shall answer.
+        pub model: ModelId,
+        /// Where the demand arises.
+        pub origin: RegionId,
+        /// What is asked for.
+        pub kind: Kind,
+        /// How urgent it is.
+        pub class: Class,
+        /// Tokens of the prompt.
+        pub tokens_in: Tokens,
+        /// The most tokens the answer may have.
+        pub tokens_out_max: Tokens,
+        /// When it is worth nothing any more; zero leaves it to the policy.
+        pub deadline: Micros,
+        /// Names the demand, so that sending it twice orders it once; zero names nothing.
+        pub idempotency: u64,
+        /// Content marks of the prompt, shallowest first; at most `MARKS_MAX`.
+        pub prefix: Vec<Mark>,
+        /// The window it needs capacity for, if it does not want to be served at once.
+        pub window: Option<Window>,
+    }
+}
+
+row! {
+    /// A live order.
+    pub struct Order {
+        /// Its name for life.
+        pub id: OrderId,
+        /// Who pays.
+        pub tenant: TenantId,
+        /// Where it stands.
+        pub stage: Stage,
+        /// How often it has been routed, this time included.
+        pub attempt: u16,
+        /// Which leg is being worked.
+        pub leg: u8,
+        /// The hops of the present attempt.
+        pub route: Route,
+        /// Its place in the queue while it waits there.
+        pub ticket: u64,
+        /// When it came.
+        pub submitted: Micros,
+        /// When it began to wait in the queue.
+        pub queued: Micros,
+        /// When its present leg was handed to its vessel.
+        pub dispatched: Micros,
+        /// When it expires.
+        pub deadline: Micros,
+        /// When the exchange has to look at it again: a timeout, a retry, a berth or the deadline.
+        pub wake: Micros,
+        /// The vessel that failed it last, to be avoided.
+        pub avoid: VesselId,
+        /// The berth it holds.
+        pub berth: BerthId,
+        /// Where its idempotency key is remembered.
+        pub key: KeySlot,
+        /// Prompt tokens found in prefix caches in this attempt.
+        pub cached: Tokens,
+        /// Tokens generated in this attempt.
+        pub tokens_out: Tokens,
+        /// Time from submission to the first token; zero until there is one.
+        pub first_token: Micros,
+        /// Charged so far, for all attempts.
+        pub cost: MicroUsd,
+        /// Burnt so far, in all attempts.
+        pub energy: Millijoules,
+        /// What was asked for.
+        pub demand: Demand,
+    }
+}
+
+impl Vessel {
+    /// How many orders it takes, those aboard included. A breaker that is probing lets a single one
+    /// pass.
+    pub(crate) fn room(&self, load: &Load) -> u32 {
+        match (self.status, load.breaker) {
+            (VesselStatus::Up, Breaker::Closed) => self.manifest.slots,
+            (VesselStatus::Up, Breaker::Probing) => 1,
+            _ => 0,
+        }
+    }
+}
+
+impl Order {
+    /// The legs of its route that are still to be worked.
+    pub(crate) fn held(&self) -> &[Leg] {
+        let rest = self.route.get(usize::from(self.leg)..).unwrap_or_default();
+        if self.stage == Stage::Running { rest } else { &[] }
+    }
+}
+
+/// The legs that hold capacity.
+pub(crate) fn capacity_legs(route: &[Leg]) -> impl Iterator<Item = &Leg> {
+    route.iter().filter(|leg| leg.kind != LegKind::Hop)
+}

@@ -1,0 +1,137 @@
+//! The rules in force: versioned, validated, and a level that tightens and relaxes with risk.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::kernel::image::{code, row};
+use crate::kernel::units::{Micros, PolicyVersion, Ppm};
+use crate::resilience::rows::{BreakerRule, RetryRule};
+use crate::routing::rows::Weights;
+
+code! {
+    /// How tightly the exchange admits, loosest first.
+    pub enum PolicyLevel {
+        /// Everyone is admitted.
+        Normal = 0,
+        /// Batch work is turned away.
+        Elevated = 1,
+        /// Interactive work alone is admitted.
+        Restricted = 2,
+        /// Nobody is admitted.
+        Halted = 3,
+    }
+}
+
+row! {
+    /// The risk at which each level above normal begins, and how it is left again.
+    pub struct Escalation {
+        /// Risk at which the level becomes elevated.
+        pub elevated: Ppm,
+        /// Risk at which it becomes restricted.
+        pub restricted: Ppm,
+        /// Risk at which it becomes halted.
+        pub halted: Ppm,
+        /// How far below its threshold the risk has to be before a level is left.
+        pub hysteresis: Ppm,
+        /// How long a level holds before it may be relaxed.
+        pub dwell: Micros,
+        /// How often the risk is reviewed.
+        pub review: Micros,
+    }
+}
+
+/// The most vessels that a policy may have drawn as candidates for a route.
+pub const CANDIDATES_MAX: u8 = 64;
+
+row! {
+    /// The rules of one version.
+    pub struct Policy {
+        /// What a route is judged by.
+        pub weights: Weights,
+        /// How many vessels are drawn as candidates for a route.
+        pub candidates: u8,
+        /// How long an order of each class may wait before it is due; among those that wait, the one
+        /// that is due first goes first.
+        pub patience: [Micros; 3],
+        /// How long an order of each class lives when it names no deadline of its own.
+        pub lifetime: [Micros; 3],
+        /// A leg times out after this multiple of its predicted time behind all that is aboard, in percent.
+        pub timeout_percent: u32,
+        /// A leg never times out sooner than this.
+        pub timeout_min: Micros,
+        /// How failures are retried.
+        pub retry: RetryRule,
+        /// How vessels are cut off.
+        pub breaker: BreakerRule,
+        /// How the level moves.
+        pub escalation: Escalation,
+    }
+}
+
+row! {
+    /// The policy in force and the level that it is at, in one row.
+    pub struct Stance {
+        /// The policy in force.
+        pub policy: PolicyVersion,
+        /// The level in force.
+        pub level: PolicyLevel,
+        /// When the level last changed.
+        pub level_since: Micros,
+        /// The risk at the last review.
+        pub risk: Ppm,
+        /// When the risk is reviewed next; zero before a policy is in force.
+        pub review_at: Micros,
+    }
+}
+
+impl Policy {
+    /// Everything in which these rules contradict themselves, each fault naming its fields.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut fault = |wrong: bool, text: &str| {
+            if wrong {
+                faults.push(String::from(text));
+            }
+        };
+        let Weights { time, cost, energy, .. } = self.weights;
+        fault(time == 0 && cost == 0 && energy == 0, "weights: time, cost and energy are all 0");
+        fault(self.candidates == 0, "candidates is 0");
+        fault(self.candidates > CANDIDATES_MAX, "candidates is above 64");
+        for (place, class) in ["interactive", "standard", "batch"].into_iter().enumerate() {
+            let zero = |spans: &[Micros; 3]| spans.get(place) == Some(&Micros::ZERO);
+            fault(zero(&self.patience), &format!("patience.{class} is 0"));
+            fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
+        }
+        fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
+        let RetryRule { attempts, backoff, backoff_max } = self.retry;
+        fault(attempts == 0, "retry.attempts is 0");
+        fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
+        let BreakerRule { failures, open } = self.breaker;
+        fault(failures > 0 && open.0 == 0, "breaker.open is 0, but breaker.failures is not");
+        let Escalation { elevated, restricted, halted, hysteresis, dwell, review } =
+            self.escalation;
+        fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
+        fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
+        fault(halted > Ppm::ONE, "escalation.halted is above 1000000, which no risk exceeds");
+        fault(hysteresis >= elevated, "escalation.hysteresis is not below escalation.elevated");
+        fault(review.0 == 0, "escalation.review is 0");
+        fault(dwell < review, "escalation.dwell is below escalation.review");
+        faults
+    }
+}
+
+impl Escalation {
+    /// The level whose threshold a risk has reached.
+    pub(crate) fn level_at(&self, risk: Ppm) -> PolicyLevel {
+        if risk >= self.halted {
+            PolicyLevel::Halted
+        } else if risk >= self.restricted {
+            PolicyLevel::Restricted
+        } else if risk >= self.elevated {
+            PolicyLevel::Elevated
+        } else {
+            PolicyLevel::Normal
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is said to and by the policy.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::image::words;
+use crate::kernel::units::{Micros, PolicyVersion, Ppm};
+use crate::models::rows::Class;
+use crate::policy::rows::{Policy, PolicyLevel};
+
+/// Which rules shall be in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[serde(rename = "policy::Command")]
+pub enum Command {
+    /// Puts a policy in force as the next version.
+    SetPolicy(Box<Policy>),
+    /// Puts the rules of an earlier version in force again, as the next version.
+    RollBackPolicy {
+        /// The earlier version.
+        to: PolicyVersion,
+    },
+}
+
+words! {
+    /// Which rules are in force, and how tightly.
+    #[serde(rename = "policy::Event")]
+    pub enum Event {
+        /// A policy came into force.
+        PolicyChanged = 0 {
+            /// As which version.
+            version: PolicyVersion,
+            /// Its rules.
+            policy: Box<Policy>,
+        },
+        /// The rules of an earlier version came into force again.
+        PolicyRolledBack = 1 {
+            /// As which version.
+            version: PolicyVersion,
+            /// The version that they are from.
+            to: PolicyVersion,
+            /// The rules.
+            policy: Box<Policy>,
+        },
+        /// The risk was reviewed.
+        RiskReviewed = 2 {
+            /// What it is.
+            risk: Ppm,
+            /// The share of legs that failed since the last review.
+            failing: Ppm,
+            /// How full the queue is.
+            pressure: Ppm,
+            /// The share of vessels that are lost or cut off.
+            lost: Ppm,
+            /// When it is reviewed next.
+            next: Micros,
+        },
+        /// The level moved.
+        LevelChanged = 3 {
+            /// From where.
+            from: PolicyLevel,
+            /// To where.
+            to: PolicyLevel,
+            /// The risk that moved it.
+            risk: Ppm,
+        },
+    }
+}
+
+words! {
+    /// What about the rules stood in the way.
+    #[serde(rename = "policy::Refusal")]
+    pub enum Refusal {
+        /// There is no policy of that version.
+        Unknown = 0 {
+            /// The version.
+            version: PolicyVersion,
+        },
+        /// A rule contradicts itself or another one.
+        Invalid = 1 {
+            /// The field and what is wrong with it.
+            fault: String,
+        },
+        /// There is no policy in force yet.
+        NoPolicy = 2,
+        /// The level in force does not admit orders of this class.
+        LevelForbids = 3 {
+            /// The level.
+            level: PolicyLevel,
+            /// The class.
+            class: Class,
+        },
+    }
+}

@@ -1,0 +1,306 @@
+//! Where an order goes: candidates are drawn, scored and recorded, and the best one is taken.
+//!
+//! A few vessels are drawn among those with room (the power of d choices: Mitzenmacher, IEEE TPDS
+//! 12(10), 2001), so that the cost does not grow with the fleet, and the vessels that are believed to
+//! hold the prompt's prefix join them. Equal scores are decided by a keyed hash, which favours no one.
+
+use alloc::vec::Vec;
+
+use crate::allocator::cost;
+use crate::kernel::bits::Bits;
+use crate::kernel::draw::{Draw, Purpose};
+use crate::kernel::units::{
+    MicroUsd, Micros, Millijoules, ModelId, OrderId, Tokens, VesselId, clamp,
+};
+use crate::models::index::Serving;
+use crate::models::rows::{Leg, LegKind, Manifest, Mark, Order, Role, Route};
+use crate::policy::rows::Policy;
+use crate::routing::fold::prefix_slot;
+use crate::routing::rows::Weights;
+use crate::routing::words::{Candidate, Candidates, Event, Verdict};
+use crate::state::State;
+use crate::transaction::Transaction;
+
+/// Vessels looked at, at most, when none of those drawn can hold the order.
+const SEARCH_MAX: usize = 1_024;
+
+/// Whether an order of this size finds room on one of the first open vessels. Asked only when nobody
+/// else may wait, so that an order that need not is not refused.
+pub(crate) fn has_room(state: &State, model: ModelId, size: Tokens) -> bool {
+    let Some(serving) = state.index.parties.serving.get(model.0 as usize) else { return false };
+    let holds = |id: u32| {
+        let vessel = state.tables.vessels.get(VesselId(id));
+        vessel.is_some_and(|vessel| fits(&vessel.manifest, size) == Verdict::Eligible)
+    };
+    let [whole, prefill, decode] =
+        serving.open.each_ref().map(|open| open.iter().take(SEARCH_MAX).any(holds));
+    whole || (prefill && decode)
+}
+
+/// One vessel's share of a candidate: the hops it would take and what they mean.
+struct Part {
+    vessel: VesselId,
+    verdict: Verdict,
+    eta: Micros,
+    cost: MicroUsd,
+    energy: Millijoules,
+    cached: Tokens,
+    work: Micros,
+    hop: Micros,
+}
+
+/// The best route for an order; `None` if there is no room for it.
+/// With a vessel in `only`, no other one is considered.
+pub(crate) fn plan(tx: &Transaction, id: OrderId, only: VesselId) -> Option<Event> {
+    let state = tx.state();
+    let (policy_version, policy) = state.policy()?;
+    let order = state.order(id)?;
+    let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
+    if !serving.has_open() {
+        return None;
+    }
+    let mut scored = Vec::new();
+    for part in parts(tx, order, policy, serving, Role::Whole, only) {
+        scored.push((candidate(tx, order, &policy.weights, &part, None), route_of(&part, None)));
+    }
+    if only == VesselId::NONE {
+        pairs(tx, order, policy, serving, &mut scored);
+    }
+    scored.sort_by_key(|(candidate, _)| rank(candidate));
+    let (best, route) = scored.first()?;
+    if best.verdict != Verdict::Eligible {
+        return None;
+    }
+    let [whole, prefill, _] = &serving.open;
+    let route = route.clone();
+    Some(Event::OrderRouted {
+        order: id,
+        attempt: order.attempt.saturating_add(1),
+        policy: policy_version,
+        open: whole.count().saturating_add(prefill.count()),
+        candidates: Candidates(scored.into_iter().map(|(candidate, _)| candidate).collect()),
+        route,
+    })
+}
+
+/// The order in which candidates are preferred: those that can be had, by score, by draw, by id.
+fn rank(candidate: &Candidate) -> (Verdict, u64, u32, VesselId, VesselId) {
+    (candidate.verdict, candidate.score, candidate.tie, candidate.vessel, candidate.decode)
+}
+
+/// The candidates that split the work: each prefill vessel with the best decode vessel, and the best
+/// prefill vessel with each decode vessel.
+fn pairs(
+    tx: &Transaction,
+    order: &Order,
+    policy: &Policy,
+    serving: &Serving,
+    scored: &mut Vec<(Candidate, Route)>,
+) {
+    let best_first = |role| {
+        let mut parts = parts(tx, order, policy, serving, role, VesselId::NONE);
+        parts.sort_by_key(|part| rank(&candidate(tx, order, &policy.weights, part, None)));
+        parts
+    };
+    let [_, prefill, decode] = &serving.open;
+    if prefill.count() == 0 || decode.count() == 0 {
+        return;
+    }
+    let (prefill, decode) = (best_first(Role::Prefill), best_first(Role::Decode));
+    for (p, first) in prefill.iter().enumerate() {
+        for (d, second) in decode.iter().enumerate() {
+            if p == 0 || d == 0 {
+                let candidate = candidate(tx, order, &policy.weights, first, Some(second));
+                scored.push((candidate, route_of(first, Some(second))));
+            }
+        }
+    }
+}
+
+/// The vessels of `role` that are considered, each with what it would mean.
+fn parts(
+    tx: &Transaction,
+    order: &Order,
+    policy: &Policy,
+    serving: &Serving,
+    role: Role,
+    only: VesselId,
+) -> Vec<Part> {
+    let state = tx.state();
+    let [whole, prefill, decode] = &serving.open;
+    let (open, purpose) = match role {
+        Role::Whole => (whole, Purpose::Candidates),
+        Role::Prefill => (prefill, Purpose::Candidates),
+        Role::Decode => (decode, Purpose::DecodeCandidates),
+    };
+    let holders =
+        if role == Role::Decode { Vec::new() } else { holders(state, &order.demand.prefix) };
+    let mut vessels = Vec::new();
+    if only == VesselId::NONE {
+        let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
+        draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
+        vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
+        for (vessel, _) in &holders {
+            if open.contains(vessel.0) && !vessels.contains(&vessel.0) {
+                vessels.push(vessel.0);
+            }
+        }
+    } else if open.contains(only.0) {
+        vessels.push(only.0);
+    }
+    let assess = |id: u32| part(state, order, VesselId(id), &holders);
+    let found: Vec<Part> = vessels.iter().filter_map(|id| assess(*id)).collect();
+    if only != VesselId::NONE || found.iter().any(|part| part.verdict == Verdict::Eligible) {
+        return found;
+    }
+    // Whatever was drawn is too small: the first one that is not, from a drawn place on.
+    search(tx, order, open, &assess).map_or(found, |part| alloc::vec![part])
+}
+
+fn search(
+    tx: &Transaction,
+    order: &Order,
+    open: &Bits,
+    assess: &impl Fn(u32) -> Option<Part>,
+) -> Option<Part> {
+    let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Candidates);
+    let start = open.select(draw.below(u64::MAX, open.count()))?;
+    let round = open.iter_from(start).chain(open.iter().take_while(|id| *id < start));
+    round.take(SEARCH_MAX).filter_map(assess).find(|part| part.verdict == Verdict::Eligible)
+}
+
+/// The vessels that are believed to hold a prefix of the prompt, the longest first, each once.
+fn holders(state: &State, prefix: &[Mark]) -> Vec<(VesselId, Tokens)> {
+    let mut holders: Vec<(VesselId, Tokens)> = Vec::new();
+    let Some(places) = state.limits().map(|limits| limits.prefixes) else { return holders };
+    for mark in prefix.iter().rev() {
+        let row = prefix_slot(places, mark.hash).and_then(|slot| state.tables.prefixes.get(slot));
+        // What a vessel held before it was lost is gone.
+        let held = row.filter(|row| {
+            let starts = state.tables.loads.get(row.vessel).map(|load| load.starts);
+            row.hash == mark.hash && starts == Some(row.starts)
+        });
+        if let Some(row) = held
+            && !holders.iter().any(|(vessel, _)| *vessel == row.vessel)
+        {
+            holders.push((row.vessel, mark.tokens));
+        }
+    }
+    holders
+}
+
+/// What it would mean to have a vessel do its role's share of an order.
+fn part(
+    state: &State,
+    order: &Order,
+    vessel: VesselId,
+    holders: &[(VesselId, Tokens)],
+) -> Option<Part> {
+    let manifest = &state.tables.vessels.get(vessel)?.manifest;
+    let load = state.tables.loads.get(vessel)?;
+    let demand = &order.demand;
+    // What failed this order last is not believed to have worked its prompt.
+    let held = holders.iter().find(|(holder, _)| *holder == vessel && vessel != order.avoid);
+    let cached = held.map_or(Tokens::ZERO, |(_, tokens)| (*tokens).min(demand.tokens_in));
+    let fresh = demand.tokens_in - cached;
+    let (prompt, answer) = match manifest.role {
+        Role::Whole => (true, true),
+        Role::Prefill => (true, false),
+        Role::Decode => (false, true),
+    };
+    let mut part = Part {
+        vessel,
+        verdict: fits(manifest, demand.tokens_in + demand.tokens_out_max),
+        eta: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
+        cost: MicroUsd::ZERO,
+        energy: Millijoules::ZERO,
+        cached,
+        work: Micros::ZERO,
+        hop: hop(state, order, manifest),
+    };
+    if prompt {
+        part.work += cost::prefill_time(manifest, fresh);
+        part.cost += cost::price_in(manifest, demand.tokens_in, cached);
+        part.energy += cost::fuel(manifest, fresh, Tokens::ZERO);
+        part.eta += part.hop;
+    }
+    if answer {
+        part.work += cost::decode_time(manifest, demand.tokens_out_max);
+        part.cost += cost::price_out(manifest, demand.tokens_out_max);
+        part.energy += cost::fuel(manifest, Tokens::ZERO, demand.tokens_out_max);
+    }
+    part.eta += part.work;
+    Some(part)
+}
+
+fn fits(manifest: &Manifest, size: Tokens) -> Verdict {
+    if size > manifest.context_max { Verdict::TooLarge } else { Verdict::Eligible }
+}
+
+fn hop(state: &State, order: &Order, manifest: &Manifest) -> Micros {
+    if order.demand.origin == manifest.region
+        || state.tables.regions.get(order.demand.origin).is_none()
+    {
+        return Micros::ZERO;
+    }
+    state.tables.regions.get(manifest.region).map_or(Micros::ZERO, |region| region.hop)
+}
+
+fn candidate(
+    tx: &Transaction,
+    order: &Order,
+    weights: &Weights,
+    first: &Part,
+    second: Option<&Part>,
+) -> Candidate {
+    let decode = second.map_or(VesselId::NONE, |part| part.vessel);
+    let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
+    let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
+    let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
+    let avoided =
+        order.avoid != VesselId::NONE && (order.avoid == first.vessel || order.avoid == decode);
+    let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
+    let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
+    Candidate {
+        vessel: first.vessel,
+        decode,
+        verdict: second.map_or(first.verdict, |part| part.verdict.max(first.verdict)),
+        score: score(weights, eta, cost, energy, avoided),
+        tie: (draw.at(counter) >> 32) as u32,
+        eta,
+        cost,
+        energy,
+        cached: first.cached,
+    }
+}
+
+/// The points of a candidate, rounded down: fewer are better.
+fn score(
+    weights: &Weights,
+    eta: Micros,
+    cost: MicroUsd,
+    energy: Millijoules,
+    avoided: bool,
+) -> u64 {
+    let weigh = |amount: u64, weight: u32| u128::from(amount).saturating_mul(u128::from(weight));
+    let thousandths = weigh(eta.0, weights.time)
+        .saturating_add(weigh(cost.0, weights.cost).saturating_mul(1_000))
+        .saturating_add(weigh(energy.0, weights.energy));
+    let penalty = if avoided { u64::from(weights.avoid) } else { 0 };
+    clamp(thousandths / 1_000).saturating_add(penalty)
+}
+
+fn route_of(first: &Part, second: Option<&Part>) -> Route {
+    let mut route = Route::new();
+    if first.hop > Micros::ZERO {
+        route.push(Leg { kind: LegKind::Hop, vessel: first.vessel, work: first.hop });
+    }
+    match second {
+        None => route.push(Leg { kind: LegKind::Whole, vessel: first.vessel, work: first.work }),
+        Some(second) => {
+            route.push(Leg { kind: LegKind::Prefill, vessel: first.vessel, work: first.work });
+            route.push(Leg { kind: LegKind::Decode, vessel: second.vessel, work: second.work });
+        }
+    }
+    route
+}

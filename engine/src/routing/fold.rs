@@ -1,0 +1,50 @@
+//! How an order goes on its way, and what its vessel is believed to hold from then on.
+
+use crate::allocator::fold::take;
+use crate::kernel::table::Breach;
+use crate::kernel::units::{OrderId, PrefixSlot, Tokens, VesselId};
+use crate::models::rows::{Route, Stage, capacity_legs};
+use crate::queue::fold::leave;
+use crate::routing::rows::Prefix;
+use crate::routing::words::Event;
+use crate::state::State;
+
+pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
+    let Event::OrderRouted { order, attempt, route, .. } = event;
+    leave(state, *order)?;
+    let row = state.edit_order(*order)?;
+    row.stage = Stage::Running;
+    row.attempt = *attempt;
+    row.leg = 0;
+    row.route = route.clone();
+    // Every attempt works the prompt and the answer anew; what an earlier one cost remains.
+    row.cached = Tokens::ZERO;
+    row.tokens_out = Tokens::ZERO;
+    take(state, order.slot(), route)?;
+    believe(state, *order, route)
+}
+
+/// Notes that the vessel which works an order's prompt will hold it.
+fn believe(state: &mut State, order: OrderId, route: &Route) -> Result<(), Breach> {
+    let Some(places) = state.limits().map(|limits| limits.prefixes) else { return Ok(()) };
+    let tables = &mut state.tables;
+    let Some(row) = tables.orders.get(order.slot()).filter(|row| !row.demand.prefix.is_empty())
+    else {
+        return Ok(());
+    };
+    let vessel = capacity_legs(route).next().map_or(VesselId::NONE, |leg| leg.vessel);
+    let starts = tables.loads.get(vessel).map_or(0, |load| load.starts);
+    for mark in &row.demand.prefix {
+        if let Some(slot) = prefix_slot(places, mark.hash) {
+            let row = Prefix { hash: mark.hash, vessel, tokens: mark.tokens, starts };
+            tables.prefixes.put(slot, row, &mut state.writer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a prefix is remembered, of so many places.
+pub(crate) fn prefix_slot(places: u32, hash: u64) -> Option<PrefixSlot> {
+    let place = hash.checked_rem(u64::from(places))?;
+    u32::try_from(place).ok().map(PrefixSlot)
+}

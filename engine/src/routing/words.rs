@@ -1,0 +1,110 @@
+//! What is said by routing.
+
+use alloc::vec::Vec;
+use core::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::image::{Image, Misread, Sink, Source, code, row, words};
+use crate::kernel::units::{
+    MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Tokens, VesselId,
+};
+use crate::models::rows::{MARKS_MAX, Route};
+use crate::policy::rows::CANDIDATES_MAX;
+
+code! {
+    /// Why a vessel that was drawn could not be had.
+    pub enum Verdict {
+        /// It could.
+        Eligible = 0,
+        /// The order is larger than its context.
+        TooLarge = 1,
+    }
+}
+
+row! {
+    /// A route that was considered, and what it would have meant.
+    pub struct Candidate {
+        /// Where the prompt would have been worked.
+        pub vessel: VesselId,
+        /// Where the answer would have been generated, if elsewhere.
+        pub decode: VesselId,
+        /// Whether it could be had.
+        pub verdict: Verdict,
+        /// The points it got; the fewest win.
+        pub score: u64,
+        /// The draw that decides between equal scores; the lowest wins.
+        pub tie: u32,
+        /// The expected time to completion.
+        pub eta: Micros,
+        /// The expected price.
+        pub cost: MicroUsd,
+        /// The expected fuel.
+        pub energy: Millijoules,
+        /// Prompt tokens that its prefix cache is believed to hold.
+        pub cached: Tokens,
+    }
+}
+
+impl Candidate {
+    /// Bytes of its image.
+    pub const BYTES: usize = 4 + 4 + 1 + 8 + 4 + 8 + 8 + 8 + 8;
+
+    /// The most that one route is chosen from: of each role those that are drawn and those that hold a
+    /// prefix; the halves of pairs, of which decode vessels hold none, each with the best of the other.
+    pub const MOST: usize = {
+        let drawn = CANDIDATES_MAX as usize;
+        let held = drawn + MARKS_MAX;
+        held + (held + drawn - 1)
+    };
+}
+
+/// What was considered for a route. Folding never looks at it: whoever [skims](Source::skims) has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Candidates(pub Vec<Candidate>);
+
+impl Deref for Candidates {
+    type Target = [Candidate];
+
+    fn deref(&self) -> &[Candidate] {
+        &self.0
+    }
+}
+
+impl Image for Candidates {
+    fn write(&self, sink: &mut impl Sink) {
+        self.0.write(sink);
+    }
+
+    fn read(source: &mut impl Source) -> Result<Self, Misread> {
+        if !source.skims() {
+            return Vec::read(source).map(Self);
+        }
+        let bytes = (u32::read(source)? as usize).checked_mul(Candidate::BYTES);
+        source.slice(bytes.ok_or(Misread::Ends)?)?;
+        Ok(Self::default())
+    }
+}
+
+words! {
+    /// Which way an order goes.
+    #[serde(rename = "routing::Event")]
+    pub enum Event {
+        /// An order's route was chosen.
+        OrderRouted = 0 {
+            /// Which one.
+            order: OrderId,
+            /// In which attempt.
+            attempt: u16,
+            /// Under which policy.
+            policy: PolicyVersion,
+            /// How many vessels had room and could have been drawn.
+            open: u32,
+            /// What was considered, the chosen one first, then in the order of their scores.
+            candidates: Candidates,
+            /// The hops of the chosen one.
+            route: Route,
+        },
+    }
+}

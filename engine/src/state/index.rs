@@ -1,0 +1,27 @@
+//! What is derived from the tables and never hashed: it is rebuilt from them at any time.
+
+use alloc::collections::BTreeMap;
+
+use crate::allocator::index::{Aboard, Berths};
+use crate::kernel::units::{KeySlot, TenantId};
+use crate::kernel::wheel::Wheel;
+use crate::models::index::Parties;
+use crate::queue::index::Lanes;
+
+/// Every index.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) parties: Parties,
+    pub(crate) lanes: Lanes,
+    pub(crate) berths: Berths,
+    pub(crate) keys: BTreeMap<(TenantId, u64), KeySlot>,
+    /// None while records are only folded.
+    pub(crate) deciding: Option<Deciding>,
+}
+
+/// What only decisions ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deciding {
+    pub(crate) wheel: Wheel,
+    pub(crate) aboard: Aboard,
+}

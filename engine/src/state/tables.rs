@@ -1,0 +1,110 @@
+//! The tables, declared once, by the module that each belongs to.
+
+use crate::allocator::rows::Berth;
+use crate::config::rows::Limits;
+use crate::kernel::table::{AnyTable, Only, Table, Writer};
+use crate::kernel::units::{
+    BerthId, KeySlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId, TenantId, VesselId,
+};
+use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
+use crate::policy::rows::{Policy, Stance};
+use crate::queue::rows::Waiting;
+use crate::routing::rows::Prefix;
+use crate::telemetry::rows::Account;
+use crate::workflow::rows::{Control, RememberedKey};
+
+/// Declares the tables, so that no list of them can leave one out.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $number:literal $module:ident $field:ident: $key:ty => $row:ty,)*) => {
+        /// Everything that is hashed.
+        #[derive(Clone, Debug)]
+        pub struct Tables {
+            $($(#[$doc])* pub $field: Table<$key, $row>,)*
+        }
+
+        impl Tables {
+            /// How many tables there are.
+            pub const COUNT: usize = [$($number),*].len();
+
+            pub(crate) fn new() -> Self {
+                Self { $($field: Table::new($number, stringify!($module), stringify!($field)),)* }
+            }
+
+            /// Every table, in the order of their numbers.
+            pub fn all(&self) -> [&dyn AnyTable; Self::COUNT] {
+                [$(&self.$field),*]
+            }
+
+            pub(crate) fn by_number(&mut self, number: u8) -> Option<&mut dyn AnyTable> {
+                match number {
+                    $($number => Some(&mut self.$field),)*
+                    _ => None,
+                }
+            }
+
+            /// Settles one table; by how much its digest has grown.
+            pub(crate) fn settle(&mut self, number: u8) -> u128 {
+                match number {
+                    $($number => self.$field.settle(),)*
+                    _ => 0,
+                }
+            }
+
+            pub(crate) fn digests(&self) -> [u128; Self::COUNT] {
+                [$(self.$field.digest()),*]
+            }
+        }
+    };
+}
+
+tables! {
+    /// What the exchange as a whole has counted.
+    0 workflow control: Only => Control,
+    /// The bounds of the exchange.
+    1 config limits: Only => Limits,
+    /// The level in force, and which policy is.
+    2 policy stance: Only => Stance,
+    /// Every version of the policy.
+    3 policy policies: PolicyVersion => Policy,
+    /// What the queue has counted.
+    4 queue waiting: Only => Waiting,
+    /// Contracts.
+    5 models tenants: TenantId => Tenant,
+    /// What tenants have used.
+    6 telemetry accounts: TenantId => Account,
+    /// Regions.
+    7 models regions: RegionId => Region,
+    /// Models.
+    8 models models: ModelId => Model,
+    /// Vessels, as far as they seldom change.
+    9 models vessels: VesselId => Vessel,
+    /// Vessels, as far as they change with every order.
+    10 models loads: VesselId => Load,
+    /// Live orders.
+    11 models orders: OrderSlot => Order,
+    /// Berths.
+    12 allocator berths: BerthId => Berth,
+    /// Idempotency keys.
+    13 workflow keys: KeySlot => RememberedKey,
+    /// Prefixes.
+    14 routing prefixes: PrefixSlot => Prefix,
+}
+
+const _: () = assert!(Tables::COUNT <= Writer::TABLES_MAX);
+
+impl Tables {
+    /// Has every table take as many rows as there may be.
+    pub(crate) fn bound_by(&mut self, limits: &Limits) {
+        self.policies.bound(limits.policies);
+        self.tenants.bound(limits.tenants);
+        self.accounts.bound(limits.tenants);
+        self.regions.bound(limits.regions);
+        self.models.bound(limits.models);
+        self.vessels.bound(limits.vessels);
+        self.loads.bound(limits.vessels);
+        self.orders.bound(limits.orders);
+        self.berths.bound(limits.berths);
+        self.keys.bound(limits.keys);
+        self.prefixes.bound_scattered(limits.prefixes);
+    }
+}

@@ -1,0 +1,28 @@
+//! What is counted.
+
+use crate::kernel::image::words;
+use crate::kernel::units::{MicroUsd, Millijoules, OrderId, TenantId, Tokens};
+
+words! {
+    /// What an order amounted to.
+    #[serde(rename = "telemetry::Event")]
+    pub enum Event {
+        /// An order's account was settled.
+        OrderSettled = 0 {
+            /// Which one.
+            order: OrderId,
+            /// Who pays.
+            tenant: TenantId,
+            /// Tokens of its prompt.
+            tokens_in: Tokens,
+            /// Prompt tokens found in prefix caches.
+            cached: Tokens,
+            /// Tokens generated.
+            tokens_out: Tokens,
+            /// What is charged.
+            cost: MicroUsd,
+            /// What was burnt.
+            energy: Millijoules,
+        },
+    }
+}

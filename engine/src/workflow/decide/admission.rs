@@ -1,0 +1,178 @@
+//! How an order is let in.
+//!
+//! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit ->
+//! berth, or route, or queue. Refusals are tried in that order, so the first that applies is the one
+//! that is told.
+
+use alloc::borrow::ToOwned;
+
+use crate::allocator;
+use crate::allocator::decide::find_berth;
+use crate::config::rows::Bound;
+use crate::config::words::Refusal as Config;
+use crate::kernel::units::{KeySlot, Micros, OrderId, TenantId, Tokens, VesselId};
+use crate::models::index::Serving;
+use crate::models::rows::{Demand, MARKS_MAX};
+use crate::models::words::{Refusal as Models, Thing};
+use crate::policy::decide::admits;
+use crate::policy::rows::{Policy, PolicyLevel};
+use crate::policy::words::Refusal as Rules;
+use crate::queue::decide as queue;
+use crate::queue::decide::pass;
+use crate::refusal::Refusal;
+use crate::routing::decide as routing;
+use crate::state::State;
+use crate::transaction::Transaction;
+use crate::workflow::decide::legs;
+use crate::workflow::refusal::Refusal as Workflow;
+use crate::workflow::words::Event;
+
+/// The largest prompt or answer.
+const TOKENS_MAX: Tokens = Tokens(1 << 32);
+
+/// The number of the next order.
+pub(crate) fn next_number(state: &State) -> u64 {
+    state.control().map_or(0, |control| control.orders).saturating_add(1)
+}
+
+/// Submits an order.
+pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusal> {
+    let tenant = tx.stamp().source.tenant;
+    let unknown = Models::Unknown { thing: Thing::Tenant, id: u64::from(tenant.0) };
+    let state = tx.state();
+    let contract = state.tables.tenants.get(tenant).ok_or(unknown.clone())?;
+    let account = state.tables.accounts.get(tenant).ok_or(unknown)?;
+    if let Some(order) = remembered(state, tenant, demand.idempotency) {
+        tx.emit(Event::OrderDeduplicated { order, tenant, external: demand.external });
+        return Ok(());
+    }
+    check_demand(state, demand)?;
+    let arrival = pass(contract, account, state.now())?;
+    let (_, policy) = state.policy().ok_or(Rules::NoPolicy)?;
+    let level = state.stance().map_or(PolicyLevel::Normal, |stance| stance.level);
+    if !admits(level, demand.class) {
+        return Err(Rules::LevelForbids { level, class: demand.class }.into());
+    }
+    check_bounds(state, contract.live_max, account.live)?;
+    check_fleet(state, demand)?;
+    let deadline = deadline(policy, demand, state.now());
+    let key = next_key(state, demand.idempotency);
+    let order = OrderId::new(next_number(state), state.tables.orders.vacancy());
+    let admitted = Event::OrderAdmitted {
+        order,
+        tenant,
+        level,
+        arrival,
+        deadline,
+        key,
+        demand: demand.clone(),
+    };
+    place(tx, order, admitted, demand)
+}
+
+/// Gives an admitted order a berth, a route or a place in the queue; refuses it if there is none.
+fn place(
+    tx: &mut Transaction,
+    order: OrderId,
+    admitted: Event,
+    demand: &Demand,
+) -> Result<(), Refusal> {
+    let size = demand.tokens_in + demand.tokens_out_max;
+    if let Some(window) = &demand.window {
+        let (berth, vessel, overlapping) = find_berth(tx, order, demand.model, size, window)?;
+        tx.emit(admitted);
+        let window = window.clone();
+        tx.emit(allocator::words::Event::OrderBerthed {
+            order,
+            berth,
+            vessel,
+            window,
+            overlapping,
+        });
+        return Ok(());
+    }
+    let behind = queue::head(tx.state(), (demand.model, demand.class)).is_some();
+    if let Err(full) = queue::check_room(tx.state())
+        && (behind || !routing::has_room(tx.state(), demand.model, size))
+    {
+        return Err(full);
+    }
+    tx.emit(admitted);
+    legs::route_or_queue(tx, order, VesselId::NONE);
+    Ok(())
+}
+
+fn remembered(state: &State, tenant: TenantId, key: u64) -> Option<OrderId> {
+    if key == 0 {
+        return None;
+    }
+    let slot = state.index.keys.get(&(tenant, key))?;
+    state.tables.keys.get(*slot).map(|row| row.order)
+}
+
+fn next_key(state: &State, key: u64) -> KeySlot {
+    let bound = state.limits().map_or(1, |limits| limits.keys);
+    let turn = state.control().map_or(0, |control| control.keys);
+    let place = turn.checked_rem(u64::from(bound)).and_then(|place| u32::try_from(place).ok());
+    if key == 0 { KeySlot::NONE } else { place.map_or(KeySlot::NONE, KeySlot) }
+}
+
+fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {
+    if state.tables.models.get(demand.model).is_none() {
+        return Err(Models::Unknown { thing: Thing::Model, id: u64::from(demand.model.0) }.into());
+    }
+    let window = demand.window.as_ref();
+    let ascending = demand.prefix.is_sorted_by(|a, b| a.tokens < b.tokens);
+    let faults = [
+        (
+            demand.tokens_in == Tokens::ZERO || demand.tokens_in > TOKENS_MAX,
+            "tokens_in is 0 or above 4294967296",
+        ),
+        (demand.tokens_out_max > TOKENS_MAX, "tokens_out_max is above 4294967296"),
+        (demand.deadline != Micros::ZERO && demand.deadline <= state.now(), "deadline has passed"),
+        (demand.prefix.len() > MARKS_MAX, "prefix has too many marks"),
+        (!ascending, "prefix marks are not ascending"),
+        (window.is_some_and(|window| window.from >= window.until), "window is empty"),
+        (window.is_some_and(|window| window.from < state.now()), "window has begun"),
+    ];
+    match faults.iter().find(|(fault, _)| *fault) {
+        Some((_, fault)) => Err(Workflow::Invalid { fault: (*fault).to_owned() }.into()),
+        None => Ok(()),
+    }
+}
+
+fn check_bounds(state: &State, live_max: u32, live: u64) -> Result<(), Refusal> {
+    if live_max > 0 && live >= u64::from(live_max) {
+        return Err(Config::Full { bound: Bound::TenantOrders, max: u64::from(live_max) }.into());
+    }
+    let max = state.limits().map_or(0, |limits| limits.orders);
+    if state.tables.orders.len() >= max {
+        return Err(Config::Full { bound: Bound::Orders, max: u64::from(max) }.into());
+    }
+    Ok(())
+}
+
+fn serving<'a>(state: &'a State, demand: &Demand) -> Option<&'a Serving> {
+    state.index.parties.serving.get(demand.model.0 as usize)
+}
+
+fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
+    let serving = serving(state, demand).ok_or(Models::NoVessel)?;
+    if serving.up.count() == 0 {
+        return Err(Models::NoVessel.into());
+    }
+    let (asked, max) = (demand.tokens_in + demand.tokens_out_max, serving.context_max());
+    // Those that are up may be halves of pairs without another half.
+    if max == Tokens::ZERO {
+        return Err(Models::NoVessel.into());
+    }
+    if asked > max { Err(Models::TooLarge { asked, max }.into()) } else { Ok(()) }
+}
+
+fn deadline(policy: &Policy, demand: &Demand, now: Micros) -> Micros {
+    if demand.deadline != Micros::ZERO {
+        return demand.deadline;
+    }
+    let lifetime = policy.lifetime.get(demand.class as usize).copied().unwrap_or(Micros::MAX);
+    demand.window.as_ref().map_or(now, |window| window.until) + lifetime
+}

@@ -1,0 +1,87 @@
+//! What falls due as time passes.
+
+use alloc::vec::Vec;
+
+use crate::allocator::words::Event as Allocator;
+use crate::kernel::units::{OrderId, VesselId};
+use crate::kernel::wheel::Due;
+use crate::models::decide::lose;
+use crate::models::fold::lost_of;
+use crate::models::rows::{End, Stage, VesselStatus};
+use crate::models::words::LossCause;
+use crate::policy::decide::review;
+use crate::queue::decide::resume;
+use crate::resilience::decide::probe_if_due;
+use crate::resilience::rows::Breaker;
+use crate::transaction::Transaction;
+use crate::workflow::decide::legs::{end, fail, route_or_queue};
+use crate::workflow::words::Fault;
+
+/// The most timers that one record decides; what is due beyond them is due at once again.
+const DUE_MAX: usize = 256;
+
+/// Decides whatever is due, the earliest first; at one moment the review, then the queue, then vessels,
+/// then orders.
+pub(crate) fn advance(tx: &mut Transaction) {
+    for _ in 0..DUE_MAX {
+        if !tx.has_room() {
+            return;
+        }
+        match tx.next_due() {
+            Some(Due::Review) => review(tx),
+            Some(Due::Queue) => resume(tx),
+            Some(Due::Vessel(id)) => vessel_due(tx, id),
+            Some(Due::Order(id)) => order_due(tx, id),
+            None => return,
+        }
+    }
+}
+
+fn vessel_due(tx: &mut Transaction, id: VesselId) {
+    let tables = &tx.state().tables;
+    let (Some(vessel), Some(load)) = (tables.vessels.get(id), tables.loads.get(id)) else { return };
+    if vessel.status == VesselStatus::Lost {
+        fail_over(tx, id);
+    } else if load.breaker == Breaker::Open && load.retry_at <= tx.now() {
+        probe_if_due(tx, id);
+    } else {
+        lose(tx, id, LossCause::Silent);
+    }
+}
+
+/// Fails over what a lost vessel had aboard, first come first, as far as the record has room.
+fn fail_over(tx: &mut Transaction, vessel: VesselId) {
+    let state = tx.state();
+    let Some(deciding) = &state.index.deciding else { return };
+    let orders = deciding.aboard.of(vessel).filter_map(|slot| state.tables.orders.get(slot));
+    let mut orders: Vec<OrderId> = orders.map(|order| order.id).collect();
+    orders.sort_unstable();
+    orders.dedup();
+    for order in orders {
+        if !tx.has_room() {
+            return;
+        }
+        fail(tx, order, Fault::VesselLost);
+    }
+}
+
+fn order_due(tx: &mut Transaction, id: OrderId) {
+    let Some(order) = tx.state().order(id) else { return };
+    if order.deadline <= tx.now() {
+        return end(tx, id, End::Expired);
+    }
+    match order.stage {
+        Stage::Running => {
+            let lost = lost_of(tx.state(), order.held()).is_some();
+            fail(tx, id, if lost { Fault::VesselLost } else { Fault::Timeout });
+        }
+        Stage::Backoff => route_or_queue(tx, id, VesselId::NONE),
+        Stage::Berthed => {
+            let berth = order.berth;
+            let vessel = tx.state().tables.berths.get(berth).map(|berth| berth.vessel);
+            tx.emit(Allocator::BerthReleased { order: id, berth });
+            route_or_queue(tx, id, vessel.unwrap_or(VesselId::NONE));
+        }
+        Stage::Queued => {}
+    }
+}

@@ -1,0 +1,197 @@
+//! How an order goes from leg to leg, and ends.
+
+use crate::allocator;
+use crate::allocator::cost::leg_cost;
+use crate::kernel::units::{
+    BerthId, MicroUsd, Micros, Millijoules, OrderId, Tokens, VesselId, clamp,
+};
+use crate::models::decide::left;
+use crate::models::fold::lost_of;
+use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
+use crate::queue::decide as queue;
+use crate::resilience::decide as resilience;
+use crate::resilience::words;
+use crate::routing::decide as routing;
+use crate::state::State;
+use crate::telemetry::decide::settlement;
+use crate::transaction::Transaction;
+use crate::workflow::refusal::Refusal;
+use crate::workflow::words::{Event, Fault, Outcome};
+
+/// Routes an order and dispatches its first leg; tells whether there was room.
+/// With a vessel in `only`, no other one is considered.
+pub(crate) fn route(tx: &mut Transaction, order: OrderId, only: VesselId) -> bool {
+    let Some(routed) = routing::plan(tx, order, only) else { return false };
+    tx.emit(routed);
+    dispatch(tx, order, 0);
+    true
+}
+
+/// Routes an order, or has it wait: where there is no room, and where somebody of its kind waits
+/// already. A vessel that was kept for it is another matter.
+pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId, kept: VesselId) {
+    if kept != VesselId::NONE && route(tx, id, kept) {
+        return;
+    }
+    let Some(order) = tx.state().order(id) else { return };
+    let lane = (order.demand.model, order.demand.class);
+    let behind = queue::head(tx.state(), lane).is_some();
+    if behind || !route(tx, id, VesselId::NONE) {
+        queue::enqueue(tx, id);
+    }
+    if behind {
+        tx.note_lane(lane);
+    }
+}
+
+/// Hands a leg of an order's route to its vessel.
+fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
+    let Some(order) = tx.state().order(id) else { return };
+    let Some((_, policy)) = tx.state().policy() else { return };
+    let Some(hop) = order.route.get(usize::from(leg)) else { return };
+    // Behind everything else aboard, one after the other; the way there waits for nobody.
+    let load = tx.state().tables.loads.get(hop.vessel).filter(|_| hop.kind != LegKind::Hop);
+    let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
+    let patience =
+        u128::from((hop.work + waiting).0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
+    let span = Micros(clamp(patience)).max(policy.timeout_min);
+    let event = Event::LegDispatched {
+        order: id,
+        attempt: order.attempt,
+        leg,
+        kind: hop.kind,
+        vessel: hop.vessel,
+        timeout: tx.now() + span,
+    };
+    tx.emit(event);
+}
+
+/// Takes the report of what became of a leg.
+pub(crate) fn report(
+    tx: &mut Transaction,
+    id: OrderId,
+    attempt: u16,
+    leg: u8,
+    outcome: &Outcome,
+) -> Result<(), Refusal> {
+    let order = tx.state().order(id).ok_or(Refusal::Unknown { order: id.number() })?;
+    if order.stage != Stage::Running || order.attempt != attempt || order.leg != leg {
+        return Err(Refusal::Stale);
+    }
+    match outcome {
+        Outcome::Failed(fault) => fail(tx, id, *fault),
+        Outcome::Done { tokens_out, cached, first_token, energy } => {
+            let event = completed(tx.state(), id, *tokens_out, *cached, *first_token, *energy);
+            complete(tx, id, event.ok_or(Refusal::Stale)?);
+        }
+    }
+    Ok(())
+}
+
+/// What a leg that was done amounts to. A report beyond what was asked is cut to it.
+fn completed(
+    state: &State,
+    id: OrderId,
+    tokens_out: Tokens,
+    cached: Tokens,
+    first_token: Micros,
+    energy: Millijoules,
+) -> Option<Event> {
+    let order = state.order(id)?;
+    let leg = order.route.get(usize::from(order.leg))?;
+    let manifest = &state.tables.vessels.get(leg.vessel)?.manifest;
+    let (asked_in, asked_out) = (order.demand.tokens_in, order.demand.tokens_out_max);
+    // Working a prompt yields the first token; a leg that works none finds none in a cache.
+    let (tokens_out, cached) = (tokens_out.min(asked_out - order.tokens_out), cached.min(asked_in));
+    let (tokens_out, cached) = match leg.kind {
+        LegKind::Hop => (Tokens::ZERO, Tokens::ZERO),
+        LegKind::Whole | LegKind::Prefill => (tokens_out, cached),
+        LegKind::Decode => (tokens_out, Tokens::ZERO),
+    };
+    // The leg was dispatched when the one before it ended; the report counts from there.
+    let first_token = if first_token == Micros::ZERO {
+        Micros::ZERO
+    } else {
+        (state.now() - order.submitted).min(order.dispatched + first_token - order.submitted)
+    };
+    Some(Event::LegCompleted {
+        order: id,
+        leg: order.leg,
+        vessel: leg.vessel,
+        tokens_out,
+        cached,
+        first_token,
+        cost: leg_cost(manifest, leg.kind, asked_in, cached, tokens_out),
+        energy,
+    })
+}
+
+fn complete(tx: &mut Transaction, id: OrderId, completed: Event) {
+    let Event::LegCompleted { leg, vessel, .. } = completed else { return };
+    let hop = tx.state().order(id).is_some_and(|order| {
+        order.route.get(usize::from(leg)).is_some_and(|leg| leg.kind == LegKind::Hop)
+    });
+    tx.emit(completed);
+    // To have arrived says nothing about the vessel; only work that is done does.
+    if !hop {
+        resilience::close_if_probing(tx, vessel);
+    }
+    left(tx, vessel);
+    let Some(order) = tx.state().order(id) else { return };
+    let rest = order.held();
+    if rest.is_empty() {
+        end(tx, id, End::Completed);
+    } else if lost_of(tx.state(), rest).is_some() {
+        fail(tx, id, Fault::VesselLost);
+    } else {
+        dispatch(tx, id, leg.saturating_add(1));
+    }
+}
+
+/// Fails the leg that an order is on, and with it the attempt: another one is planned, or none is left.
+pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
+    let Some(order) = tx.state().order(id) else { return };
+    let Some(vessel) = order.route.get(usize::from(order.leg)).map(|leg| leg.vessel) else {
+        return;
+    };
+    let (attempt, leg) = (order.attempt, order.leg);
+    let held: Route = order.held().iter().cloned().collect();
+    let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
+    tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
+    if !lost {
+        resilience::trip_if_due(tx, vessel);
+    }
+    match resilience::retry_at(tx, id) {
+        Some(at) => {
+            tx.emit(words::Event::RetryScheduled { order: id, attempts: attempt, at });
+        }
+        None => end(tx, id, End::Failed),
+    }
+    capacity_legs(&held).for_each(|leg| left(tx, leg.vessel));
+}
+
+/// Ends an order: its berth is given back, its account settled, its vessel stopped.
+pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
+    let Some(order) = tx.state().order(id).cloned() else { return };
+    if order.berth != BerthId::NONE {
+        tx.emit(allocator::words::Event::BerthReleased { order: id, berth: order.berth });
+    }
+    if end == End::Completed || order.cost > MicroUsd::ZERO || order.energy > Millijoules::ZERO {
+        tx.emit(settlement(&order));
+    }
+    let working = order.held();
+    tx.emit(Event::OrderEnded {
+        order: id,
+        tenant: order.tenant,
+        external: order.demand.external,
+        end,
+        attempts: order.attempt,
+        stop: working.first().map_or(VesselId::NONE, |leg| leg.vessel),
+        first_token: order.first_token,
+        latency: tx.now() - order.submitted,
+    });
+    capacity_legs(working).for_each(|leg| left(tx, leg.vessel));
+    if order.stage == Stage::Queued {
+        tx.note_lane((order.demand.model, order.demand.class));
+    }
+}

@@ -1,0 +1,151 @@
+//! How an order comes, goes from leg to leg, and ends.
+
+use crate::allocator::fold::release;
+use crate::kernel::table::Breach;
+use crate::kernel::units::{
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, TenantId, Tokens, VesselId,
+};
+use crate::models::fold::lost_of;
+use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage};
+use crate::queue::fold::leave;
+use crate::state::State;
+use crate::telemetry::fold::count_end;
+use crate::workflow::rows::RememberedKey;
+use crate::workflow::words::{Event, Fault};
+
+pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
+    match event {
+        Event::CommandRefused { .. } | Event::OrderDeduplicated { .. } => Ok(()),
+        Event::OrderRefused { order, tenant, .. } => {
+            state.edit_control()?.orders = order.number();
+            if *tenant == TenantId::NONE {
+                return Ok(());
+            }
+            count_end(state, *tenant, End::Refused)
+        }
+        Event::OrderAdmitted { order, tenant, arrival, deadline, key, demand, .. } => {
+            fold_admitted(state, *order, *tenant, *arrival, *deadline, *key, demand)
+        }
+        Event::LegDispatched { order, leg, timeout, .. } => {
+            let now = state.now;
+            let row = state.edit_order(*order)?;
+            row.leg = *leg;
+            row.dispatched = now;
+            state.wake_order(*order, *timeout)
+        }
+        Event::LegCompleted { .. } => fold_completed(state, event),
+        Event::LegFailed { order, vessel, fault, .. } => {
+            fold_failed(state, *order, *vessel, *fault)
+        }
+        Event::OrderEnded { order, tenant, end, .. } => {
+            leave(state, *order)?;
+            state.edit_order(*order)?;
+            let row = state.tables.orders.remove(order.slot(), &mut state.writer)?;
+            release(state, order.slot(), row.held())?;
+            count_end(state, *tenant, *end)
+        }
+    }
+}
+
+fn fold_admitted(
+    state: &mut State,
+    id: OrderId,
+    tenant: TenantId,
+    arrival: Micros,
+    deadline: Micros,
+    key: KeySlot,
+    demand: &Demand,
+) -> Result<(), Breach> {
+    let control = state.edit_control()?;
+    control.orders = id.number();
+    if key != KeySlot::NONE {
+        control.keys = control.keys.saturating_add(1);
+        let row = RememberedKey { tenant, key: demand.idempotency, order: id };
+        if let Some(old) = state.tables.keys.get(key) {
+            state.index.keys.remove(&(old.tenant, old.key));
+        }
+        state.index.keys.insert((tenant, demand.idempotency), key);
+        state.tables.keys.put(key, row, &mut state.writer)?;
+    }
+    let account = state.tables.accounts.edit(tenant, &mut state.writer)?;
+    account.arrival = arrival;
+    account.live = account.live.saturating_add(1);
+    let order = Order {
+        id,
+        tenant,
+        stage: Stage::Backoff,
+        attempt: 0,
+        leg: 0,
+        route: Route::new(),
+        ticket: 0,
+        submitted: state.now,
+        queued: Micros::ZERO,
+        dispatched: Micros::ZERO,
+        deadline,
+        wake: Micros::MAX,
+        avoid: VesselId::NONE,
+        berth: BerthId::NONE,
+        key,
+        cached: Tokens::ZERO,
+        tokens_out: Tokens::ZERO,
+        first_token: Micros::ZERO,
+        cost: MicroUsd::ZERO,
+        energy: Millijoules::ZERO,
+        demand: demand.clone(),
+    };
+    state.tables.orders.insert(id.slot(), order, &mut state.writer)
+}
+
+fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
+    let Event::LegCompleted { order, leg, tokens_out, cached, first_token, cost, energy, .. } =
+        event
+    else {
+        return Ok(());
+    };
+    let row = state.edit_order(*order)?;
+    let done = row.route.get(usize::from(*leg)).cloned();
+    row.leg = leg.saturating_add(1);
+    row.tokens_out += *tokens_out;
+    row.cached += *cached;
+    row.cost += *cost;
+    row.energy += *energy;
+    if row.first_token == Micros::ZERO {
+        row.first_token = *first_token;
+    }
+    if let Some(done) = done {
+        release(state, order.slot(), core::slice::from_ref(&done))?;
+        let load = state.tables.loads.edit(done.vessel, &mut state.writer)?;
+        load.completed = load.completed.saturating_add(1);
+        if done.kind != LegKind::Hop {
+            load.failures = 0;
+        }
+    }
+    let control = state.edit_control()?;
+    control.completed = control.completed.saturating_add(1);
+    Ok(())
+}
+
+fn fold_failed(
+    state: &mut State,
+    id: OrderId,
+    vessel: VesselId,
+    fault: Fault,
+) -> Result<(), Breach> {
+    let held: Route = state.edit_order(id)?.held().iter().cloned().collect();
+    let lost = if fault == Fault::VesselLost { lost_of(state, &held) } else { None };
+    let blamed = lost.unwrap_or(vessel);
+    let row = state.edit_order(id)?;
+    row.stage = Stage::Backoff;
+    row.avoid = blamed;
+    let deadline = row.deadline;
+    release(state, id.slot(), &held)?;
+    let load = state.tables.loads.edit(blamed, &mut state.writer)?;
+    load.failed = load.failed.saturating_add(1);
+    // A loss is no answer: it says nothing that the breaker of the vessel should count.
+    if lost.is_none() {
+        load.failures = load.failures.saturating_add(1);
+    }
+    let control = state.edit_control()?;
+    control.failed = control.failed.saturating_add(1);
+    state.wake_order(id, deadline)
+}

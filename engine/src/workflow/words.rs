@@ -1,0 +1,191 @@
+//! What is said to and about orders.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::image::{code, words};
+use crate::kernel::units::{
+    KeySlot, MicroUsd, Micros, Millijoules, OrderId, TenantId, Tokens, VesselId,
+};
+use crate::models::rows::{Demand, End, LegKind};
+use crate::policy::rows::PolicyLevel;
+use crate::refusal::Refusal;
+
+code! {
+    /// Why a leg failed.
+    pub enum Fault {
+        /// The vessel answered with an error.
+        Error = 0,
+        /// The vessel had no room.
+        Overloaded = 1,
+        /// There was no outcome in time.
+        Timeout = 2,
+        /// The vessel was lost.
+        VesselLost = 3,
+    }
+}
+
+/// What became of one leg.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was worked to its end.
+    Done {
+        /// Tokens generated on it.
+        tokens_out: Tokens,
+        /// Prompt tokens that the vessel found in its prefix cache.
+        cached: Tokens,
+        /// Time from its dispatch to its first token; zero where it generates none.
+        first_token: Micros,
+        /// What it burnt.
+        energy: Millijoules,
+    },
+    /// It was not.
+    Failed(Fault),
+}
+
+/// What is asked for, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[serde(rename = "workflow::Command")]
+pub enum Command {
+    /// Submits an order for the tenant that sends it.
+    Submit(Demand),
+    /// Withdraws an order.
+    Cancel {
+        /// Which one.
+        order: OrderId,
+    },
+    /// Ends an order's wait for its next attempt.
+    Retry {
+        /// Which one.
+        order: OrderId,
+    },
+    /// Reports what became of a leg.
+    ReportLeg {
+        /// Of which order.
+        order: OrderId,
+        /// In which attempt.
+        attempt: u16,
+        /// Which leg.
+        leg: u8,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Lets time pass: whatever is due is decided.
+    Advance,
+}
+
+words! {
+    /// The life of an order.
+    #[serde(rename = "workflow::Event")]
+    pub enum Event {
+        /// A command was refused.
+        CommandRefused = 0 {
+            /// Why.
+            refusal: Refusal,
+        },
+        /// An order was refused; it ends here.
+        OrderRefused = 1 {
+            /// Its name.
+            order: OrderId,
+            /// Who sent it; `NONE` if nobody who is known.
+            tenant: TenantId,
+            /// The submitter's own number for it.
+            external: u64,
+            /// Why.
+            refusal: Refusal,
+        },
+        /// A demand named a key that is remembered; the order it stands for is the answer.
+        OrderDeduplicated = 2 {
+            /// The order that was opened under the key.
+            order: OrderId,
+            /// Who sent it.
+            tenant: TenantId,
+            /// The submitter's own number for it.
+            external: u64,
+        },
+        /// An order was admitted.
+        OrderAdmitted = 3 {
+            /// Its name.
+            order: OrderId,
+            /// Who pays.
+            tenant: TenantId,
+            /// The level under which it was admitted.
+            level: PolicyLevel,
+            /// The tenant's next theoretical arrival time.
+            arrival: Micros,
+            /// When it expires.
+            deadline: Micros,
+            /// Where its key is remembered.
+            key: KeySlot,
+            /// What was asked for.
+            demand: Demand,
+        },
+        /// A leg was handed to its vessel.
+        LegDispatched = 4 {
+            /// Of which order.
+            order: OrderId,
+            /// In which attempt.
+            attempt: u16,
+            /// Which leg.
+            leg: u8,
+            /// What is to be done.
+            kind: LegKind,
+            /// Where.
+            vessel: VesselId,
+            /// When it counts as failed.
+            timeout: Micros,
+        },
+        /// A leg was worked to its end.
+        LegCompleted = 5 {
+            /// Of which order.
+            order: OrderId,
+            /// Which leg.
+            leg: u8,
+            /// Where.
+            vessel: VesselId,
+            /// Tokens generated on it.
+            tokens_out: Tokens,
+            /// Prompt tokens found in the vessel's prefix cache.
+            cached: Tokens,
+            /// Time from submission to the first token; zero where it generated none.
+            first_token: Micros,
+            /// What it costs.
+            cost: MicroUsd,
+            /// What it burnt.
+            energy: Millijoules,
+        },
+        /// A leg failed, and with it the attempt; what the route still held is given back.
+        LegFailed = 6 {
+            /// Of which order.
+            order: OrderId,
+            /// In which attempt.
+            attempt: u16,
+            /// Which leg.
+            leg: u8,
+            /// Where.
+            vessel: VesselId,
+            /// Why.
+            fault: Fault,
+        },
+        /// An order that had been admitted ended.
+        OrderEnded = 7 {
+            /// Which one.
+            order: OrderId,
+            /// Who paid.
+            tenant: TenantId,
+            /// The submitter's own number for it.
+            external: u64,
+            /// How.
+            end: End,
+            /// Attempts made.
+            attempts: u16,
+            /// The vessel that was working on it and has to stop; `NONE` if none was.
+            stop: VesselId,
+            /// Time from submission to the first token; zero if there was none.
+            first_token: Micros,
+            /// Time from submission to the end.
+            latency: Micros,
+        },
+    }
+}

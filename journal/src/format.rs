@@ -1,0 +1,11 @@
+//! The bytes: what a record, a frame and a segment are, and what they hash to.
+
+pub mod block;
+pub mod chain;
+pub mod tree;
+
+pub mod body;
+pub mod codec;
+
+pub mod frame;
+pub mod segment;

@@ -1,0 +1,273 @@
+//! Verification: everything that a journal claims is computed again and compared.
+//!
+//! The chain vouches for the bytes. Each record is decoded, its command decided again, and the events
+//! compared; after each record the tag, after each frame the digests of all tables and the root, after
+//! each block the root again. Spans between usable snapshots are verified in parallel: a span proves
+//! the snapshot that the next one begins with, because it ends at the same root.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use serde_json::Value;
+use tensorforge_engine::{Exchange, Root, State, Tables};
+
+use crate::comparing::divergence::{Divergence, Phase};
+use crate::error::JournalError;
+use crate::format::block::BLOCK_RECORDS;
+use crate::reading::journal::Journal;
+use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
+use crate::replaying::snapshot::{self, hex};
+
+/// What a verification found.
+#[derive(Debug)]
+pub struct Verified {
+    /// Records that were verified.
+    pub records: u64,
+    /// Events that were decided again.
+    pub events: u64,
+    /// The root after the last of them, as computed.
+    pub root: Root,
+    /// The first disagreement between the journal and this build; `None` if there is none.
+    pub divergence: Option<Divergence>,
+    /// How many spans were verified side by side.
+    pub spans: usize,
+}
+
+/// Verifies all of a journal, on up to `threads` threads. `progress` is told how many records are done.
+pub fn verify(
+    journal: &Journal,
+    threads: usize,
+    progress: &(impl Fn(u64) + Sync),
+) -> Result<Verified, ReplayError> {
+    // Every byte is read once on its own: spans read records, and not the marks between them.
+    journal.verify()?;
+    let starts = starts(journal);
+    let ends = starts.iter().skip(1).copied().chain([journal.next_seq()]);
+    let spans: Vec<Range<u64>> = starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
+    let count = spans.len();
+    let done = AtomicU64::new(0);
+    let work = Mutex::new(spans.into_iter());
+    let results = Mutex::new(Vec::new());
+    let unread = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, count) {
+            scope.spawn(|| {
+                while let Some(span) = work.lock().ok().and_then(|mut work| work.next()) {
+                    let start = span.start;
+                    let Some(state) = first_state(journal, start) else {
+                        keep(&unread, span);
+                        continue;
+                    };
+                    let result = verify_span(journal, state, span, &done, progress);
+                    keep(&results, (start, result.map(|(verified, _)| verified)));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_default();
+    let mut unread = unread.into_inner().unwrap_or_default();
+    unread.sort_by_key(|span| span.start);
+    // Spans whose snapshots are not what they claim to be: one after the other, each from where the
+    // one before it has ended, so that however many there are the journal is folded once more at most.
+    let mut reached: Option<(u64, State)> = None;
+    for span in unread {
+        let start = span.start;
+        let state = match reached.take().filter(|(records, _)| *records == start) {
+            Some((_, state)) => Ok(state),
+            None => replay::state_at(journal, Mode::Fold, start),
+        };
+        let verified = state.and_then(|state| verify_span(journal, state, span, &done, progress));
+        results.push((
+            start,
+            verified.map(|(verified, state)| {
+                reached = Some((start + verified.records, state));
+                verified
+            }),
+        ));
+    }
+    results.sort_by_key(|(start, _)| *start);
+    let mut all = Verified { records: 0, events: 0, root: [0; 32], divergence: None, spans: count };
+    for (_, result) in results {
+        let span = result?;
+        all.records += span.records;
+        all.events += span.events;
+        all.root = span.root;
+        if span.divergence.is_some() {
+            all.divergence = span.divergence;
+            break;
+        }
+    }
+    Ok(all)
+}
+
+fn keep<T>(list: &Mutex<Vec<T>>, item: T) {
+    if let Ok(mut list) = list.lock() {
+        list.push(item);
+    }
+}
+
+/// Where spans begin: at genesis and at every snapshot that claims to be of this very history.
+fn starts(journal: &Journal) -> Vec<u64> {
+    let inner = snapshot::list(journal).into_iter().filter(|(records, path)| {
+        let binding = replay::binding(journal, *records);
+        *records < journal.next_seq()
+            && binding.is_some_and(|binding| snapshot::claims(path, &binding))
+    });
+    [0].into_iter().chain(inner.map(|(records, _)| records)).collect()
+}
+
+/// The state that a span begins with; `None` if its snapshot is not what it claims to be.
+fn first_state(journal: &Journal, records: u64) -> Option<State> {
+    if records == 0 {
+        return Some(State::genesis(replay::id(journal)));
+    }
+    let path = snapshot::path(journal, records);
+    snapshot::read(&path, &replay::binding(journal, records)?).ok()
+}
+
+/// Verifies one span, and gives back the state that it ends with.
+fn verify_span(
+    journal: &Journal,
+    state: State,
+    Range { start, end }: Range<u64>,
+    done: &AtomicU64,
+    progress: &(impl Fn(u64) + Sync),
+) -> Result<(Verified, State), ReplayError> {
+    let mut events = 0;
+    let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
+    let found = first_disagreement(journal, &mut replay, end, |step| {
+        events += step.events.len() as u64;
+        if (step.head.seq.0 + 1).is_multiple_of(BLOCK_RECORDS) {
+            progress(done.fetch_add(BLOCK_RECORDS, Ordering::Relaxed) + BLOCK_RECORDS);
+        }
+    })?;
+    let divergence = found.map(|found| examine(journal, found)).transpose()?;
+    let records = replay.records() - start;
+    let state = replay.into_exchange().into_state();
+    Ok((Verified { records, events, root: state.root(), divergence, spans: 1 }, state))
+}
+
+/// Decides on to `end`, or to the first record that is not as the journal claims. A record that this
+/// build has no place for in its state is one.
+pub(crate) fn first_disagreement(
+    journal: &Journal,
+    replay: &mut Replay<'_>,
+    end: u64,
+    mut each: impl FnMut(&Step<'_>),
+) -> Result<Option<Divergence>, ReplayError> {
+    let mut found = None;
+    let ran = replay.run(end, |step| {
+        each(&step);
+        found = disagreement(journal, &step);
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match ran {
+        Err(ReplayError::Breach(breach)) => Ok(Some(Divergence::of_breach(&breach))),
+        ran => ran.map(|()| found),
+    }
+}
+
+/// The first thing about a record that is not as the journal claims.
+fn disagreement(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
+    let seq = step.head.seq.0;
+    if step.events != step.recorded {
+        return Divergence::of_events(seq, step.recorded, step.events);
+    }
+    let tag = step.state.tag();
+    if tag != step.head.tag {
+        let (left, right) = (tag_value(step.head.tag), tag_value(tag));
+        return Some(Divergence::new(seq, Phase::Folded, left, right));
+    }
+    let claimed = [
+        step.block_root(journal).map(|entry| entry.root),
+        step.frame_end.map(|header| header.state_root),
+    ];
+    let mut claimed = claimed.into_iter().flatten().peekable();
+    claimed.peek()?;
+    let root = step.state.root();
+    if let Some(claim) = claimed.find(|claim| *claim != root) {
+        let (left, right) = (Value::from(hex(&claim)), Value::from(hex(&root)));
+        return Some(Divergence::new(seq, Phase::Digested, left, right));
+    }
+    let header = step.frame_end?;
+    let table = differing_table(&header.digests, step.state)?;
+    let divergence = Divergence::new(seq, Phase::Digested, Value::Null, Value::Null);
+    Some(Divergence { table: Some(table), ..divergence })
+}
+
+fn tag_value(tag: u64) -> Value {
+    Value::from(format!("{tag:016x}"))
+}
+
+/// The first table whose digest is not the one that a frame claims, or that this build does not have.
+fn differing_table(claimed: &[u128], state: &State) -> Option<String> {
+    let digests = state.digests();
+    let count = claimed.len().max(Tables::COUNT);
+    let place = (0..count).find(|place| claimed.get(*place) != digests.get(*place))?;
+    let table = state.tables.all().get(place).map(|table| table.name().to_owned());
+    Some(table.unwrap_or_else(|| format!("number {place}")))
+}
+
+/// Says more about a divergence: what the recorded events and the decided ones make of the state
+/// before them; or, where this build folds the same events otherwise than the one that recorded them,
+/// which table the next frame claims otherwise, and which of its rows the record wrote.
+pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence, ReplayError> {
+    if !matches!(found.phase, Phase::Decided | Phase::Folded) {
+        return Ok(found);
+    }
+    let before = replay::state_at(journal, Mode::Fold, found.seq)?;
+    let seq = tensorforge_engine::units::Seq(found.seq);
+    let Some(record) = replay::read_record(journal, seq)? else { return Ok(found) };
+    let (mut left, mut right) = (Exchange::resume(before.clone()), Exchange::resume(before));
+    let mut events = Vec::new();
+    let folded = left.fold(seq, record.stamp.time, &record.events);
+    // A side that this build cannot fold has no state that could be compared.
+    if folded.and(right.decide(record.stamp, &record.command, &mut events)).is_err() {
+        return Ok(found);
+    }
+    if found.phase == Phase::Decided {
+        return Ok(found.with_states(left.state(), right.state()));
+    }
+    let table = table_of_fold(journal, found.seq)?;
+    let written = left.state().tables.all().into_iter().find_map(|any| {
+        let named = table.as_deref().is_none_or(|name| name == any.name());
+        let row = any.keys().into_iter().find(|row| named && any.writer(*row) == Some(seq));
+        row.map(|row| (any.name().to_owned(), row))
+    });
+    let (name, row) = written.unzip();
+    Ok(Divergence { table: table.or(name), row, ..found })
+}
+
+/// The table whose digest the frame that ends with or after record `seq` claims otherwise than this
+/// build computes. Other records of the frame may have written it too.
+fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayError> {
+    let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, seq);
+    let mut table = None;
+    let ran = replay.run(journal.next_seq(), |step| match step.frame_end {
+        Some(header) if step.head.seq.0 >= seq => {
+            table = differing_table(&header.digests, step.state);
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match ran {
+        // A later record of the frame has no place in this build's state: nothing more can be told.
+        Err(ReplayError::Breach(_)) => Ok(None),
+        ran => ran.map(|()| table),
+    }
+}
+
+/// Reads a whole journal and checks chain, frames and decoding, without deciding anything.
+pub fn check_bytes(journal: &Journal) -> Result<(u64, u64), JournalError> {
+    let mut batch = crate::format::codec::Batch::default();
+    let (mut records, mut events) = (0, 0);
+    for frame in journal.frames_from(0)? {
+        let frame = frame?;
+        batch.fill(frame.header.first_seq, &frame.body)?;
+        records += batch.heads().len() as u64;
+        events += batch.events().len() as u64;
+    }
+    Ok((records, events))
+}

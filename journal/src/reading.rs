@@ -1,0 +1,9 @@
+//! Reading: what a directory holds, how its end is to be taken, and its frames one after another.
+
+pub mod journal;
+pub mod opening;
+pub mod schema;
+pub mod stream;
+
+pub mod recovery;
+pub mod walk;

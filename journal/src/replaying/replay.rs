@@ -1,0 +1,338 @@
+//! Replay: the records of a journal, one after another, through the one engine.
+//!
+//! The same loop serves `replay`, `verify`, `diff`, `bisect` and recovery; they differ in what they
+//! do between two records. What the engine sees never depends on where a replay begins or stops.
+
+use std::ops::ControlFlow;
+
+use tensorforge_engine::command::{Command, Stamp};
+use tensorforge_engine::table::Breach;
+use tensorforge_engine::units::{JournalId, Seq};
+use tensorforge_engine::{BUILD, Event, Exchange, State};
+
+use crate::error::JournalError;
+use crate::format::block::{BLOCK_RECORDS, BlockEntry};
+use crate::format::codec::{Batch, DecodeError, Head};
+use crate::format::frame::Header;
+use crate::reading::journal::Journal;
+use crate::reading::stream::Frames;
+use crate::replaying::snapshot::{self, Binding, Unusable};
+
+/// How a replay moves the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Folds the events as they are recorded.
+    Fold,
+    /// Decides the commands again, and folds what this build decides.
+    Decide,
+}
+
+/// Why a replay could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal and this build disagree about what a state may hold.
+    #[error("journal and code disagree: {0}")]
+    Breach(#[from] Breach),
+}
+
+impl From<DecodeError> for ReplayError {
+    fn from(error: DecodeError) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
+/// A replay under way: the state after some record, and the way to the next.
+pub struct Replay<'j> {
+    journal: &'j Journal,
+    mode: Mode,
+    exchange: Exchange,
+    frames: Option<Frames<'j>>,
+    batch: Batch,
+    header: Option<Header>,
+    /// The next record of the batch.
+    place: usize,
+    next: u64,
+    decided: Vec<Event>,
+}
+
+/// One record, just replayed.
+pub struct Step<'a> {
+    /// The record as it is written, but for its command and events.
+    pub head: &'a Head,
+    /// The events as they are written.
+    pub recorded: &'a [Event],
+    /// The events that moved the state: the recorded ones, or those that were decided anew.
+    pub events: &'a [Event],
+    /// The state after it.
+    pub state: &'a State,
+    /// The header of its frame, if it is the frame's last record.
+    pub frame_end: Option<&'a Header>,
+    batch: &'a Batch,
+    place: usize,
+}
+
+impl Step<'_> {
+    /// The command, decoded.
+    pub fn command(&self) -> Result<Command, DecodeError> {
+        command_of(self.batch, self.place, self.head.seq.0)
+    }
+
+    /// The bytes of the record.
+    pub fn bytes(&self) -> &[u8] {
+        self.batch.bytes_of(self.place)
+    }
+
+    /// The root that the journal claims for the state after it, if it ends a block.
+    pub fn block_root<'j>(&self, journal: &'j Journal) -> Option<&'j BlockEntry> {
+        let seq = self.head.seq.0;
+        if seq % BLOCK_RECORDS != BLOCK_RECORDS - 1 {
+            return None;
+        }
+        journal.blocks().get(usize::try_from(seq / BLOCK_RECORDS).ok()?)
+    }
+}
+
+impl<'j> Replay<'j> {
+    /// A replay from before the first record.
+    pub fn from_genesis(journal: &'j Journal, mode: Mode) -> Self {
+        Self::from_state(journal, mode, State::genesis(id(journal)), 0)
+    }
+
+    /// A replay from `state`, which is the one after the first `records` records.
+    pub fn from_state(journal: &'j Journal, mode: Mode, state: State, records: u64) -> Self {
+        Self {
+            journal,
+            mode,
+            exchange: Exchange::resume(state),
+            frames: None,
+            batch: Batch::default(),
+            header: None,
+            place: 0,
+            next: records,
+            decided: Vec::new(),
+        }
+    }
+
+    /// A replay from the last usable snapshot of at most `records` records, or from genesis. Tells
+    /// of the snapshots that were passed over, and why.
+    pub fn from_nearest(
+        journal: &'j Journal,
+        mode: Mode,
+        records: u64,
+    ) -> (Self, Vec<(u64, Unusable)>) {
+        let mut passed_over = Vec::new();
+        for (held, path) in snapshot::list(journal).into_iter().rev() {
+            if held > records {
+                continue;
+            }
+            match binding(journal, held)
+                .ok_or(Unusable::Binding("place"))
+                .and_then(|binding| snapshot::read(&path, &binding))
+            {
+                Ok(state) => return (Self::from_state(journal, mode, state, held), passed_over),
+                Err(unusable) => passed_over.push((held, unusable)),
+            }
+        }
+        (Self::from_genesis(journal, mode), passed_over)
+    }
+
+    /// How many records the state holds.
+    pub fn records(&self) -> u64 {
+        self.next
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        self.exchange.state()
+    }
+
+    /// The exchange, to be driven further than the journal goes.
+    pub fn into_exchange(self) -> Exchange {
+        self.exchange
+    }
+
+    /// Replays until the state holds `records` records, the journal ends or `each` breaks off.
+    pub fn run(
+        &mut self,
+        records: u64,
+        mut each: impl FnMut(Step<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        while self.next < records {
+            if self.place >= self.batch.heads().len() && !self.refill()? {
+                break;
+            }
+            if self.step(&mut each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next frame and skips what the state already holds; false at the journal's end.
+    fn refill(&mut self) -> Result<bool, ReplayError> {
+        loop {
+            let frames = match &mut self.frames {
+                Some(frames) => frames,
+                None => self.frames.insert(self.journal.frames_from(self.next)?),
+            };
+            let Some(frame) = frames.next().transpose()? else { return Ok(false) };
+            let first_seq = frame.header.first_seq;
+            self.batch.fill(first_seq, &frame.body)?;
+            self.header = Some(frame.header);
+            let skipped = self.next.saturating_sub(first_seq);
+            self.place = usize::try_from(skipped).unwrap_or(usize::MAX);
+            if self.place < self.batch.heads().len() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReplayError> {
+        let place = self.place;
+        let Some(head) = self.batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
+        let recorded = self.batch.events_of(place);
+        let events = match self.mode {
+            Mode::Fold => {
+                self.exchange.fold(head.seq, head.time, recorded)?;
+                recorded
+            }
+            Mode::Decide => {
+                let command = command_of(&self.batch, place, head.seq.0)?;
+                let stamp = Stamp { seq: head.seq, time: head.time, source: head.source };
+                self.decided.clear();
+                self.exchange.decide(stamp, &command, &mut self.decided)?;
+                &self.decided
+            }
+        };
+        self.place += 1;
+        self.next += 1;
+        let last = self.place == self.batch.heads().len();
+        Ok(each(Step {
+            head,
+            recorded,
+            events,
+            state: self.exchange.state(),
+            frame_end: self.header.as_ref().filter(|_| last),
+            batch: &self.batch,
+            place,
+        }))
+    }
+
+    /// The journal that is replayed.
+    pub fn journal(&self) -> &'j Journal {
+        self.journal
+    }
+}
+
+fn command_of(batch: &Batch, place: usize, seq: u64) -> Result<Command, DecodeError> {
+    batch.command(place).unwrap_or_else(|| Err(DecodeError::absent(seq)))
+}
+
+/// The journal's name, as the engine keys its draws with it.
+pub fn id(journal: &Journal) -> JournalId {
+    JournalId(journal.id())
+}
+
+/// What a snapshot of the first `records` records of `journal` must be bound to; `None` unless they
+/// end a complete block.
+pub fn binding(journal: &Journal, records: u64) -> Option<Binding> {
+    if records == 0 || !records.is_multiple_of(BLOCK_RECORDS) {
+        return None;
+    }
+    let block = journal.blocks().get(usize::try_from(records / BLOCK_RECORDS).ok()? - 1)?;
+    Some(Binding {
+        journal: id(journal),
+        records,
+        block: block.hash,
+        root: block.root,
+        schema: journal.schema(),
+        build: BUILD.to_owned(),
+    })
+}
+
+/// Folds the first `records` records, from the nearest snapshot.
+pub fn state_at(journal: &Journal, mode: Mode, records: u64) -> Result<State, ReplayError> {
+    let (mut replay, _) = Replay::from_nearest(journal, mode, records);
+    replay.run(records, |_| ControlFlow::Continue(()))?;
+    Ok(replay.into_exchange().into_state())
+}
+
+/// How many records came up to and including the moment `time`.
+pub fn records_until(journal: &Journal, time: u64) -> Result<u64, ReplayError> {
+    let mut count = 0;
+    let mut batch = Batch::default();
+    for frame in journal.frames_from(0)? {
+        let frame = frame?;
+        if frame.header.time_last > time {
+            batch.fill(frame.header.first_seq, &frame.body)?;
+            let within = batch.heads().iter().take_while(|head| head.time.0 <= time).count();
+            return Ok(frame.header.first_seq + within as u64);
+        }
+        count = frame.header.next_seq();
+    }
+    Ok(count)
+}
+
+/// One record, read on its own.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Where it stands, when its command came and who sent it.
+    pub stamp: Stamp,
+    /// The command.
+    pub command: Command,
+    /// What was decided.
+    pub events: Vec<Event>,
+    /// The tag of the state after it.
+    pub tag: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Hands over records `from..to` one by one.
+pub fn read_records(
+    journal: &Journal,
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(Record) -> ControlFlow<()>,
+) -> Result<(), JournalError> {
+    let mut batch = Batch::default();
+    for frame in journal.frames_from(from)? {
+        let frame = frame?;
+        if frame.header.first_seq >= to {
+            break;
+        }
+        batch.fill(frame.header.first_seq, &frame.body)?;
+        for (place, head) in batch.heads().iter().enumerate() {
+            if head.seq.0 < from || head.seq.0 >= to {
+                continue;
+            }
+            let record = Record {
+                stamp: Stamp { seq: head.seq, time: head.time, source: head.source },
+                command: command_of(&batch, place, head.seq.0)?,
+                events: batch.events_of(place).to_vec(),
+                tag: head.tag,
+                bytes: batch.bytes_of(place).to_vec(),
+            };
+            if each(record).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One record by its number; `None` beyond the end.
+pub fn read_record(journal: &Journal, seq: Seq) -> Result<Option<Record>, JournalError> {
+    let mut found = None;
+    read_records(journal, seq.0, seq.0.saturating_add(1), |record| {
+        found = Some(record);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
