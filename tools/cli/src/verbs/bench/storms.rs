@@ -48,7 +48,7 @@ impl Bench {
                 storm.prepare(Load::new(vessels), orders)?;
                 storm.measure(|storm| {
                     for vessel in (0..vessels).map(VesselId) {
-                        storm.record(&Command::Models(models::Command::Lose { vessel }))?;
+                        storm.command(&Command::Models(models::Command::Lose { vessel }))?;
                     }
                     storm.pass(AFTERMATH)
                 })
@@ -79,7 +79,7 @@ impl Bench {
                     for _ in 0..beats / vessels {
                         for vessel in (0..vessels as u32).map(VesselId) {
                             storm
-                                .record(&Command::Models(models::Command::Heartbeat { vessel }))?;
+                                .command(&Command::Models(models::Command::Heartbeat { vessel }))?;
                         }
                         storm.pass(interval)?;
                     }
@@ -189,11 +189,10 @@ impl Storm {
         Ok(())
     }
 
-    fn record(&mut self, command: &Command) -> Result<()> {
-        if let Some(ledger) = &mut self.ledger {
-            self.events += ledger.record(self.now, Source::OPERATOR, command)?.len() as u64;
-        }
-        Ok(())
+    /// Whatever is due is decided first, as a capture does it.
+    fn command(&mut self, command: &Command) -> Result<()> {
+        self.pass(Micros::ZERO)?;
+        self.record(command)
     }
 
     /// Lets time pass, and whatever falls due by then be decided when it does.
@@ -206,6 +205,13 @@ impl Storm {
             self.record(&Command::Workflow(workflow::Command::Advance))?;
         }
         self.now = end;
+        Ok(())
+    }
+
+    fn record(&mut self, command: &Command) -> Result<()> {
+        if let Some(ledger) = &mut self.ledger {
+            self.events += ledger.record(self.now, Source::OPERATOR, command)?.len() as u64;
+        }
         Ok(())
     }
 
