@@ -11,7 +11,7 @@ use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::image::{Image, Misread};
+use tensorforge_engine::image::{Image, Misread, Reader, Source as _};
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, Seq, TenantId};
 
@@ -144,7 +144,7 @@ impl DecodeError {
         let detail = misread.to_string();
         match misread {
             Misread::Number(_) => Self::Unknown { seq, part, detail },
-            Misread::Ends | Misread::Malformed(_) => Self::Malformed { seq, part, detail },
+            _ => Self::Malformed { seq, part, detail },
         }
     }
 
@@ -382,16 +382,19 @@ fn decode_record(
     let bytes = body.get(at..).unwrap_or_default();
     let head = RecordHead::read(bytes).ok_or_else(unfit)?;
     let rest = bytes.get(RECORD_HEAD + head.command_length..head.length).ok_or_else(unfit)?;
-    let (mut rest, tag) = rest.split_last_chunk::<RECORD_TAG>().ok_or_else(unfit)?;
+    let (rest, tag) = rest.split_last_chunk::<RECORD_TAG>().ok_or_else(unfit)?;
 
     let first_event = events.len();
+    let mut source: Reader = Reader::new(rest);
     for index in 0..head.event_count {
-        let event = Event::read(&mut rest)
-            .map_err(|misread| DecodeError::misread(seq, Part::Event(index), misread))?;
+        let event = Event::read(&mut source);
+        if let Some(misread) = source.fault() {
+            return Err(DecodeError::misread(seq, Part::Event(index), misread));
+        }
         events.push(event);
     }
-    if !rest.is_empty() {
-        let detail = format!("{} bytes follow the last event", rest.len());
+    if !source.left().is_empty() {
+        let detail = format!("{} bytes follow the last event", source.left().len());
         return Err(DecodeError::malformed(seq, Part::Lengths, detail));
     }
 
@@ -502,7 +505,7 @@ mod tests {
         check(60, 98, Part::Event(0), "the number 98");
         check(59 + 23, 97, Part::Event(1), "the number 97");
         check(30 + 16, 0xff, Part::Command, "");
-        check(59 + 10, 0xff, Part::Event(0), "no text");
+        check(59 + 10, 0xff, Part::Event(0), "are no text");
     }
 
     #[test]
