@@ -125,7 +125,9 @@ fn the_tour_is_one_document_and_its_commands_work_again() {
     assert_eq!((stops.len(), &kept["kept"]), (6, &serde_json::json!("toured")));
     let plain = |stop: &serde_json::Value| {
         let mut answer = stop.clone();
-        answer.as_object_mut().map(|answer| answer.remove("seconds"));
+        for measured in ["seconds", "peak_bytes"] {
+            answer.as_object_mut().map(|answer| answer.remove(measured));
+        }
         answer
     };
     for stop in stops {
@@ -136,6 +138,42 @@ fn the_tour_is_one_document_and_its_commands_work_again() {
         }
         let ran = folder.run(&format!("{words} --json"));
         assert_eq!(plain(&document(&ran.stdout)), plain(&stop["answer"]), "{words}");
+    }
+}
+
+#[test]
+fn what_a_verb_takes_is_told() {
+    let folder = Folder::new();
+    for words in [
+        "capture --out j.tfj",
+        "replay j.tfj",
+        "replay j.tfj --decide",
+        "verify j.tfj",
+        "explain j.tfj --order 17",
+    ] {
+        let answer = folder.json(words);
+        let seconds = answer["seconds"].as_f64().unwrap_or_default();
+        assert!(seconds > 0.0 && seconds < 600.0, "{words}: {seconds} s");
+        let peak = number(&answer, "peak_bytes");
+        // It holds its own code at least; none of them holds a journal of a megabyte a hundred times.
+        assert!((1 << 20..100 << 20).contains(&peak), "{words}: {peak} bytes");
+    }
+}
+
+#[test]
+fn every_figure_says_what_it_includes() {
+    let folder = Folder::new();
+    let told = folder.json("bench --quick --only storm,open,verbs");
+    let figures = told["figures"].as_array().expect("figures");
+    assert!(figures.len() >= 20, "{} figures", figures.len());
+    for figure in figures {
+        let what = text(figure, "what");
+        let value = figure["value"].as_f64().unwrap_or(f64::NAN);
+        assert!(value.is_finite() && value >= 0.0, "{what}: {value}");
+        assert!(figure["holds"].is_null(), "{what} is judged by a tenth of the work");
+        let includes = figure["includes"].as_array().expect("a list");
+        let on_records = !what.contains("memory") && !what.starts_with("open ");
+        assert_eq!(!includes.is_empty(), on_records, "{what}: {includes:?}");
     }
 }
 

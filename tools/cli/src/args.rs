@@ -421,10 +421,19 @@ pub(crate) struct BenchArgs {
 /// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchPart {
+    /// Reading a journal, part of the work by part of the work
     Replay,
+    /// What the verbs take on a million records
+    Verbs,
+    /// A dispatch among fleets of several sizes
     Decide,
+    /// Much at one moment: a fleet that is lost, a wave that expires, idle vessels
+    Storm,
+    /// Durable writing
     Append,
+    /// Opening a journal with a large state
     Open,
+    /// Making journals of traces
     Capture,
 }
 

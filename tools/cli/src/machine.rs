@@ -4,17 +4,22 @@ use std::{env, fs, thread};
 
 /// Bytes of this process in memory; zero where the system does not tell.
 pub(crate) fn resident_bytes() -> u64 {
-    status_bytes("VmRSS:")
+    status_bytes("self", "VmRSS:")
 }
 
 /// The most bytes of this process that were ever in memory; zero where the system does not tell.
 pub(crate) fn peak_bytes() -> u64 {
-    status_bytes("VmHWM:")
+    status_bytes("self", "VmHWM:")
 }
 
-/// A line of this process's status, as Linux has it; zero elsewhere.
-fn status_bytes(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// The same of another process, by its number; zero once it is over.
+pub(crate) fn peak_bytes_of(process: u32) -> u64 {
+    status_bytes(&process.to_string(), "VmHWM:")
+}
+
+/// A line of a process's status, as Linux has it; zero elsewhere.
+fn status_bytes(process: &str, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok())
         .map_or(0, |kib| kib << 10)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,14 +15,17 @@ use tensorforge_journal::{Journal, Record, read_records};
 
 use crate::args::ExplainArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::machine;
 use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, grouped, span};
 use crate::tally::end_name;
 use crate::text::{Text, paint};
 use crate::verbs::{self, log};
 
 pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
+    let started = Instant::now();
     let journal = verbs::open(&args.dir)?;
     let story = Story::read(&journal, args)?;
+    let seconds = started.elapsed().as_secs_f64();
     if as_json {
         let told = story.told.iter().map(|(stamp, command, event)| {
             json!({ "seq": stamp.seq, "time_us": stamp.time, "command": command, "event": event })
@@ -31,6 +35,8 @@ pub(crate) fn run(args: &ExplainArgs, as_json: bool) -> Result<Exit> {
             "vessels": story.names.vessels,
             "tenants": story.names.tenants,
             "events": told.collect::<Vec<_>>(),
+            "seconds": seconds,
+            "peak_bytes": machine::peak_bytes(),
         }));
     } else {
         story.print();

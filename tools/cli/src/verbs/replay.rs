@@ -13,6 +13,7 @@ use tensorforge_journal::{
 
 use crate::args::ReplayArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::machine;
 use crate::moment;
 use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped};
 use crate::text::paint;
@@ -98,6 +99,7 @@ impl Course {
             "matches": self.claimed.map(|claimed| claimed == replay.state().root()),
             "breach": self.breach.as_ref().map(verbs::breach_json),
             "seconds": seconds,
+            "peak_bytes": machine::peak_bytes(),
         })
     }
 

@@ -8,6 +8,7 @@ use tensorforge_journal::{Mode, hex, state_at, verify};
 
 use crate::args::VerifyArgs;
 use crate::failure::{Exit, Result};
+use crate::machine;
 use crate::output::{self, FAINT, GOOD, NAME, counted, grouped};
 use crate::text::paint;
 use crate::verbs::{self, diff};
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
             "verified": verified.divergence.is_none(),
             "divergence": verified.divergence,
             "seconds": seconds,
+            "peak_bytes": machine::peak_bytes(),
         }));
     } else if let Some(divergence) = &verified.divergence {
         output::say(diff::describe(divergence, "recorded", "this build"));

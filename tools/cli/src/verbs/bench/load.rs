@@ -20,12 +20,28 @@ pub(super) struct Load {
     running: Vec<OrderId>,
     drawn: u64,
     time: u64,
+    heartbeat: Micros,
+    deadline: Micros,
 }
 
 impl Load {
+    /// Commands that register all but the vessels.
+    pub(super) const SETUP: u64 = 5;
+
     /// Demand for a fleet of so many vessels with 64 slots each.
     pub(super) fn new(vessels: u32) -> Self {
-        Self { vessels, running: Vec::new(), drawn: 0, time: 0 }
+        let (heartbeat, deadline) = (Micros::ZERO, Micros::ZERO);
+        Self { vessels, running: Vec::new(), drawn: 0, time: 0, heartbeat, deadline }
+    }
+
+    /// Vessels that are expected to show that they are there, so often.
+    pub(super) fn with_heartbeat(self, heartbeat: Micros) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// Orders that all expire at one moment.
+    pub(super) fn with_deadline(self, deadline: Micros) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Registers everything.
@@ -69,7 +85,7 @@ impl Load {
             price_out: MicroUsd(2_000_000),
             fuel_in: Millijoules(200_000),
             fuel_out: Millijoules(2_500_000),
-            heartbeat: Micros::ZERO,
+            heartbeat: self.heartbeat,
         };
         commands.extend((0..self.vessels).map(|number| {
             Command::Models(models::Command::RegisterVessel {
@@ -131,7 +147,7 @@ impl Load {
             class: Class::Standard,
             tokens_in: Tokens(200 + size % 3_000),
             tokens_out_max: Tokens(256),
-            deadline: Micros::ZERO,
+            deadline: self.deadline,
             idempotency: 0,
             prefix: Vec::new(),
             window: None,
