@@ -1,7 +1,6 @@
 //! The ledger: one exchange and the journal of everything that it decides.
 
 use std::mem;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,10 +12,12 @@ use tensorforge_engine::table::Breach;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root, State};
 
+use crate::comparing::divergence::Divergence;
 use crate::error::JournalError;
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
 use crate::format::chain::Chain;
 use crate::format::codec::{self, EncodeError};
+use crate::proving::verify::reproduce;
 use crate::reading::journal::Journal;
 use crate::reading::schema;
 use crate::replaying::replay::{self, Mode, Replay, ReplayError};
@@ -58,18 +59,9 @@ pub enum LedgerError {
     /// The journal cannot be read, or this build cannot fold it.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// Folding what the journal holds does not lead to the state that it claims.
-    #[error(
-        "this build does not reproduce the journal: after {records} records it has root {found}, the journal {claimed}"
-    )]
-    Diverged {
-        /// How many records were folded.
-        records: u64,
-        /// The root that the journal claims.
-        claimed: String,
-        /// The root that this build computes.
-        found: String,
-    },
+    /// Folding what the journal holds does not lead to what it claims.
+    #[error("this build does not reproduce the journal: record {} is {}", .0.seq, .0.told())]
+    Diverged(Box<Divergence>),
     /// A snapshot cannot be written.
     #[error(transparent)]
     Snapshot(#[from] snapshot::Missed),
@@ -91,8 +83,9 @@ impl LedgerError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Replay(ReplayError::Journal(error)) => error.help(),
-            Self::Diverged { .. } => Some(
-                "`tensorforge bisect` finds the first record where this build parts from it".into(),
+            Self::Diverged(_) => Some(
+                "`tensorforge bisect` tells more about it: either was written by another build, or changed"
+                    .into(),
             ),
             Self::Snapshot(missed) => Some(missed.help()),
             Self::Unrecordable { .. } => Some("nothing durable was lost".into()),
@@ -163,20 +156,12 @@ impl Ledger {
     }
 
     /// An existing journal: what a crash tore off is put aside, the state folded to the end from
-    /// the nearest snapshot and held against the root that the journal claims.
+    /// the nearest snapshot, and every record on the way held against what the journal claims of it.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Opening), LedgerError> {
         let (writer, opening) = Writer::open(dir, origin(), options.writer)?;
         let journal = &opening.journal;
         schema::check(journal)?;
-        let end = journal.next_seq();
-        let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, end);
-        replay.run(end, |_| ControlFlow::Continue(()))?;
-        let (claimed, found) = (journal.state_root(), replay.state().root());
-        if end > 0 && claimed != found {
-            let (claimed, found) = (snapshot::hex(&claimed), snapshot::hex(&found));
-            return Err(LedgerError::Diverged { records: end, claimed, found });
-        }
-        let exchange = replay.into_exchange();
+        let exchange = fold(journal, journal.next_seq())?;
         Ok((Self::new(dir, exchange, opening.chain.clone(), writer, options)?, opening))
     }
 
@@ -360,15 +345,20 @@ fn origin() -> Origin {
     Origin { schema: schema::fingerprint(), build: BUILD.to_owned() }
 }
 
+/// Folds the first `records` records, and holds each against what the journal claims of it. A snapshot
+/// spares those that it holds: it is bound to their very bytes, and was taken by somebody who did so.
+fn fold(journal: &Journal, records: u64) -> Result<Exchange, LedgerError> {
+    let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, records);
+    match reproduce(journal, &mut replay, records, |_| ())? {
+        None => Ok(replay.into_exchange()),
+        Some(divergence) => Err(LedgerError::Diverged(Box::new(divergence))),
+    }
+}
+
 /// Takes a snapshot of the first `records` records, which must end a block, of a journal at rest.
 pub fn take_snapshot(journal: &Journal, records: u64) -> Result<Option<PathBuf>, LedgerError> {
     let Some(binding) = replay::binding(journal, records) else { return Ok(None) };
-    let state = replay::state_at(journal, Mode::Fold, records)?;
-    let found = state.root();
-    if found != binding.root {
-        let (claimed, found) = (snapshot::hex(&binding.root), snapshot::hex(&found));
-        return Err(LedgerError::Diverged { records, claimed, found });
-    }
+    let state = fold(journal, records)?.into_state();
     let folder = journal.dir().join(snapshot::SNAPSHOTS);
     let written = Unwritten::of(&state, &binding).and_then(|unwritten| unwritten.write(&folder));
     let missed = |source| snapshot::Missed { records, folder, source: Arc::new(source) };
