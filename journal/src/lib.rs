@@ -33,7 +33,7 @@ pub use format::block::{BLOCK_RECORDS, BlockEntry, Hash};
 pub use format::codec::{Batch, DecodeError, hash_events};
 pub use ledger::{Closed, Ledger, LedgerError, Options as LedgerOptions, take_snapshot};
 pub use proving::bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
-pub use proving::verify::{Verified, check_bytes, verify};
+pub use proving::verify::{Verified, check_bytes, reproduce, verify};
 pub use reading::journal::Journal;
 pub use reading::schema;
 pub use replaying::replay::{

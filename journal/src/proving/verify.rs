@@ -155,18 +155,30 @@ pub(crate) fn first_disagreement(
     journal: &Journal,
     replay: &mut Replay<'_>,
     end: u64,
+    each: impl FnMut(&Step<'_>),
+) -> Result<Option<Divergence>, ReplayError> {
+    match reproduce(journal, replay, end, each) {
+        Err(ReplayError::Breach(breach)) => Ok(Some(Divergence::of_breach(&breach))),
+        found => found,
+    }
+}
+
+/// Replays to `end`, or to the first record that does not lead where the journal claims: to its events, its
+/// tag, the root of its block, and the root and digests of its frame. Tells `each` of every record before
+/// it is compared.
+pub fn reproduce(
+    journal: &Journal,
+    replay: &mut Replay<'_>,
+    end: u64,
     mut each: impl FnMut(&Step<'_>),
 ) -> Result<Option<Divergence>, ReplayError> {
     let mut found = None;
-    let ran = replay.run(end, |step| {
+    replay.run(end, |step| {
         each(&step);
         found = disagreement(journal, &step);
         if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    match ran {
-        Err(ReplayError::Breach(breach)) => Ok(Some(Divergence::of_breach(&breach))),
-        ran => ran.map(|()| found),
-    }
+    })?;
+    Ok(found)
 }
 
 /// The first thing about a record that is not as the journal claims.

@@ -28,7 +28,7 @@ pub enum Mode {
 }
 
 /// Why a replay could not go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The journal cannot be read.
     #[error(transparent)]

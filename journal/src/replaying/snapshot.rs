@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use memmap2::Mmap;
@@ -147,7 +148,7 @@ impl Unwritten {
 }
 
 /// A snapshot that could not be written. The journal lacks nothing for it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot write the snapshot of {records} records into {}: {source}", folder.display())]
 pub struct Missed {
     /// How many records it was to hold.
@@ -155,7 +156,7 @@ pub struct Missed {
     /// Where it was to stand.
     pub folder: PathBuf,
     /// What the system said.
-    pub source: io::Error,
+    pub source: Arc<io::Error>,
 }
 
 impl Missed {
@@ -211,7 +212,7 @@ impl Shelf {
 
     fn miss(&mut self, records: u64, source: io::Error) {
         let folder = self.folder.clone();
-        self.missed.push(Missed { records, folder, source });
+        self.missed.push(Missed { records, folder, source: Arc::new(source) });
     }
 }
 
