@@ -67,7 +67,7 @@ fn record(command: &Command, events: &[Event]) -> Vec<u8> {
 /// The only record that these bytes hold.
 fn decoded(bytes: Vec<u8>) -> (Command, Vec<Event>) {
     let mut batch = Batch::default();
-    batch.fill(0, &Body::from(bytes)).unwrap();
+    batch.fill(0, &Body::from(bytes), 0).unwrap();
     assert_eq!(batch.heads().len(), 1);
     let head = &batch.heads()[0];
     assert_eq!((head.time, head.source, head.tag), (TIME, source(), TAG));

@@ -18,8 +18,7 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq, VesselId};
 use tensorforge_fleet::{Fleet, Recipe, parse_policy};
 use tensorforge_journal::{
-    Batch, Client, Journal, Ledger, LedgerOptions, Mode, Replay, Sequencer, WriterOptions,
-    check_bytes,
+    Client, Journal, Ledger, LedgerOptions, Mode, Replay, Sequencer, WriterOptions, check_bytes,
 };
 
 use crate::args::{BenchArgs, BenchPart};
@@ -557,12 +556,8 @@ fn verified_replay(journal: &Journal) -> Result<()> {
 /// Folds with or without digests; reading and decoding are part of both.
 fn fold_only(journal: &Journal, tags: bool) -> Result<()> {
     let mut exchange = Exchange::genesis(JournalId(journal.id()));
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        batch
-            .fill(frame.header.first_seq, &frame.body)
-            .map_err(tensorforge_journal::JournalError::from)?;
+    let mut batches = journal.batches_from(0)?;
+    while let Some(batch) = batches.read()? {
         for (place, head) in batch.heads().iter().enumerate() {
             let events = batch.events_of(place);
             if tags {
