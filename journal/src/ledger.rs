@@ -31,7 +31,8 @@ use crate::writing::writer::{self, Opening, Origin, Writer};
 pub struct Options {
     /// Records after which a frame is committed by itself.
     pub frame_records: u32,
-    /// Bytes of records after which a frame is committed by itself.
+    /// Bytes of records after which a frame is committed by itself; it is anyway before it could become
+    /// longer than a frame may be.
     pub frame_bytes: usize,
     /// A snapshot is taken every so many records; a multiple of a block, or zero for none.
     pub snapshot_every: u64,
@@ -250,6 +251,7 @@ impl Ledger {
             self.snapshot()
         } else if self.frame.record_count() >= self.options.frame_records
             || self.frame.body_length() >= self.options.frame_bytes
+            || self.frame.is_full()
             || self.segment_may_end()
         {
             self.submit()

@@ -291,14 +291,17 @@ impl Forgery<'_> {
         let options = WriterOptions { sync: false, ..WriterOptions::default() };
         let mut writer = Writer::create(target, source.id(), origin, options).expect("a writer");
         let mut chain = Chain::genesis();
-        let mut batch = Batch::default();
         for frame in source.frames_from(0).expect("frames") {
             let frame = frame.expect("a frame");
-            batch.fill(frame.header.first_seq, &frame.body).expect("records");
+            let mut rest: &[u8] = &frame.body;
             let mut forged = FrameBuilder::new(frame.header.first_seq, Vec::new());
             let mut roots = frame.header.blocks.iter().map(|block| block.root);
-            for (place, seq) in (frame.header.first_seq..frame.header.next_seq()).enumerate() {
-                let mut record = batch.bytes_of(place).to_vec();
+            for seq in frame.header.first_seq..frame.header.next_seq() {
+                // A record begins with its length.
+                let length = rest.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+                let (record, behind) = rest.split_at(length as usize);
+                let mut record = record.to_vec();
+                rest = behind;
                 (self.record)(seq, &mut record);
                 assert!(forged.push_encoded(&record), "record {seq} is none any more");
                 if forged.block_is_full() {

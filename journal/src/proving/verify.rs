@@ -17,6 +17,7 @@ use crate::comparing::divergence::{Divergence, Phase};
 use crate::error::JournalError;
 use crate::format::block::BLOCK_RECORDS;
 use crate::reading::journal::Journal;
+use crate::reading::records::read_record;
 use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
 use crate::replaying::snapshot::{self, hex};
 
@@ -231,7 +232,7 @@ pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence
     }
     let before = replay::state_at(journal, Mode::Fold, found.seq)?;
     let seq = tensorforge_engine::units::Seq(found.seq);
-    let Some(record) = replay::read_record(journal, seq)? else { return Ok(found) };
+    let Some(record) = read_record(journal, seq)? else { return Ok(found) };
     let (mut left, mut right) = (Exchange::resume(before.clone()), Exchange::resume(before));
     let mut events = Vec::new();
     let folded = left.fold(seq, record.stamp.time, &record.events);
@@ -273,11 +274,9 @@ fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayEr
 
 /// Reads a whole journal and checks chain, frames and decoding, without deciding anything.
 pub fn check_bytes(journal: &Journal) -> Result<(u64, u64), JournalError> {
-    let mut batch = crate::format::codec::Batch::default();
+    let mut batches = journal.batches_from(0)?;
     let (mut records, mut events) = (0, 0);
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        batch.fill(frame.header.first_seq, &frame.body)?;
+    while let Some(batch) = batches.read()? {
         records += batch.heads().len() as u64;
         events += batch.events().len() as u64;
     }

@@ -7,15 +7,17 @@ use std::ops::ControlFlow;
 
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::table::Breach;
-use tensorforge_engine::units::{JournalId, Seq};
+use tensorforge_engine::units::JournalId;
 use tensorforge_engine::{BUILD, Event, Exchange, State};
 
 use crate::error::JournalError;
+use crate::format::batch::{Batch, Head};
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
-use crate::format::codec::{Batch, DecodeError, Head};
+use crate::format::codec::DecodeError;
 use crate::format::frame::Header;
+use crate::reading::batches::Batches;
 use crate::reading::journal::Journal;
-use crate::reading::stream::Frames;
+use crate::reading::records::command_of;
 use crate::replaying::snapshot::{self, Binding, Unusable};
 
 /// How a replay moves the state.
@@ -49,9 +51,8 @@ pub struct Replay<'j> {
     journal: &'j Journal,
     mode: Mode,
     exchange: Exchange,
-    frames: Option<Frames<'j>>,
-    batch: Batch,
-    header: Option<Header>,
+    /// Opened with the first record that is asked for.
+    batches: Option<Batches<'j>>,
     /// The next record of the batch.
     place: usize,
     next: u64,
@@ -107,9 +108,7 @@ impl<'j> Replay<'j> {
             journal,
             mode,
             exchange: Exchange::resume(state),
-            frames: None,
-            batch: Batch::default(),
-            header: None,
+            batches: None,
             place: 0,
             next: records,
             decided: Vec::new(),
@@ -161,8 +160,15 @@ impl<'j> Replay<'j> {
         mut each: impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
         while self.next < records {
-            if self.place >= self.batch.heads().len() && !self.refill()? {
-                break;
+            let batches = match &mut self.batches {
+                Some(batches) => batches,
+                None => self.batches.insert(self.journal.batches_from(self.next)?),
+            };
+            if self.place >= batches.batch().heads().len() {
+                if batches.read()?.is_none() {
+                    break;
+                }
+                self.place = 0;
             }
             if self.step(&mut each)?.is_break() {
                 break;
@@ -171,39 +177,22 @@ impl<'j> Replay<'j> {
         Ok(())
     }
 
-    /// Reads the next frame and skips what the state already holds; false at the journal's end.
-    fn refill(&mut self) -> Result<bool, ReplayError> {
-        loop {
-            let frames = match &mut self.frames {
-                Some(frames) => frames,
-                None => self.frames.insert(self.journal.frames_from(self.next)?),
-            };
-            let Some(frame) = frames.next().transpose()? else { return Ok(false) };
-            let first_seq = frame.header.first_seq;
-            self.batch.fill(first_seq, &frame.body)?;
-            self.header = Some(frame.header);
-            let skipped = self.next.saturating_sub(first_seq);
-            self.place = usize::try_from(skipped).unwrap_or(usize::MAX);
-            if self.place < self.batch.heads().len() {
-                return Ok(true);
-            }
-        }
-    }
-
     fn step(
         &mut self,
         each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ReplayError> {
         let place = self.place;
-        let Some(head) = self.batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
-        let recorded = self.batch.events_of(place);
+        let Some(batches) = &self.batches else { return Ok(ControlFlow::Break(())) };
+        let batch = batches.batch();
+        let Some(head) = batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
+        let recorded = batch.events_of(place);
         let events = match self.mode {
             Mode::Fold => {
                 self.exchange.fold(head.seq, head.time, recorded)?;
                 recorded
             }
             Mode::Decide => {
-                let command = command_of(&self.batch, place, head.seq.0)?;
+                let command = command_of(batch, place, head.seq.0)?;
                 let stamp = Stamp { seq: head.seq, time: head.time, source: head.source };
                 self.decided.clear();
                 self.exchange.decide(stamp, &command, &mut self.decided)?;
@@ -212,14 +201,14 @@ impl<'j> Replay<'j> {
         };
         self.place += 1;
         self.next += 1;
-        let last = self.place == self.batch.heads().len();
+        let last = self.place == batch.heads().len();
         Ok(each(Step {
             head,
             recorded,
             events,
             state: self.exchange.state(),
-            frame_end: self.header.as_ref().filter(|_| last),
-            batch: &self.batch,
+            frame_end: batches.frame_end().filter(|_| last),
+            batch,
             place,
         }))
     }
@@ -228,10 +217,6 @@ impl<'j> Replay<'j> {
     pub fn journal(&self) -> &'j Journal {
         self.journal
     }
-}
-
-fn command_of(batch: &Batch, place: usize, seq: u64) -> Result<Command, DecodeError> {
-    batch.command(place).unwrap_or_else(|| Err(DecodeError::absent(seq)))
 }
 
 /// The journal's name, as the engine keys its draws with it.
@@ -261,78 +246,4 @@ pub fn state_at(journal: &Journal, mode: Mode, records: u64) -> Result<State, Re
     let (mut replay, _) = Replay::from_nearest(journal, mode, records);
     replay.run(records, |_| ControlFlow::Continue(()))?;
     Ok(replay.into_exchange().into_state())
-}
-
-/// How many records came up to and including the moment `time`.
-pub fn records_until(journal: &Journal, time: u64) -> Result<u64, ReplayError> {
-    let mut count = 0;
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        if frame.header.time_last > time {
-            batch.fill(frame.header.first_seq, &frame.body)?;
-            let within = batch.heads().iter().take_while(|head| head.time.0 <= time).count();
-            return Ok(frame.header.first_seq + within as u64);
-        }
-        count = frame.header.next_seq();
-    }
-    Ok(count)
-}
-
-/// One record, read on its own.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Where it stands, when its command came and who sent it.
-    pub stamp: Stamp,
-    /// The command.
-    pub command: Command,
-    /// What was decided.
-    pub events: Vec<Event>,
-    /// The tag of the state after it.
-    pub tag: u64,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// Hands over records `from..to` one by one.
-pub fn read_records(
-    journal: &Journal,
-    from: u64,
-    to: u64,
-    mut each: impl FnMut(Record) -> ControlFlow<()>,
-) -> Result<(), JournalError> {
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(from)? {
-        let frame = frame?;
-        if frame.header.first_seq >= to {
-            break;
-        }
-        batch.fill(frame.header.first_seq, &frame.body)?;
-        for (place, head) in batch.heads().iter().enumerate() {
-            if head.seq.0 < from || head.seq.0 >= to {
-                continue;
-            }
-            let record = Record {
-                stamp: Stamp { seq: head.seq, time: head.time, source: head.source },
-                command: command_of(&batch, place, head.seq.0)?,
-                events: batch.events_of(place).to_vec(),
-                tag: head.tag,
-                bytes: batch.bytes_of(place).to_vec(),
-            };
-            if each(record).is_break() {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One record by its number; `None` beyond the end.
-pub fn read_record(journal: &Journal, seq: Seq) -> Result<Option<Record>, JournalError> {
-    let mut found = None;
-    read_records(journal, seq.0, seq.0.saturating_add(1), |record| {
-        found = Some(record);
-        ControlFlow::Break(())
-    })?;
-    Ok(found)
 }

@@ -10,6 +10,7 @@ mod damage;
 mod faults;
 mod flips;
 mod golden;
+mod hostile;
 mod life;
 mod salvaging;
 mod torn;

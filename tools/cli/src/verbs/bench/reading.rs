@@ -181,10 +181,8 @@ fn replayed(journal: &Journal, tags: bool) -> Result<()> {
 /// Folds with or without digests; reading and decoding are part of both.
 fn fold_only(journal: &Journal, tags: bool) -> Result<()> {
     let mut exchange = Exchange::genesis(JournalId(journal.id()));
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        batch.fill(frame.header.first_seq, &frame.body).map_err(JournalError::from)?;
+    let mut batches = journal.batches_from(0)?;
+    while let Some(batch) = batches.read()? {
         for (place, head) in batch.heads().iter().enumerate() {
             let events = batch.events_of(place);
             if tags {
