@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::writing::seal::FrameBuilder;
 use tensorforge_journal::writing::writer::{Origin, Writer};
-use tensorforge_journal::{Batch, Hash, Journal, WriterOptions};
+use tensorforge_journal::{Hash, Journal, WriterOptions};
 
 /// The top of the workspace.
 pub(crate) fn workspace() -> PathBuf {

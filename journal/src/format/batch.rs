@@ -8,7 +8,7 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, Seq};
 
 use crate::format::body::Body;
-use crate::format::codec::{self, DecodeError, RECORD_HEAD, RecordHead};
+use crate::format::codec::{self, DecodeError, RECORD_HEAD, RECORD_TAG, RecordHead};
 
 /// Records after which a batch is full.
 pub const BATCH_RECORDS: usize = 1024;
@@ -16,6 +16,17 @@ pub const BATCH_RECORDS: usize = 1024;
 /// Bytes of records after which a batch is full. An event of two bytes is a hundred times as long in
 /// memory: with the longest record at its end, a batch has still less than ten megabytes.
 pub const BATCH_BYTES: usize = 64 << 10;
+
+/// How much of the events of its records a batch decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// All of them.
+    Whole,
+    /// What folding looks at: the candidates of routes are left out.
+    Folded,
+    /// Nothing: their bytes are enough.
+    Unread,
+}
 
 /// A record of a batch, without its command and events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +43,11 @@ pub struct Head {
     pub bytes: Range<usize>,
     /// The bytes of its command, in the batch's body.
     pub command: Range<usize>,
-    /// Its events, among the batch's.
+    /// How many events it has.
+    pub event_count: u32,
+    /// The bytes of its events, in the batch's body.
+    pub event_bytes: Range<usize>,
+    /// Its events, among those that the batch has decoded.
     pub events: Range<usize>,
 }
 
@@ -52,13 +67,19 @@ impl Batch {
     ///
     /// Each record's events must fill it exactly. A batch ends before a record that cannot be decoded,
     /// which is an error only where it is the first.
-    pub fn fill(&mut self, first_seq: u64, body: &Body, at: usize) -> Result<usize, DecodeError> {
+    pub fn fill(
+        &mut self,
+        first_seq: u64,
+        body: &Body,
+        at: usize,
+        read: Events,
+    ) -> Result<usize, DecodeError> {
         self.heads.clear();
         self.events.clear();
         self.body = body.clone();
         let (mut end, mut seq) = (at, first_seq);
         while end < body.len() && self.heads.len() < BATCH_RECORDS && end - at < BATCH_BYTES {
-            match self.decode(seq, end) {
+            match self.decode(seq, end, read) {
                 Ok(next) => (end, seq) = (next, seq.saturating_add(1)),
                 Err(error) if self.heads.is_empty() => return Err(error),
                 Err(_) => break,
@@ -68,13 +89,25 @@ impl Batch {
     }
 
     /// Decodes the record at a byte of the body; the answer is where it ends.
-    fn decode(&mut self, seq: u64, at: usize) -> Result<usize, DecodeError> {
+    fn decode(&mut self, seq: u64, at: usize, read: Events) -> Result<usize, DecodeError> {
         let bytes = self.body.get(at..).unwrap_or_default();
         let head = RecordHead::read(bytes).ok_or_else(|| codec::unfit(seq))?;
         let first_event = self.events.len();
-        let tag = codec::decode_events(seq, &head, bytes, &mut self.events).inspect_err(|_| {
-            self.events.truncate(first_event);
-        })?;
+        // The head is believed to fit: its command and tag lie within its length.
+        let event_bytes = RECORD_HEAD + head.command_length..head.length - RECORD_TAG;
+        let encoded = bytes.get(event_bytes.clone()).unwrap_or_default();
+        let tag = bytes.get(event_bytes.end..).and_then(<[u8]>::first_chunk);
+        let tag = u64::from_le_bytes(*tag.ok_or_else(|| codec::unfit(seq))?);
+        let decoded = match read {
+            Events::Whole => {
+                codec::decode_events::<false>(seq, head.event_count, encoded, &mut self.events)
+            }
+            Events::Folded => {
+                codec::decode_events::<true>(seq, head.event_count, encoded, &mut self.events)
+            }
+            Events::Unread => Ok(()),
+        };
+        decoded.inspect_err(|_| self.events.truncate(first_event))?;
         self.heads.push(Head {
             seq: Seq(seq),
             time: Micros(head.time),
@@ -82,6 +115,8 @@ impl Batch {
             tag,
             bytes: at..at + head.length,
             command: at + RECORD_HEAD..at + RECORD_HEAD + head.command_length,
+            event_count: head.event_count,
+            event_bytes: at + event_bytes.start..at + event_bytes.end,
             events: first_event..self.events.len(),
         });
         Ok(at + head.length)
@@ -107,6 +142,22 @@ impl Batch {
     pub fn bytes_of(&self, index: usize) -> &[u8] {
         let head = self.heads.get(index);
         head.and_then(|head| self.body.get(head.bytes.clone())).unwrap_or_default()
+    }
+
+    /// The bytes of the events of record `index` of the batch; none if there is no such record.
+    pub fn event_bytes_of(&self, index: usize) -> &[u8] {
+        let head = self.heads.get(index);
+        head.and_then(|head| self.body.get(head.event_bytes.clone())).unwrap_or_default()
+    }
+
+    /// Decodes all events of record `index` of the batch, whatever was decoded of them before; `None` if
+    /// there is no such record.
+    pub fn whole_events(&self, index: usize) -> Option<Result<Vec<Event>, DecodeError>> {
+        let head = self.heads.get(index)?;
+        let (mut events, bytes) = (Vec::new(), self.event_bytes_of(index));
+        let decoded =
+            codec::decode_events::<false>(head.seq.0, head.event_count, bytes, &mut events);
+        Some(decoded.map(|()| events))
     }
 
     /// Decodes the command of record `index` of the batch; `None` if there is no such record.
@@ -145,7 +196,7 @@ mod tests {
 
     fn fill(bytes: Vec<u8>) -> Result<Batch, DecodeError> {
         let mut batch = Batch::default();
-        batch.fill(100, &Body::from(bytes), 0).map(|_| batch)
+        batch.fill(100, &Body::from(bytes), 0, Events::Whole).map(|_| batch)
     }
 
     fn parts(error: &DecodeError) -> (u64, Part, &str) {
@@ -225,13 +276,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_left_out_is_had_when_it_is_asked_for() {
+        let body = Body::from([record(), record()].concat());
+        for (read, decoded) in [(Events::Whole, 4), (Events::Folded, 4), (Events::Unread, 0)] {
+            let mut batch = Batch::default();
+            assert_eq!(batch.fill(100, &body, 0, read), Ok(body.len()));
+            assert_eq!(batch.events().len(), decoded, "{read:?}");
+            assert_eq!(batch.whole_events(1), Some(Ok(events())));
+            let mut bytes = vec![9];
+            codec::encode_events(&mut bytes, &events());
+            assert_eq!(batch.event_bytes_of(1), bytes);
+        }
+    }
+
     /// How many records and events, and which bytes, each batch of a body has.
     fn batches(body: Vec<u8>) -> Vec<(usize, usize, Range<usize>)> {
         let body = Body::from(body);
         let (mut batch, mut at, mut seq) = (Batch::default(), 0, 100);
         let mut found = Vec::new();
         while at < body.len() {
-            let end = batch.fill(seq, &body, at).unwrap();
+            let end = batch.fill(seq, &body, at, Events::Whole).unwrap();
             let heads = batch.heads();
             assert_eq!(heads[0].seq, Seq(seq));
             assert_eq!((heads[0].bytes.start, heads[heads.len() - 1].bytes.end), (at, end));
@@ -273,12 +338,12 @@ mod tests {
         bad[8] = 3;
         let body = Body::from([record(), record(), bad, record()].concat());
         let mut batch = Batch::default();
-        let end = batch.fill(100, &body, 0).unwrap();
+        let end = batch.fill(100, &body, 0, Events::Whole).unwrap();
         assert_eq!((batch.heads().len(), batch.events().len()), (2, 4));
         assert_eq!(end, 2 * record().len());
-        let error = batch.fill(102, &body, end).unwrap_err();
+        let error = batch.fill(102, &body, end, Events::Whole).unwrap_err();
         assert_eq!(parts(&error).0, 102);
         assert_eq!((batch.heads().len(), batch.events().len()), (0, 0));
-        assert_eq!(batch.fill(103, &body, 3 * record().len()), Ok(body.len()));
+        assert_eq!(batch.fill(103, &body, 3 * record().len(), Events::Whole), Ok(body.len()));
     }
 }

@@ -313,20 +313,17 @@ pub(crate) fn unfit(seq: u64) -> DecodeError {
     DecodeError::malformed(seq, Part::Lengths, "it does not fit into its frame")
 }
 
-/// Decodes the events of the record at the front of `bytes`, which `head` was read from, behind those
-/// that are there; the answer is its tag. On an error some may have been added.
-pub(crate) fn decode_events(
+/// Decodes so many events of record `seq` behind those that are there. They must fill their bytes. On an
+/// error some may have been added. With `SKIMS` only what folding looks at is decoded.
+pub(crate) fn decode_events<const SKIMS: bool>(
     seq: u64,
-    head: &RecordHead,
+    count: u32,
     bytes: &[u8],
     events: &mut Vec<Event>,
-) -> Result<u64, DecodeError> {
-    let rest = bytes.get(RECORD_HEAD + head.command_length..head.length);
-    let (rest, tag) =
-        rest.and_then(<[u8]>::split_last_chunk::<RECORD_TAG>).ok_or_else(|| unfit(seq))?;
+) -> Result<(), DecodeError> {
     // No room is made for the number that the head claims: only bytes make an event.
-    let mut source: Reader = Reader::new(rest);
-    for index in 0..head.event_count {
+    let mut source = Reader::<SKIMS>::new(bytes);
+    for index in 0..count {
         let event = Event::read(&mut source);
         if let Some(misread) = source.fault() {
             return Err(DecodeError::misread(seq, Part::Event(index), misread));
@@ -337,7 +334,13 @@ pub(crate) fn decode_events(
         let detail = format!("{} bytes follow the last event", source.left().len());
         return Err(DecodeError::malformed(seq, Part::Lengths, detail));
     }
-    Ok(u64::from_le_bytes(*tag))
+    Ok(())
+}
+
+/// Puts the bytes that events have in a record in place of what is there.
+pub(crate) fn encode_events(bytes: &mut Vec<u8>, events: &[Event]) {
+    bytes.clear();
+    events.iter().for_each(|event| event.write(bytes));
 }
 
 pub(crate) fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {

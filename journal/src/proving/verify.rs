@@ -16,6 +16,7 @@ use tensorforge_engine::{Exchange, Root, State, Tables};
 use crate::comparing::divergence::{Divergence, Phase};
 use crate::error::JournalError;
 use crate::format::block::BLOCK_RECORDS;
+use crate::format::codec::DecodeError;
 use crate::reading::journal::Journal;
 use crate::reading::records::read_record;
 use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
@@ -173,21 +174,30 @@ pub fn reproduce(
     end: u64,
     mut each: impl FnMut(&Step<'_>),
 ) -> Result<Option<Divergence>, ReplayError> {
-    let mut found = None;
+    let mut found = Ok(None);
+    replay.tagged();
     replay.run(end, |step| {
         each(&step);
         found = disagreement(journal, &step);
-        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match found {
+            Ok(None) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
     })?;
-    Ok(found)
+    Ok(found?)
 }
 
 /// The first thing about a record that is not as the journal claims.
-fn disagreement(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
-    let seq = step.head.seq.0;
-    if step.events != step.recorded {
-        return Divergence::of_events(seq, step.recorded, step.events);
+fn disagreement(journal: &Journal, step: &Step<'_>) -> Result<Option<Divergence>, DecodeError> {
+    if step.agrees {
+        return Ok(departure(journal, step));
     }
+    Ok(Divergence::of_events(step.head.seq.0, &step.recorded()?, step.events))
+}
+
+/// The first thing about the state after a record that is not as the journal claims.
+fn departure(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
+    let seq = step.head.seq.0;
     let tag = step.state.tag();
     if tag != step.head.tag {
         let (left, right) = (tag_value(step.head.tag), tag_value(tag));

@@ -1,7 +1,7 @@
 //! Reading records some at a time: whatever a frame holds, no more than a batch of it is decoded at once.
 
 use crate::error::Result;
-use crate::format::batch::Batch;
+use crate::format::batch::{Batch, Events};
 use crate::format::frame::Header;
 use crate::reading::journal::Journal;
 use crate::reading::stream::{Frame, Frames};
@@ -14,14 +14,20 @@ pub struct Batches<'j> {
     /// The next record, and its byte in the body of that frame.
     next_seq: u64,
     at: usize,
+    read: Events,
     batch: Batch,
 }
 
 impl Journal {
     /// The records from `seq` on; none if `seq` is the next record.
     pub fn batches_from(&self, seq: u64) -> Result<Batches<'_>> {
+        self.batches_of(seq, Events::Whole)
+    }
+
+    /// The same with no more of their events than is asked for.
+    pub fn batches_of(&self, seq: u64, read: Events) -> Result<Batches<'_>> {
         let frames = self.frames_from(seq)?;
-        Ok(Batches { frames, frame: None, next_seq: seq, at: 0, batch: Batch::default() })
+        Ok(Batches { frames, frame: None, next_seq: seq, at: 0, read, batch: Batch::default() })
     }
 }
 
@@ -32,7 +38,7 @@ impl Batches<'_> {
             return Ok(None);
         }
         let Some(frame) = &self.frame else { return Ok(None) };
-        self.at = self.batch.fill(self.next_seq, &frame.body, self.at)?;
+        self.at = self.batch.fill(self.next_seq, &frame.body, self.at, self.read)?;
         self.next_seq = self.next_seq.saturating_add(self.batch.heads().len() as u64);
         Ok(Some(&self.batch))
     }

@@ -11,9 +11,9 @@ use tensorforge_engine::units::JournalId;
 use tensorforge_engine::{BUILD, Event, Exchange, State};
 
 use crate::error::JournalError;
-use crate::format::batch::{Batch, Head};
+use crate::format::batch::{Batch, Events, Head};
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
-use crate::format::codec::DecodeError;
+use crate::format::codec::{self, DecodeError};
 use crate::format::frame::Header;
 use crate::reading::batches::Batches;
 use crate::reading::journal::Journal;
@@ -56,18 +56,24 @@ pub struct Replay<'j> {
     /// The next record of the batch.
     place: usize,
     next: u64,
+    /// Whether digests are exact after every record, and not only where a frame or a block ends.
+    tagged: bool,
     decided: Vec<Event>,
+    /// The bytes of what was decided.
+    encoded: Vec<u8>,
 }
 
 /// One record, just replayed.
 pub struct Step<'a> {
     /// The record as it is written, but for its command and events.
     pub head: &'a Head,
-    /// The events as they are written.
-    pub recorded: &'a [Event],
-    /// The events that moved the state: the recorded ones, or those that were decided anew.
+    /// The events that moved the state: the recorded ones, without the candidates of routes, or those
+    /// that were decided anew.
     pub events: &'a [Event],
-    /// The state after it.
+    /// Whether those are the recorded ones.
+    pub agrees: bool,
+    /// The state after it. Its tag, digests and root are exact at the end of a frame and of a block, and
+    /// in a replay that is [tagged](Replay::tagged) after every record.
     pub state: &'a State,
     /// The header of its frame, if it is the frame's last record.
     pub frame_end: Option<&'a Header>,
@@ -79,6 +85,12 @@ impl Step<'_> {
     /// The command, decoded.
     pub fn command(&self) -> Result<Command, DecodeError> {
         command_of(self.batch, self.place, self.head.seq.0)
+    }
+
+    /// The events as they are written, decoded.
+    pub fn recorded(&self) -> Result<Vec<Event>, DecodeError> {
+        let seq = self.head.seq.0;
+        self.batch.whole_events(self.place).unwrap_or_else(|| Err(DecodeError::absent(seq)))
     }
 
     /// The bytes of the record.
@@ -111,7 +123,9 @@ impl<'j> Replay<'j> {
             batches: None,
             place: 0,
             next: records,
+            tagged: false,
             decided: Vec::new(),
+            encoded: Vec::new(),
         }
     }
 
@@ -138,6 +152,12 @@ impl<'j> Replay<'j> {
         (Self::from_genesis(journal, mode), passed_over)
     }
 
+    /// Has digests be exact after every record from here on, for whoever compares tags. Those who
+    /// decide always are.
+    pub fn tagged(&mut self) {
+        self.tagged = true;
+    }
+
     /// How many records the state holds.
     pub fn records(&self) -> u64 {
         self.next
@@ -162,7 +182,13 @@ impl<'j> Replay<'j> {
         while self.next < records {
             let batches = match &mut self.batches {
                 Some(batches) => batches,
-                None => self.batches.insert(self.journal.batches_from(self.next)?),
+                None => {
+                    let read = match self.mode {
+                        Mode::Fold => Events::Folded,
+                        Mode::Decide => Events::Unread,
+                    };
+                    self.batches.insert(self.journal.batches_of(self.next, read)?)
+                }
             };
             if self.place >= batches.batch().heads().len() {
                 if batches.read()?.is_none() {
@@ -174,6 +200,7 @@ impl<'j> Replay<'j> {
                 break;
             }
         }
+        self.exchange.settle();
         Ok(())
     }
 
@@ -185,32 +212,31 @@ impl<'j> Replay<'j> {
         let Some(batches) = &self.batches else { return Ok(ControlFlow::Break(())) };
         let batch = batches.batch();
         let Some(head) = batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
-        let recorded = batch.events_of(place);
-        let events = match self.mode {
+        let last = place + 1 == batch.heads().len();
+        let frame_end = batches.frame_end().filter(|_| last);
+        let (events, agrees) = match self.mode {
             Mode::Fold => {
-                self.exchange.fold(head.seq, head.time, recorded)?;
-                recorded
+                let recorded = batch.events_of(place);
+                self.exchange.fold_unsettled(head.seq, head.time, recorded)?;
+                let ends_block = (head.seq.0 + 1).is_multiple_of(BLOCK_RECORDS);
+                if self.tagged || frame_end.is_some() || ends_block {
+                    self.exchange.settle();
+                }
+                (recorded, true)
             }
             Mode::Decide => {
                 let command = command_of(batch, place, head.seq.0)?;
                 let stamp = Stamp { seq: head.seq, time: head.time, source: head.source };
                 self.decided.clear();
                 self.exchange.decide(stamp, &command, &mut self.decided)?;
-                &self.decided
+                codec::encode_events(&mut self.encoded, &self.decided);
+                (&self.decided[..], self.encoded == batch.event_bytes_of(place))
             }
         };
         self.place += 1;
         self.next += 1;
-        let last = self.place == batch.heads().len();
-        Ok(each(Step {
-            head,
-            recorded,
-            events,
-            state: self.exchange.state(),
-            frame_end: batches.frame_end().filter(|_| last),
-            batch,
-            place,
-        }))
+        let state = self.exchange.state();
+        Ok(each(Step { head, events, agrees, state, frame_end, batch, place }))
     }
 
     /// The journal that is replayed.

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{Micros, VesselId};
+use tensorforge_engine::{models, workflow};
 use tensorforge_journal::damage::DamageKind;
 use tensorforge_journal::disk::{Access, Disk, DiskFile};
 use tensorforge_journal::format::batch::{BATCH_BYTES, BATCH_RECORDS};
 use tensorforge_journal::format::chain::Chain;
-use tensorforge_journal::format::codec::{RECORD_BYTES_MAX, encode_record};
+use tensorforge_journal::format::codec::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX, encode_record};
 use tensorforge_journal::format::frame::{BODY_MAX, HEADER_MAX, TRAILER};
 use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::reading::journal::Journal;
@@ -95,16 +95,16 @@ impl DiskFile for MeteredFile {
 
 /// A record of about so many bytes: events of the shortest kind, as many as there is room for.
 fn stuffed(bytes: usize) -> Vec<u8> {
-    let seen = Event::VesselSeen { vessel: VesselId(1) };
+    let seen = Event::from(models::Event::VesselSeen { vessel: VesselId(1) });
     let encoded = |events: &[Event]| {
         let mut record = Vec::new();
         let stamp = (Micros(1), Source::OPERATOR);
-        encode_record(&mut record, stamp, &Command::Advance, events, 0).unwrap();
+        encode_record(&mut record, stamp, &workflow::Command::Advance.into(), events, 0).unwrap();
         record
     };
     let empty = encoded(&[]).len();
     let each = encoded(std::slice::from_ref(&seen)).len() - empty;
-    encoded(&vec![seen; bytes.saturating_sub(empty) / each])
+    encoded(&vec![seen; (bytes.saturating_sub(empty) / each).min(RECORD_EVENTS_MAX)])
 }
 
 /// A frame of as many of these records as fit into one, sealed.
@@ -160,7 +160,9 @@ fn a_frame_is_full_before_it_is_too_long() {
         assert!(frame.push_encoded(&record));
     }
     assert!(frame.body_length() as u64 <= BODY_MAX);
-    assert!(frame.push_encoded(&record));
+    while frame.body_length() as u64 <= BODY_MAX {
+        assert!(frame.push_encoded(&record));
+    }
     let sealed = frame.seal(&mut Chain::genesis(), [0; 32], &[]);
     assert_eq!(sealed.map(|_| ()), Err(SealError::TooLong));
 }
