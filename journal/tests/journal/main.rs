@@ -12,4 +12,6 @@ mod flips;
 mod golden;
 mod life;
 mod salvaging;
+#[cfg(unix)]
+mod strange;
 mod torn;
