@@ -458,7 +458,7 @@ mod tests {
             drop(ledger);
             holds(&disk, 4);
         };
-        check(Fail::Deciding, "table `control` of workflow, row 0: it is not there");
+        check(Fail::Deciding, "row 0: it is not there");
         check(Fail::Sealing, "the frame begins at record 4, the chain stands at 0");
         check(Fail::Writing, "cannot write j.tfj/segments/0000000000.seg");
     }

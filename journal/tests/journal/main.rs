@@ -13,4 +13,6 @@ mod golden;
 mod hostile;
 mod life;
 mod salvaging;
+#[cfg(unix)]
+mod strange;
 mod torn;
