@@ -58,8 +58,8 @@ mod tests {
     use crate::command::Command;
     use crate::config::Limits;
     use crate::exchange::Exchange;
-    use crate::kernel::table::AnyTable as _;
     use crate::kernel::table::Only;
+    use crate::kernel::table::{AnyTable as _, Scratch};
     use crate::kernel::units::{
         BerthId, JournalId, KeySlot, MicroUsd, Millijoules, ModelId, OrderId, OrderSlot, Ppm,
         RegionId, Seq, TenantId, Tokens, VesselId,
@@ -256,7 +256,7 @@ mod tests {
         });
         check("the sum of the digests", &|s| {
             let _ = s.tables.keys.remove(KeySlot(0), &mut s.writer);
-            s.tables.keys.settle();
+            s.tables.keys.settle(&mut Scratch::default());
         });
         check("wheel: tells", &|s| edit(s, 0, |o| o.wake = Micros(7)));
     }

@@ -9,7 +9,7 @@ mod view;
 use alloc::vec::Vec;
 
 use crate::config::rows::Limits;
-use crate::kernel::table::{AnyTable as _, Breach, Difference, Only, Problem, Writer};
+use crate::kernel::table::{AnyTable as _, Breach, Difference, Only, Problem, Scratch, Writer};
 use crate::kernel::units::{JournalId, Micros, OrderId, PolicyVersion, Ppm, Seq};
 use crate::models::rows::Order;
 use crate::policy::rows::{Policy, PolicyLevel, Stance};
@@ -32,6 +32,7 @@ pub struct State {
     pub(crate) now: Micros,
     /// The sum of the digests of all tables, modulo 2^128.
     sum: u128,
+    scratch: Scratch,
 }
 
 impl State {
@@ -63,6 +64,7 @@ impl State {
             writer: Writer::new(seq),
             now: Micros::ZERO,
             sum: 0,
+            scratch: Scratch::default(),
         }
     }
 
@@ -162,7 +164,7 @@ impl State {
     /// there are besides.
     pub(crate) fn settle(&mut self) {
         while let Some(number) = self.writer.next_written() {
-            self.sum = self.sum.wrapping_add(self.tables.settle(number));
+            self.sum = self.sum.wrapping_add(self.tables.settle(number, &mut self.scratch));
         }
     }
 

@@ -19,7 +19,7 @@ use std::path::Path;
 use tensorforge_engine::allocator::Berth;
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::config::Limits;
-use tensorforge_engine::image::Misread;
+use tensorforge_engine::image::{Misread, Reader, Source as _};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
@@ -29,7 +29,7 @@ use tensorforge_engine::resilience::{BreakerRule, RetryRule};
 use tensorforge_engine::routing::Prefix;
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::Source;
-use tensorforge_engine::table::{AnyTable, Only, Row, Table, Writer};
+use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
 use tensorforge_engine::telemetry::Account;
 use tensorforge_engine::units::*;
 use tensorforge_engine::workflow::{Control, RememberedKey};
@@ -53,20 +53,18 @@ impl Golden {
         }
         let pinned = self.file.remove(name).unwrap_or_else(|| panic!("rows.hex has no {name}"));
         assert_eq!(hex, pinned, "the image of a row of {name} is another one");
-        let mut rest = image.as_slice();
-        assert_eq!(R::read(&mut rest).as_ref(), Ok(&row), "{name} is read otherwise");
-        assert!(rest.is_empty());
+        let mut source: Reader = Reader::new(&image);
+        assert_eq!(R::read(&mut source), row, "{name} is read otherwise");
+        assert_eq!((source.fault(), source.left()), (None, &[][..]));
         for length in 0..image.len() {
-            assert_eq!(
-                R::read(&mut &image[..length]),
-                Err(Misread::Ends),
-                "{name} cut to {length}"
-            );
+            let mut source: Reader = Reader::new(&image[..length]);
+            R::read(&mut source);
+            assert_eq!(source.fault(), Some(Misread::Ends), "{name} cut to {length}");
         }
         let mut table = of.clone();
         table.bound_scattered(key.index() + 1);
         table.put(key, row, &mut Writer::new(Seq(1))).unwrap();
-        table.settle();
+        table.settle(&mut Scratch::default());
         assert_eq!(table.digest(), digest, "{name}: {:#034x}", table.digest());
     }
 }

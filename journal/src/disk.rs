@@ -97,7 +97,7 @@ impl Disk for SystemDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(access != Access::Read);
         options.create(access == Access::Create).truncate(access == Access::Create);
-        Ok(Box::new(SystemFile::new(options.open(path)?)))
+        Ok(Box::new(SystemFile::new(open_regular(&options, path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -121,7 +121,8 @@ impl Disk for SystemDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = open_regular(options.write(true).create(true).truncate(false), path)?;
         // Who asks whether a writer is there holds the lock for a moment, and is no writer.
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
@@ -134,9 +135,36 @@ impl Disk for SystemDisk {
     }
 
     fn is_locked(&self, path: &Path) -> bool {
-        let Ok(file) = File::open(path) else { return false };
+        let Ok(file) = open_to_read(path) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
+}
+
+/// What stands in the place of a file is a folder, a pipe, a socket or a device.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it is no regular file")]
+pub struct NoRegularFile;
+
+/// Opens a file of a journal: a regular one, so that nobody waits for a pipe whose other end nobody has.
+pub(crate) fn open_regular(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    let options = &mut options.clone();
+    // Of no effect on a regular file; opening another kind neither waits nor takes over a terminal.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, NoRegularFile);
+    match options.open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => Err(no_file()),
+        // Not every kind can be opened to be looked at.
+        Err(_) if path.metadata().is_ok_and(|there| !there.is_file()) => Err(no_file()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file of a journal to read it.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    open_regular(OpenOptions::new().read(true), path)
 }
 
 /// A file of the machine.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::damage::Damage;
+use crate::disk::NoRegularFile;
 use crate::format::codec::{DecodeError, EncodeError};
 use crate::format::segment::VERSION;
 
@@ -120,6 +121,11 @@ impl JournalError {
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("make room, then open the journal again: nothing durable was lost".into())
+            }
+            Self::Io { source, .. }
+                if source.get_ref().is_some_and(|inner| inner.is::<NoRegularFile>()) =>
+            {
+                Some("put the journal's own file there, or remove what is none of it".into())
             }
             Self::Io { operation: Operation::Write | Operation::Sync, .. } => {
                 Some("check the disk, then open the journal again: nothing durable was lost".into())

@@ -4,6 +4,7 @@ pub mod block;
 pub mod chain;
 pub mod tree;
 
+pub mod batch;
 pub mod body;
 pub mod codec;
 

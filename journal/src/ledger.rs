@@ -1,8 +1,8 @@
 //! The ledger: one exchange and the journal of everything that it decides.
 
 use std::mem;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
@@ -12,10 +12,12 @@ use tensorforge_engine::table::Breach;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{BUILD, Event, Exchange, Root, State};
 
+use crate::comparing::divergence::Divergence;
 use crate::error::JournalError;
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
 use crate::format::chain::Chain;
 use crate::format::codec::{self, EncodeError};
+use crate::proving::verify::reproduce;
 use crate::reading::journal::Journal;
 use crate::reading::schema;
 use crate::replaying::replay::{self, Mode, Replay, ReplayError};
@@ -29,7 +31,8 @@ use crate::writing::writer::{self, Opening, Origin, Writer};
 pub struct Options {
     /// Records after which a frame is committed by itself.
     pub frame_records: u32,
-    /// Bytes of records after which a frame is committed by itself.
+    /// Bytes of records after which a frame is committed by itself; it is anyway before it could become
+    /// longer than a frame may be.
     pub frame_bytes: usize,
     /// A snapshot is taken every so many records; a multiple of a block, or zero for none.
     pub snapshot_every: u64,
@@ -52,26 +55,25 @@ impl Default for Options {
 }
 
 /// Why a ledger could not go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The journal cannot be read, or this build cannot fold it.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// Folding what the journal holds does not lead to the state that it claims.
-    #[error(
-        "this build does not reproduce the journal: after {records} records it has root {found}, the journal {claimed}"
-    )]
-    Diverged {
-        /// How many records were folded.
-        records: u64,
-        /// The root that the journal claims.
-        claimed: String,
-        /// The root that this build computes.
-        found: String,
-    },
+    /// Folding what the journal holds does not lead to what it claims.
+    #[error("this build does not reproduce the journal: record {} is {}", .0.seq, .0.told())]
+    Diverged(Box<Divergence>),
     /// A snapshot cannot be written.
     #[error(transparent)]
     Snapshot(#[from] snapshot::Missed),
+    /// What was decided about a command is more than a record can hold.
+    #[error("record {seq} cannot be recorded: {source}")]
+    Unrecordable {
+        /// The record.
+        seq: u64,
+        /// What is in the way.
+        source: EncodeError,
+    },
     /// A frame cannot be sealed; a mistake of this program.
     #[error("a frame cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -82,10 +84,12 @@ impl LedgerError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Replay(ReplayError::Journal(error)) => error.help(),
-            Self::Diverged { .. } => Some(
-                "`tensorforge bisect` finds the first record where this build parts from it".into(),
+            Self::Diverged(_) => Some(
+                "`tensorforge bisect` tells more about it: either was written by another build, or changed"
+                    .into(),
             ),
             Self::Snapshot(missed) => Some(missed.help()),
+            Self::Unrecordable { .. } => Some("nothing durable was lost".into()),
             Self::Replay(ReplayError::Breach(_)) | Self::Seal(_) => None,
         }
     }
@@ -121,6 +125,13 @@ pub struct Closed {
 }
 
 /// One exchange and its journal, open for writing.
+///
+/// After an error nothing more is recorded or sealed: every later call that would returns that error.
+/// What was [durable](Self::durable) stays so, and frames that were committed before it still become so.
+/// Records of the frame that was being filled are gone, the good ones among them: their frame would
+/// need the root after the last of them, and the state has moved on. Nobody was told that they are
+/// durable. Dropping a ledger leaves its journal as a crash would; only [`close`](Self::close) commits
+/// the rest and marks it closed.
 pub struct Ledger {
     exchange: Exchange,
     chain: Chain,
@@ -133,8 +144,8 @@ pub struct Ledger {
     since_block: u64,
     snapshots: Shelf,
     options: Options,
-    /// Whether a record was decided that could not be recorded.
-    broken: bool,
+    /// What ended it.
+    failure: Option<LedgerError>,
 }
 
 impl Ledger {
@@ -146,20 +157,12 @@ impl Ledger {
     }
 
     /// An existing journal: what a crash tore off is put aside, the state folded to the end from
-    /// the nearest snapshot and held against the root that the journal claims.
+    /// the nearest snapshot, and every record on the way held against what the journal claims of it.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Opening), LedgerError> {
         let (writer, opening) = Writer::open(dir, origin(), options.writer)?;
         let journal = &opening.journal;
         schema::check(journal)?;
-        let end = journal.next_seq();
-        let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, end);
-        replay.run(end, |_| ControlFlow::Continue(()))?;
-        let (claimed, found) = (journal.state_root(), replay.state().root());
-        if end > 0 && claimed != found {
-            let (claimed, found) = (snapshot::hex(&claimed), snapshot::hex(&found));
-            return Err(LedgerError::Diverged { records: end, claimed, found });
-        }
-        let exchange = replay.into_exchange();
+        let exchange = fold(journal, journal.next_seq())?;
         Ok((Self::new(dir, exchange, opening.chain.clone(), writer, options)?, opening))
     }
 
@@ -180,11 +183,11 @@ impl Ledger {
             since_block: 0,
             snapshots: Shelf::new(dir),
             options,
-            broken: false,
+            failure: None,
         })
     }
 
-    /// The state after the last record.
+    /// The state after the last record; after an error, of no use.
     pub fn state(&self) -> &State {
         self.exchange.state()
     }
@@ -209,41 +212,67 @@ impl Ledger {
     /// Decides a command and records what was decided. A time before that of the last record is
     /// taken as that one: the journal's time never goes back.
     ///
-    /// A command that is too long is an error that leaves everything as it was; after any other error
-    /// the ledger records nothing more. The events may be shown to nobody, and their effects not be
-    /// performed, before the record is [durable](Self::durable).
+    /// A command that is too long is an error that leaves everything as it was; any other one ends the
+    /// ledger. The events may be shown to nobody, and their effects not be performed, before the record
+    /// is [durable](Self::durable).
     pub fn record(
         &mut self,
         time: Micros,
         source: Source,
         command: &Command,
     ) -> Result<&[Event], LedgerError> {
-        if self.broken {
-            return Err(JournalError::Closed.into());
-        }
+        self.check()?;
         codec::check_command(command)?;
         // From here on an error leaves the state ahead of the journal: nothing may follow it.
-        self.broken = true;
+        self.guarded(|ledger| ledger.decide(time, source, command))?;
+        Ok(&self.events)
+    }
+
+    fn decide(
+        &mut self,
+        time: Micros,
+        source: Source,
+        command: &Command,
+    ) -> Result<(), LedgerError> {
+        let seq = self.records();
         let time = time.max(self.exchange.state().now());
-        let stamp = Stamp { seq: Seq(self.records()), time, source };
+        let stamp = Stamp { seq: Seq(seq), time, source };
         self.events.clear();
         self.exchange.decide(stamp, command, &mut self.events)?;
         let state = self.exchange.state();
-        self.frame.push((time, source), command, &self.events, state.tag())?;
+        self.frame
+            .push((time, source), command, &self.events, state.tag())
+            .map_err(|source| LedgerError::Unrecordable { seq, source })?;
         if self.frame.block_is_full() {
             self.frame.end_block(state.root());
         }
         let every = self.options.snapshot_every;
         if every > 0 && self.records().is_multiple_of(every.next_multiple_of(BLOCK_RECORDS)) {
-            self.snapshot()?;
+            self.snapshot()
         } else if self.frame.record_count() >= self.options.frame_records
             || self.frame.body_length() >= self.options.frame_bytes
+            || self.frame.is_full()
             || self.segment_may_end()
         {
-            self.commit()?;
+            self.submit()
+        } else {
+            Ok(())
         }
-        self.broken = false;
-        Ok(&self.events)
+    }
+
+    fn check(&self) -> Result<(), LedgerError> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Remembers the first error, and answers with it from then on.
+    fn guarded(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        self.check()?;
+        let done = act(self);
+        self.failure = done.as_ref().err().cloned();
+        done
     }
 
     /// Whether a frame should end here so that a segment may: segments end where a frame and a block
@@ -255,6 +284,10 @@ impl Ledger {
 
     /// Hands what has been recorded to the disk as one frame, and does not wait for it.
     pub fn commit(&mut self) -> Result<(), LedgerError> {
+        self.guarded(Self::submit)
+    }
+
+    fn submit(&mut self) -> Result<(), LedgerError> {
         if self.frame.is_empty() {
             return Ok(());
         }
@@ -274,8 +307,10 @@ impl Ledger {
 
     /// Commits and waits until everything recorded so far is durable.
     pub fn flush(&mut self) -> Result<(), LedgerError> {
-        self.commit()?;
-        Ok(self.committer.wait(self.records())?)
+        self.guarded(|ledger| {
+            ledger.submit()?;
+            Ok(ledger.committer.wait(ledger.records())?)
+        })
     }
 
     /// Takes a snapshot at the end of a block, to be written beside whatever comes next. It may be
@@ -283,7 +318,7 @@ impl Ledger {
     /// is not there, and passed over. One that cannot be written is [missed](Closed::missed): the
     /// journal lacks nothing for it.
     fn snapshot(&mut self) -> Result<(), LedgerError> {
-        self.commit()?;
+        self.submit()?;
         let state = self.exchange.state();
         let binding = Binding {
             journal: state.journal(),
@@ -312,16 +347,137 @@ fn origin() -> Origin {
     Origin { schema: schema::fingerprint(), build: BUILD.to_owned() }
 }
 
+/// Folds the first `records` records, and holds each against what the journal claims of it. A snapshot
+/// spares those that it holds: it is bound to their very bytes, and was taken by somebody who did so.
+fn fold(journal: &Journal, records: u64) -> Result<Exchange, LedgerError> {
+    let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, records);
+    match reproduce(journal, &mut replay, records, |_| ())? {
+        None => Ok(replay.into_exchange()),
+        Some(divergence) => Err(LedgerError::Diverged(Box::new(divergence))),
+    }
+}
+
 /// Takes a snapshot of the first `records` records, which must end a block, of a journal at rest.
 pub fn take_snapshot(journal: &Journal, records: u64) -> Result<Option<PathBuf>, LedgerError> {
     let Some(binding) = replay::binding(journal, records) else { return Ok(None) };
-    let state = replay::state_at(journal, Mode::Fold, records)?;
-    let found = state.root();
-    if found != binding.root {
-        let (claimed, found) = (snapshot::hex(&binding.root), snapshot::hex(&found));
-        return Err(LedgerError::Diverged { records, claimed, found });
-    }
+    let state = fold(journal, records)?.into_state();
     let folder = journal.dir().join(snapshot::SNAPSHOTS);
     let written = Unwritten::of(&state, &binding).and_then(|unwritten| unwritten.write(&folder));
-    Ok(Some(written.map_err(|source| snapshot::Missed { records, folder, source })?))
+    let missed = |source| snapshot::Missed { records, folder, source: Arc::new(source) };
+    Ok(Some(written.map_err(missed)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::memory::{Fault, MemoryDisk, Point};
+    use crate::sequencer::{CallError, Sequencer};
+    use tensorforge_engine::config::Limits;
+    use tensorforge_engine::{config, models};
+
+    const DIR: &str = "j.tfj";
+    const ID: JournalId = JournalId([9; 16]);
+
+    /// Why a record fails once something is decided.
+    #[derive(Clone, Copy, Debug)]
+    enum Fail {
+        /// The state has no place for it: the row that every record writes is gone.
+        Deciding,
+        /// Its frame is out of turn.
+        Sealing,
+        /// The disk is full.
+        Writing,
+    }
+
+    /// A ledger of seven records, so many of them durable, whose next one fails.
+    fn failing(disk: &MemoryDisk, durable: u64, why: Fail) -> Ledger {
+        let options = Options { frame_records: 4, ..Options::default() };
+        let writer =
+            Writer::create_on(Arc::new(disk.clone()), DIR, ID.0, origin(), options.writer).unwrap();
+        let (exchange, chain) = (Exchange::genesis(ID), Chain::genesis());
+        let mut ledger = Ledger::new(DIR.as_ref(), exchange, chain, writer, options).unwrap();
+        let record = |ledger: &mut Ledger, command: &Command| {
+            ledger.record(Micros(1), Source::OPERATOR, command).map(|_| ()).unwrap();
+        };
+        record(&mut ledger, &Command::Config(config::Command::Configure(Limits::default())));
+        (0..6).for_each(|n| record(&mut ledger, &model(n)));
+        if durable == 7 {
+            ledger.commit().unwrap();
+        }
+        ledger.committer.wait(durable).unwrap();
+        match why {
+            Fail::Deciding => {
+                let no_rows: [(u8, u32, Seq, &[u8]); 0] = [];
+                ledger.exchange = Exchange::resume(State::restore(ID, Seq(6), no_rows).unwrap());
+            }
+            Fail::Sealing => ledger.chain = Chain::genesis(),
+            Fail::Writing => {
+                disk.inject(Point::Write, 0, Fault::Error(ErrorKind::StorageFull));
+            }
+        }
+        ledger
+    }
+
+    fn model(n: u32) -> Command {
+        Command::Models(models::Command::RegisterModel { name: format!("model {n}") })
+    }
+
+    /// The records that were durable, and no mark that says that these are all.
+    fn holds(disk: &MemoryDisk, durable: u64) {
+        let journal = Journal::open_on(Arc::new(disk.clone()), DIR).unwrap();
+        assert_eq!((journal.next_seq(), journal.closed()), (durable, false));
+        let verified = crate::verify(&journal, 1, &|_| ()).unwrap();
+        assert_eq!((verified.records, verified.divergence), (durable, None));
+    }
+
+    #[test]
+    fn after_an_error_nothing_more_is_recorded_or_sealed() {
+        let check = |why: Fail, said: &str| {
+            let disk = MemoryDisk::default();
+            let mut ledger = failing(&disk, 4, why);
+            let record = |ledger: &mut Ledger| {
+                ledger.record(Micros(1), Source::OPERATOR, &model(7)).map(|_| ())
+            };
+            // A disk fails in its own time: whoever waits for it is told.
+            let first = record(&mut ledger).and_then(|()| ledger.flush()).unwrap_err().to_string();
+            assert!(first.contains(said), "{why:?}: {first}");
+            let changes = disk.changes();
+            for again in [record(&mut ledger), ledger.commit(), ledger.flush()] {
+                assert_eq!(again.unwrap_err().to_string(), first, "{why:?}");
+            }
+            assert_eq!(ledger.committer.durable(), 4);
+            assert_eq!(ledger.close().unwrap_err().to_string(), first, "{why:?}");
+            assert_eq!(disk.changes(), changes, "{why:?}: something was written");
+            holds(&disk, 4);
+
+            let disk = MemoryDisk::default();
+            let mut ledger = failing(&disk, 4, why);
+            record(&mut ledger).and_then(|()| ledger.flush()).unwrap_err();
+            drop(ledger);
+            holds(&disk, 4);
+        };
+        check(Fail::Deciding, "row 0: it is not there");
+        check(Fail::Sealing, "the frame begins at record 4, the chain stands at 0");
+        check(Fail::Writing, "cannot write j.tfj/segments/0000000000.seg");
+    }
+
+    /// Whoever waits is told, whether the command was decided, was about to be, or is sent later.
+    #[test]
+    fn a_ledger_that_fails_answers_nobody_who_waits() {
+        for why in [Fail::Deciding, Fail::Sealing, Fail::Writing] {
+            let disk = MemoryDisk::default();
+            let (sequencer, client) = Sequencer::start(failing(&disk, 7, why), 8).unwrap();
+            let send = |n| client.send(Micros(1), Source::OPERATOR, model(n));
+            let waiting: Vec<_> = (7..12).map(send).collect();
+            for pending in waiting {
+                let told = pending.and_then(|pending| pending.wait()).unwrap_err();
+                assert_eq!(told, CallError::Stopped, "{why:?}");
+            }
+            assert_eq!(send(12).map(|_| ()).unwrap_err(), CallError::Stopped, "{why:?}");
+            sequencer.finish().unwrap_err();
+            holds(&disk, 7);
+        }
+    }
 }

@@ -29,17 +29,16 @@ pub use comparing::divergence::{Divergence, Phase};
 pub use comparing::search::{Search, first_bad};
 pub use damage::Damage;
 pub use error::JournalError;
+pub use format::batch::{Batch, Events};
 pub use format::block::{BLOCK_RECORDS, BlockEntry, Hash};
-pub use format::codec::{Batch, DecodeError, hash_events};
+pub use format::codec::{DecodeError, hash_events};
 pub use ledger::{Closed, Ledger, LedgerError, Options as LedgerOptions, take_snapshot};
 pub use proving::bisect::{Judgement, Verdict as StateVerdict, bisect_build, bisect_state};
-pub use proving::verify::{Verified, check_bytes, verify};
+pub use proving::verify::{Verified, check_bytes, reproduce, verify};
 pub use reading::journal::Journal;
+pub use reading::records::{Record, read_record, read_records, records_until};
 pub use reading::schema;
-pub use replaying::replay::{
-    Mode, Record, Replay, ReplayError, Step, binding, read_record, read_records, records_until,
-    state_at,
-};
+pub use replaying::replay::{Mode, Replay, ReplayError, Step, binding, state_at};
 pub use replaying::snapshot::{
     Missed as MissedSnapshot, hex, list as list_snapshots, read as read_snapshot,
 };

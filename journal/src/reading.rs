@@ -3,7 +3,11 @@
 pub mod journal;
 pub mod opening;
 pub mod schema;
+
+pub mod batches;
+pub mod records;
 pub mod stream;
 
 pub mod recovery;
+pub mod span;
 pub mod walk;

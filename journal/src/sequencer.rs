@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -41,6 +43,7 @@ struct Request {
 #[derive(Clone)]
 pub struct Client {
     requests: Sender<Request>,
+    shut: Arc<AtomicBool>,
 }
 
 /// Why a command got no answer.
@@ -89,7 +92,25 @@ impl Client {
         let (reply, answer) = bounded(1);
         let request = Request { time, source, command, reply };
         self.requests.send(request).map_err(|_| CallError::Stopped)?;
+        // Looked at behind the send: what is not seen to be shut has been sent early enough to be found.
+        if self.shut.load(Ordering::SeqCst) {
+            return Err(CallError::Stopped);
+        }
         Ok(Pending { reply: answer })
+    }
+}
+
+/// Where commands come in. A channel keeps what nobody takes out, and its callers would wait for as
+/// long as there is a client: so whoever leaves, however it comes to that, lets them all go.
+struct Door {
+    incoming: Receiver<Request>,
+    shut: Arc<AtomicBool>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.shut.store(true, Ordering::SeqCst);
+        self.incoming.try_iter().for_each(drop);
     }
 }
 
@@ -105,14 +126,16 @@ impl Sequencer {
     /// Starts the thread. `queue` commands may wait before senders have to.
     pub fn start(ledger: Ledger, queue: usize) -> Result<(Self, Client), JournalError> {
         let (requests, incoming) = bounded(queue);
+        let shut = Arc::new(AtomicBool::new(false));
+        let door = Door { incoming, shut: Arc::clone(&shut) };
         let thread = thread::Builder::new()
             .name("sequencer".into())
-            .spawn(move || run(ledger, &incoming))
+            .spawn(move || run(ledger, &door))
             .map_err(crate::error::failed(
                 crate::error::Operation::Start,
                 Path::new("sequencer"),
             ))?;
-        Ok((Self { thread }, Client { requests }))
+        Ok((Self { thread }, Client { requests, shut }))
     }
 
     /// Waits until every client is gone and everything they sent is durable; then the journal is
@@ -122,8 +145,10 @@ impl Sequencer {
     }
 }
 
-fn run(mut ledger: Ledger, incoming: &Receiver<Request>) -> Result<Closed, LedgerError> {
+fn run(mut ledger: Ledger, Door { incoming, .. }: &Door) -> Result<Closed, LedgerError> {
     let mut waiting: VecDeque<(Sender<Answer>, Answer)> = VecDeque::new();
+    // What was recorded before it came here is the first frame that is waited for.
+    ledger.commit()?;
     let mut committed = ledger.records();
     loop {
         let open = take(&mut ledger, incoming, &mut waiting)?;
@@ -209,6 +234,20 @@ mod tests {
         let answer =
             call(Command::Models(models::Command::RegisterModel { name: "m".into() })).unwrap();
         assert_eq!(answer.seq, Seq(1));
+        drop(client);
+        assert_eq!(sequencer.finish().unwrap().records, 2);
+    }
+
+    #[test]
+    fn what_a_ledger_has_recorded_before_is_waited_for_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.tfj");
+        let mut ledger = Ledger::create(&path, JournalId([9; 16]), Options::default()).unwrap();
+        let configure = Command::Config(config::Command::Configure(Limits::default()));
+        ledger.record(Micros(1), Source::OPERATOR, &configure).unwrap();
+        let (sequencer, client) = Sequencer::start(ledger, 8).unwrap();
+        let command = Command::Models(models::Command::RegisterModel { name: "m".into() });
+        assert_eq!(client.call(Micros(1), Source::OPERATOR, command).unwrap().seq, Seq(1));
         drop(client);
         assert_eq!(sequencer.finish().unwrap().records, 2);
     }

@@ -200,3 +200,21 @@ fn roots_are_pinned() {
     }
     accept("roots", &pins);
 }
+
+/// A journal is made of regular files; what it is made from may come through pipes.
+#[test]
+fn inputs_may_come_through_pipes() {
+    let folder = Folder::new();
+    folder.ok("capture --trace fixtures/traces/surge.jsonl --out j.tfj");
+    let make = std::process::Command::new("mkfifo").arg(folder.path("fleet")).status();
+    assert!(make.expect("mkfifo").success());
+    let program = env!("CARGO_BIN_EXE_tensorforge");
+    let script = format!(
+        "cat fixtures/fleets/four-vessels.toml > fleet & cat fixtures/traces/surge.jsonl | \
+         {program} capture --trace /dev/stdin --fleet fleet --out k.tfj"
+    );
+    let mut shell = std::process::Command::new("sh");
+    let ran = Ran::of(shell.args(["-c", &script]).current_dir(folder.path("")));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(folder.log("k.tfj"), folder.log("j.tfj"));
+}

@@ -7,6 +7,7 @@ mod captures;
 mod replays;
 mod resumes;
 
+mod forged;
 mod planted;
 
 mod examples;

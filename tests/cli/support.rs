@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tensorforge_journal::format::chain::Chain;
+use tensorforge_journal::writing::seal::FrameBuilder;
+use tensorforge_journal::writing::writer::{Origin, Writer};
+use tensorforge_journal::{Hash, Journal, WriterOptions};
 
 /// The top of the workspace.
 pub(crate) fn workspace() -> PathBuf {
@@ -268,4 +272,51 @@ pub(crate) fn accept(name: &str, text: &str) {
     }, {
         insta::assert_snapshot!(name, text);
     });
+}
+
+/// Writes the history of a journal anew with other records, or other digests behind them, and every hash
+/// above them computed again: what somebody makes who can write all of its files.
+pub(crate) struct Forgery<'a> {
+    pub(crate) record: &'a dyn Fn(u64, &mut Vec<u8>),
+    /// The root and the digests of the tables after so many records, where a frame ends.
+    pub(crate) end: &'a dyn Fn(u64, &mut Hash, &mut Vec<u128>),
+}
+
+impl Forgery<'_> {
+    pub(crate) const NONE: Forgery<'static> = Forgery { record: &|_, _| (), end: &|_, _, _| () };
+
+    pub(crate) fn write(&self, source: &Path, target: &Path) {
+        let source = Journal::open(source).expect("a journal");
+        let origin = Origin { schema: source.schema(), build: source.build().to_owned() };
+        let options = WriterOptions { sync: false, ..WriterOptions::default() };
+        let mut writer = Writer::create(target, source.id(), origin, options).expect("a writer");
+        let mut chain = Chain::genesis();
+        for frame in source.frames_from(0).expect("frames") {
+            let frame = frame.expect("a frame");
+            let mut rest: &[u8] = &frame.body;
+            let mut forged = FrameBuilder::new(frame.header.first_seq, Vec::new());
+            let mut roots = frame.header.blocks.iter().map(|block| block.root);
+            for seq in frame.header.first_seq..frame.header.next_seq() {
+                // A record begins with its length.
+                let length = rest.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+                let (record, behind) = rest.split_at(length as usize);
+                let mut record = record.to_vec();
+                rest = behind;
+                (self.record)(seq, &mut record);
+                assert!(forged.push_encoded(&record), "record {seq} is none any more");
+                if forged.block_is_full() {
+                    forged.end_block(roots.next().expect("a root"));
+                }
+            }
+            let (mut root, mut digests) = (frame.header.state_root, frame.header.digests);
+            (self.end)(
+                frame.header.first_seq + u64::from(frame.header.record_count),
+                &mut root,
+                &mut digests,
+            );
+            let mut sealed = forged.seal(&mut chain, root, &digests).expect("a frame");
+            writer.append(&mut sealed).expect("room");
+        }
+        writer.close().expect("room");
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use tensorforge_engine::units::JournalId;
-use tensorforge_engine::{Root, State};
+use tensorforge_engine::security::Source;
+use tensorforge_engine::units::{JournalId, Micros};
+use tensorforge_engine::{Command, Root, State, models};
 use tensorforge_journal::{
     Journal, Judgement, Ledger, LedgerOptions, ReplayError, WriterOptions, bisect_state,
     list_snapshots, verify,
@@ -20,10 +21,10 @@ fn write(dir: &Path, records: u64, options: LedgerOptions) -> (Ledger, Vec<Root>
     while ledger.records() < records {
         let time = ledger.state().now();
         let (source, command) = match setup.next() {
-            Some(command) => (tensorforge_engine::security::Source::OPERATOR, command),
+            Some(command) => (Source::OPERATOR, command),
             None => walk::command(&mut random, ledger.state()),
         };
-        let later = tensorforge_engine::units::Micros(time.0 + random.below(90_000));
+        let later = Micros(time.0 + random.below(90_000));
         ledger.record(later, source, &command).unwrap();
         roots.push(ledger.state().root());
     }
@@ -33,6 +34,25 @@ fn write(dir: &Path, records: u64, options: LedgerOptions) -> (Ledger, Vec<Root>
 fn quick() -> LedgerOptions {
     let writer = WriterOptions { sync: false, ..WriterOptions::default() };
     LedgerOptions { frame_records: 50, writer, ..LedgerOptions::default() }
+}
+
+/// However late a ledger is told to commit, no frame becomes longer than a frame may be.
+#[test]
+fn a_frame_is_committed_before_it_is_too_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.tfj");
+    let options = LedgerOptions { frame_records: u32::MAX, frame_bytes: usize::MAX, ..quick() };
+    let mut ledger = Ledger::create(&path, JournalId([7; 16]), options).unwrap();
+    // It is refused for its length, and recorded all the same.
+    let command: Command = models::Command::RegisterModel { name: "m".repeat(60_000) }.into();
+    for _ in 0..150 {
+        ledger.record(Micros(1), Source::OPERATOR, &command).unwrap();
+    }
+    ledger.close().unwrap();
+    let journal = Journal::open(&path).unwrap();
+    let frames = journal.frames().iter().filter(|frame| !frame.close).count();
+    assert!((3..6).contains(&frames), "{frames} frames of 9 MB");
+    assert_eq!(verify(&journal, 1, &|_| ()).unwrap().records, 150);
 }
 
 /// A judge that is good up to some state, bad from another on, and cannot tell some of them: it is asked

@@ -80,58 +80,96 @@ pub enum Misread {
     /// They name a value of an enum that this build does not have.
     #[error("no value has the number {0}")]
     Number(u8),
-    /// They are no truth value, no text, or a list that is too long.
-    #[error("the bytes are no {0}")]
-    Malformed(&'static str),
+    /// A byte is neither of the truth values.
+    #[error("a byte is no truth value")]
+    Truth,
+    /// The bytes of a text are not UTF-8.
+    #[error("the bytes are no text")]
+    Text,
+    /// A list is longer than any of its kind.
+    #[error("the list is too long")]
+    List,
 }
 
 /// Where the bytes of an image come from.
+///
+/// What is wrong with them is noted, and whatever is read from there on means nothing: so values are
+/// read straight through, and asked about once at their end.
 pub trait Source {
+    /// Takes an array off the front; zeros if there is none.
+    fn array<const N: usize>(&mut self) -> [u8; N];
+    /// Takes a slice off the front; an empty one if there is none of this length.
+    fn slice(&mut self, length: usize) -> &[u8];
+    /// Notes the first thing that is wrong. Nothing is left to read.
+    fn fail(&mut self, misread: Misread);
+    /// What is wrong, if anything is.
+    fn fault(&self) -> Option<Misread>;
     /// Whether whoever reads only folds: what folding never looks at is passed over.
     fn skims(&self) -> bool;
-    /// Takes an array off the front.
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Misread>;
-    /// Takes a slice off the front.
-    fn slice(&mut self, length: usize) -> Result<&[u8], Misread>;
 }
 
-impl Source for &[u8] {
-    fn skims(&self) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Misread> {
-        let (head, rest) = self.split_first_chunk().ok_or(Misread::Ends)?;
-        *self = rest;
-        Ok(*head)
-    }
-
-    #[inline(always)]
-    fn slice(&mut self, length: usize) -> Result<&[u8], Misread> {
-        let (head, rest) = self.split_at_checked(length).ok_or(Misread::Ends)?;
-        *self = rest;
-        Ok(head)
-    }
-}
-
-/// Bytes of which only what folding looks at is read.
+/// Bytes that images are read from. With `SKIMS` only what folding looks at is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Skim<'a>(pub &'a [u8]);
+pub struct Reader<'a, const SKIMS: bool = false> {
+    left: &'a [u8],
+    fault: Option<Misread>,
+}
 
-impl Source for Skim<'_> {
+impl<'a, const SKIMS: bool> Reader<'a, SKIMS> {
+    /// Reads from the front of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { left: bytes, fault: None }
+    }
+
+    /// What has not been read.
+    pub fn left(&self) -> &'a [u8] {
+        self.left
+    }
+}
+
+impl<const SKIMS: bool> Source for Reader<'_, SKIMS> {
+    #[inline(always)]
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        match self.left.split_first_chunk() {
+            Some((head, rest)) => {
+                self.left = rest;
+                *head
+            }
+            None => {
+                self.fail(Misread::Ends);
+                [0; N]
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn slice(&mut self, length: usize) -> &[u8] {
+        match self.left.split_at_checked(length) {
+            Some((head, rest)) => {
+                self.left = rest;
+                head
+            }
+            None => {
+                self.fail(Misread::Ends);
+                &[]
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, misread: Misread) {
+        self.fault.get_or_insert(misread);
+        self.left = &[];
+    }
+
+    #[inline(always)]
+    fn fault(&self) -> Option<Misread> {
+        self.fault
+    }
+
+    #[inline(always)]
     fn skims(&self) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Misread> {
-        self.0.array()
-    }
-
-    #[inline(always)]
-    fn slice(&mut self, length: usize) -> Result<&[u8], Misread> {
-        self.0.slice(length)
+        SKIMS
     }
 }
 
@@ -140,8 +178,8 @@ pub trait Image: Sized {
     /// Appends the bytes of this value.
     fn write(&self, sink: &mut impl Sink);
 
-    /// Takes a value off the front of `source`.
-    fn read(source: &mut impl Source) -> Result<Self, Misread>;
+    /// Takes a value off the front of `source`. It means nothing if the source has failed.
+    fn read(source: &mut impl Source) -> Self;
 }
 
 macro_rules! integer_image {
@@ -153,8 +191,8 @@ macro_rules! integer_image {
             }
 
             #[inline(always)]
-            fn read(source: &mut impl Source) -> Result<Self, Misread> {
-                source.array().map(Self::from_le_bytes)
+            fn read(source: &mut impl Source) -> Self {
+                Self::from_le_bytes(source.array())
             }
         }
     )*};
@@ -169,12 +207,12 @@ impl Image for bool {
     }
 
     #[inline(always)]
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        match u8::read(source)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Misread::Malformed("truth value")),
+    fn read(source: &mut impl Source) -> Self {
+        let byte = u8::read(source);
+        if byte > 1 {
+            source.fail(Misread::Truth);
         }
+        byte == 1
     }
 }
 
@@ -188,10 +226,13 @@ impl Image for String {
         sink.slice(self.as_bytes());
     }
 
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        let length = u32::read(source)? as usize;
-        let bytes = source.slice(length)?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| Misread::Malformed("text"))
+    fn read(source: &mut impl Source) -> Self {
+        let length = u32::read(source) as usize;
+        let text = String::from_utf8(source.slice(length).to_vec());
+        text.unwrap_or_else(|_| {
+            source.fail(Misread::Text);
+            String::new()
+        })
     }
 }
 
@@ -200,8 +241,8 @@ impl<T: Image> Image for Box<T> {
         (**self).write(sink);
     }
 
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        T::read(source).map(Self::new)
+    fn read(source: &mut impl Source) -> Self {
+        Self::new(T::read(source))
     }
 }
 
@@ -211,10 +252,16 @@ impl<T: Image> Image for Vec<T> {
         self.iter().for_each(|item| item.write(sink));
     }
 
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        // A length is not believed before its items are there.
-        let length = u32::read(source)?;
-        (0..length).map(|_| T::read(source)).collect()
+    fn read(source: &mut impl Source) -> Self {
+        let mut list = Self::new();
+        for _ in 0..u32::read(source) {
+            list.push(T::read(source));
+            // A length is not believed beyond the items that are there.
+            if source.fault().is_some() {
+                break;
+            }
+        }
+        list
     }
 }
 
@@ -224,14 +271,12 @@ impl<T: Image, const N: usize> Image for ArrayVec<T, N> {
         self.iter().for_each(|item| item.write(sink));
     }
 
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        let length = u32::read(source)?;
-        let mut list = Self::new();
-        for _ in 0..length {
-            list.try_push(T::read(source)?)
-                .map_err(|_| Misread::Malformed("list of this length"))?;
+    fn read(source: &mut impl Source) -> Self {
+        let length = u32::read(source) as usize;
+        if length > N {
+            source.fail(Misread::List);
         }
-        Ok(list)
+        (0..length.min(N)).map(|_| T::read(source)).collect()
     }
 }
 
@@ -241,8 +286,8 @@ impl<T: Image> Image for Option<T> {
         self.iter().for_each(|item| item.write(sink));
     }
 
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        if bool::read(source)? { T::read(source).map(Some) } else { Ok(None) }
+    fn read(source: &mut impl Source) -> Self {
+        bool::read(source).then(|| T::read(source))
     }
 }
 
@@ -252,10 +297,9 @@ impl<T: Image, const N: usize> Image for [T; N] {
         self.iter().for_each(|item| item.write(sink));
     }
 
-    fn read(source: &mut impl Source) -> Result<Self, Misread> {
-        let items: ArrayVec<T, N> =
-            (0..N).map(|_| T::read(source)).collect::<Result<_, Misread>>()?;
-        items.into_inner().map_err(|_| Misread::Ends)
+    #[inline(always)]
+    fn read(source: &mut impl Source) -> Self {
+        core::array::from_fn(|_| T::read(source))
     }
 }
 
@@ -269,15 +313,15 @@ macro_rules! newtype_image {
             }
 
             #[inline(always)]
-            fn read(source: &mut impl Source) -> Result<Self, Misread> {
-                Image::read(source).map(Self)
+            fn read(source: &mut impl Source) -> Self {
+                Self(Image::read(source))
             }
         }
     )*};
 }
 
 mod newtypes {
-    use super::{Image, Misread, Sink, Source};
+    use super::{Image, Sink, Source};
     use crate::kernel::units::*;
 
     newtype_image!(
@@ -318,10 +362,9 @@ macro_rules! row {
                 $($crate::kernel::image::Image::write(&self.$field, sink);)*
             }
 
-            fn read(
-                source: &mut impl $crate::kernel::image::Source,
-            ) -> Result<Self, $crate::kernel::image::Misread> {
-                Ok(Self { $($field: $crate::kernel::image::Image::read(source)?,)* })
+            #[inline(always)]
+            fn read(source: &mut impl $crate::kernel::image::Source) -> Self {
+                Self { $($field: $crate::kernel::image::Image::read(source),)* }
             }
         }
     };
@@ -354,12 +397,13 @@ macro_rules! code {
             }
 
             #[inline(always)]
-            fn read(
-                source: &mut impl $crate::kernel::image::Source,
-            ) -> Result<Self, $crate::kernel::image::Misread> {
-                match <u8 as $crate::kernel::image::Image>::read(source)? {
-                    $($number => Ok(Self::$variant),)*
-                    number => Err($crate::kernel::image::Misread::Number(number)),
+            fn read(source: &mut impl $crate::kernel::image::Source) -> Self {
+                match <u8 as $crate::kernel::image::Image>::read(source) {
+                    $($number => Self::$variant,)*
+                    number => {
+                        source.fail($crate::kernel::image::Misread::Number(number));
+                        [$(Self::$variant),*][0]
+                    }
                 }
             }
         }
@@ -393,14 +437,19 @@ macro_rules! words {
                 }
             }
 
-            fn read(
-                source: &mut impl $crate::kernel::image::Source,
-            ) -> Result<Self, $crate::kernel::image::Misread> {
-                match <u8 as $crate::kernel::image::Image>::read(source)? {
-                    $($number => Ok(Self::$variant
-                        $({ $($field: $crate::kernel::image::Image::read(source)?,)* })?
-                        $((<$inner_type as $crate::kernel::image::Image>::read(source)?))?),)*
-                    number => Err($crate::kernel::image::Misread::Number(number)),
+            fn read(source: &mut impl $crate::kernel::image::Source) -> Self {
+                let mut number = <u8 as $crate::kernel::image::Image>::read(source);
+                loop {
+                    match number {
+                        $($number => return Self::$variant
+                            $({ $($field: $crate::kernel::image::Image::read(source),)* })?
+                            $((<$inner_type as $crate::kernel::image::Image>::read(source)))?,)*
+                        unknown => {
+                            source.fail($crate::kernel::image::Misread::Number(unknown));
+                            // Some word has to stand for one that means nothing.
+                            [number, ..] = [$($number),*];
+                        }
+                    }
                 }
             }
         }
@@ -435,12 +484,18 @@ macro_rules! sum {
                 }
             }
 
-            fn read(
-                source: &mut impl $crate::kernel::image::Source,
-            ) -> Result<Self, $crate::kernel::image::Misread> {
-                match <u8 as $crate::kernel::image::Image>::read(source)? {
-                    $($number => $crate::kernel::image::Image::read(source).map(Self::$variant),)*
-                    number => Err($crate::kernel::image::Misread::Number(number)),
+            fn read(source: &mut impl $crate::kernel::image::Source) -> Self {
+                let mut number = <u8 as $crate::kernel::image::Image>::read(source);
+                loop {
+                    match number {
+                        $($number => {
+                            return Self::$variant($crate::kernel::image::Image::read(source));
+                        })*
+                        unknown => {
+                            source.fail($crate::kernel::image::Misread::Number(unknown));
+                            [number, ..] = [$($number),*];
+                        }
+                    }
                 }
             }
         }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::image::{Fill, Image};
+use crate::kernel::image::{Fill, Image, Reader, Source as _};
 use crate::kernel::units::{Key, Seq};
 
 /// The key of a table that holds one row.
@@ -153,6 +153,16 @@ const NEVER: Seq = Seq(u64::MAX);
 
 /// Rows whose image is no longer than this are written for their digest without a check a field.
 const SCRATCH_BYTES: usize = 512;
+
+/// Where rows are written for their digest; what is in it means nothing between two of them.
+#[derive(Clone, Debug)]
+pub struct Scratch([u8; SCRATCH_BYTES]);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self([0; SCRATCH_BYTES])
+    }
+}
 
 const PAGE_BITS: u32 = 8;
 const PAGE_ROWS: usize = 1 << PAGE_BITS;
@@ -356,7 +366,7 @@ pub trait AnyTable {
     fn digest(&self) -> u128;
     /// Brings the digest up to date with the rows written since it last was; by how much it has grown,
     /// modulo 2^128.
-    fn settle(&mut self) -> u128;
+    fn settle(&mut self, scratch: &mut Scratch) -> u128;
     /// The digest computed anew from the rows, to check the one that is kept.
     fn recomputed_digest(&self) -> u128;
     /// One row as JSON.
@@ -401,14 +411,12 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         self.digest
     }
 
-    fn settle(&mut self) -> u128 {
+    fn settle(&mut self, scratch: &mut Scratch) -> u128 {
         let before = self.digest;
-        let mut scratch = [0; SCRATCH_BYTES];
-        let mut unsettled = core::mem::take(&mut self.unsettled);
-        for index in unsettled.drain(..) {
+        while let Some(index) = self.unsettled.pop() {
             if let Some(slot) = slot_mut(&mut self.pages, index) {
                 let fresh = match &slot.row {
-                    Some(row) => row_digest(self.number, index, row, &mut scratch),
+                    Some(row) => row_digest(self.number, index, row, scratch),
                     None => 0,
                 };
                 self.digest = self.digest.wrapping_sub(slot.digest).wrapping_add(fresh);
@@ -416,12 +424,11 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
                 slot.unsettled = false;
             }
         }
-        self.unsettled = unsettled;
         self.digest.wrapping_sub(before)
     }
 
     fn recomputed_digest(&self) -> u128 {
-        let mut scratch = [0; SCRATCH_BYTES];
+        let mut scratch = Scratch::default();
         self.iter().fold(0, |sum: u128, (key, row)| {
             sum.wrapping_add(row_digest(self.number, key.index(), row, &mut scratch))
         })
@@ -452,11 +459,11 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         }
     }
 
-    fn import(&mut self, key: u32, writer: Seq, mut image: &[u8]) -> Result<(), Breach> {
-        let undecodable = self.breach(key, writer, Problem::Undecodable);
-        let row = R::read(&mut image).map_err(|_| undecodable.clone())?;
-        if !image.is_empty() {
-            return Err(undecodable);
+    fn import(&mut self, key: u32, writer: Seq, image: &[u8]) -> Result<(), Breach> {
+        let mut source: Reader = Reader::new(image);
+        let row = R::read(&mut source);
+        if source.fault().is_some() || !source.left().is_empty() {
+            return Err(self.breach(key, writer, Problem::Undecodable));
         }
         let place = K::from_index(key);
         if place.index() != key {
@@ -485,7 +492,8 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
 }
 
 /// The digest of one row: XXH3-128 of the table's number, the key and the row's image.
-fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut [u8; SCRATCH_BYTES]) -> u128 {
+fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut Scratch) -> u128 {
+    let Scratch(scratch) = scratch;
     let mut fill = Fill::new(scratch);
     number.write(&mut fill);
     index.write(&mut fill);

@@ -28,7 +28,7 @@ impl State {
             }
         }
         for number in 0..Tables::COUNT as u8 {
-            state.sum = state.sum.wrapping_add(state.tables.settle(number));
+            state.sum = state.sum.wrapping_add(state.tables.settle(number, &mut state.scratch));
         }
         state.now = state.control().map_or(Micros::ZERO, |control| control.now);
         state.rebuild_index();

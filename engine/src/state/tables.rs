@@ -2,7 +2,7 @@
 
 use crate::allocator::rows::Berth;
 use crate::config::rows::Limits;
-use crate::kernel::table::{AnyTable, Only, Table, Writer};
+use crate::kernel::table::{AnyTable, Only, Scratch, Table, Writer};
 use crate::kernel::units::{
     BerthId, KeySlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId, TenantId, VesselId,
 };
@@ -43,9 +43,9 @@ macro_rules! tables {
             }
 
             /// Settles one table; by how much its digest has grown.
-            pub(crate) fn settle(&mut self, number: u8) -> u128 {
+            pub(crate) fn settle(&mut self, number: u8, scratch: &mut Scratch) -> u128 {
                 match number {
-                    $($number => self.$field.settle(),)*
+                    $($number => self.$field.settle(scratch),)*
                     _ => 0,
                 }
             }

@@ -1,7 +1,5 @@
 //! The first disagreement of two journals, found by their block hashes and then record by record.
 
-use std::ops::ControlFlow;
-
 use serde_json::{Value, json};
 use tensorforge_engine::Exchange;
 use tensorforge_engine::units::Seq;
@@ -10,7 +8,8 @@ use crate::comparing::divergence::{Divergence, Phase};
 use crate::comparing::search::{Search, first_bad};
 use crate::format::block::BLOCK_RECORDS;
 use crate::reading::journal::Journal;
-use crate::replaying::replay::{self, Mode, Record, ReplayError};
+use crate::reading::records::Record;
+use crate::replaying::replay::{self, Mode, ReplayError};
 
 /// Where two journals part.
 #[derive(Debug)]
@@ -33,10 +32,9 @@ pub fn diff(left: &Journal, right: &Journal) -> Result<Parting, ReplayError> {
     let block = first.unwrap_or(common);
     let start = block * BLOCK_RECORDS;
     let end = (start + BLOCK_RECORDS).min(left.next_seq().max(right.next_seq()));
-    let mut sides =
-        (records(left, start, end)?.into_iter(), records(right, start, end)?.into_iter());
+    let mut sides = (left.records(start, end)?, right.records(start, end)?);
     for seq in (start..end).map(Seq) {
-        let pair = (sides.0.next(), sides.1.next());
+        let pair = (sides.0.next().transpose()?, sides.1.next().transpose()?);
         if let Some(divergence) = compare(left, right, seq, pair)? {
             return Ok(Parting { divergence: Some(divergence), probes });
         }
@@ -45,15 +43,6 @@ pub fn diff(left: &Journal, right: &Journal) -> Result<Parting, ReplayError> {
     left.verify()?;
     right.verify()?;
     Ok(Parting { divergence: None, probes })
-}
-
-fn records(journal: &Journal, start: u64, end: u64) -> Result<Vec<Record>, ReplayError> {
-    let mut records = Vec::new();
-    replay::read_records(journal, start, end, |record| {
-        records.push(record);
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
 }
 
 fn compare(

@@ -103,6 +103,16 @@ impl Divergence {
         Self::of_event_values(seq, place, at(a, place), at(b, place)).with_rows(rows)
     }
 
+    /// Itself in a clause about the record, where the left is what is recorded.
+    pub fn told(&self) -> String {
+        let side = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let what = match (&self.left, &self.right, &self.table) {
+            (Value::Null, Value::Null, Some(table)) => format!("table `{table}`"),
+            (left, right, _) => format!("recorded {}, computed {}", side(left), side(right)),
+        };
+        format!("{}: {what}", self.phase.says())
+    }
+
     /// A disagreement about a whole record.
     pub fn new(seq: u64, phase: Phase, left: Value, right: Value) -> Self {
         Self {

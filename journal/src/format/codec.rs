@@ -1,22 +1,19 @@
 //! Records as bytes: a head of fixed width, then the command in bincode, then its events as the images
 //! that the engine gives them, then a tag.
 //!
-//! Decoding is strict and in two phases: heads and events of a whole frame first, commands when they
-//! are asked for. No other module knows the codec.
+//! Decoding is strict, and no other module knows the codec.
 
 use std::fmt;
-use std::ops::Range;
 
 use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::image::{Image, Misread};
+use tensorforge_engine::image::{Image, Misread, Reader, Source as _};
 use tensorforge_engine::security::{Scopes, Source};
-use tensorforge_engine::units::{Micros, Seq, TenantId};
+use tensorforge_engine::units::{Micros, TenantId};
 
 use crate::format::block::Hash;
-use crate::format::body::Body;
 
 /// Bytes before the command: length, command length, event count, time, tenant, key, scopes.
 pub const RECORD_HEAD: usize = 4 + 4 + 4 + 8 + 4 + 4 + 2;
@@ -24,8 +21,13 @@ pub const RECORD_HEAD: usize = 4 + 4 + 4 + 8 + 4 + 4 + 2;
 /// Bytes after the events.
 pub const RECORD_TAG: usize = 8;
 
-/// The longest record. It also bounds what a list's length may make the decoder allocate.
-pub const RECORD_BYTES_MAX: usize = 16 << 20;
+/// The longest record: twice a command, since an event may repeat it, and what the engine decides about
+/// one, with room to spare. It also bounds what a list's length may make the decoder allocate.
+pub const RECORD_BYTES_MAX: usize = 512 << 10;
+
+/// The most events of a record: more than the engine makes of a command, so that few bytes cannot
+/// become much memory.
+pub const RECORD_EVENTS_MAX: usize = 4_096;
 
 /// No enum of the wire has as many variants, in any build to come: a number from here on is not one.
 const VARIANTS_MAX: u64 = 256;
@@ -68,6 +70,12 @@ pub enum EncodeError {
     TooLong {
         /// Its length.
         bytes: usize,
+    },
+    /// It has more events than any record may have.
+    #[error("the record has {events} events, at most {RECORD_EVENTS_MAX} are allowed")]
+    TooMany {
+        /// How many.
+        events: usize,
     },
     /// Its command is longer than any command may be.
     #[error("the command has {bytes} bytes, at most {COMMAND_BYTES_MAX} are allowed")]
@@ -144,7 +152,7 @@ impl DecodeError {
         let detail = misread.to_string();
         match misread {
             Misread::Number(_) => Self::Unknown { seq, part, detail },
-            Misread::Ends | Misread::Malformed(_) => Self::Malformed { seq, part, detail },
+            _ => Self::Malformed { seq, part, detail },
         }
     }
 
@@ -229,6 +237,9 @@ fn encode_after(
     if length > RECORD_BYTES_MAX {
         return Err(EncodeError::TooLong { bytes: length });
     }
+    if events.len() > RECORD_EVENTS_MAX {
+        return Err(EncodeError::TooMany { events: events.len() });
+    }
     // Every count below is smaller than the length, which fits.
     let mut head = [0; RECORD_HEAD];
     head[0..4].copy_from_slice(&(length as u32).to_le_bytes());
@@ -266,7 +277,7 @@ pub(crate) struct RecordHead {
     pub(crate) command_length: usize,
     pub(crate) event_count: u32,
     pub(crate) time: u64,
-    source: Source,
+    pub(crate) source: Source,
 }
 
 impl RecordHead {
@@ -281,6 +292,7 @@ impl RecordHead {
         let around = RECORD_HEAD + RECORD_TAG;
         let fits = length <= bytes.len()
             && length <= RECORD_BYTES_MAX
+            && u32_at(8) as usize <= RECORD_EVENTS_MAX
             && command_length.checked_add(around).is_some_and(|needed| needed <= length);
         fits.then(|| Self {
             length,
@@ -296,119 +308,42 @@ impl RecordHead {
     }
 }
 
-/// A record of a batch, without its command and events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Its position in the journal.
-    pub seq: Seq,
-    /// When its command came.
-    pub time: Micros,
-    /// Who sent it.
-    pub source: Source,
-    /// The tag of the state after it.
-    pub tag: u64,
-    /// Its bytes, in the batch's body.
-    pub bytes: Range<usize>,
-    /// The bytes of its command, in the batch's body.
-    pub command: Range<usize>,
-    /// Its events, among the batch's.
-    pub events: Range<usize>,
+/// A record whose lengths do not fit into what there is.
+pub(crate) fn unfit(seq: u64) -> DecodeError {
+    DecodeError::malformed(seq, Part::Lengths, "it does not fit into its frame")
 }
 
-/// The records of one frame, decoded but for their commands. Refill it rather than make another: it
-/// keeps its buffers.
-#[derive(Debug, Default)]
-pub struct Batch {
-    heads: Vec<Head>,
-    events: Vec<Event>,
-    body: Body,
-}
-
-impl Batch {
-    /// Decodes a whole body, which begins with record `first_seq`, in place of what was here.
-    ///
-    /// The records must fill the body exactly, and each one's events must fill it exactly.
-    pub fn fill(&mut self, first_seq: u64, body: &Body) -> Result<(), DecodeError> {
-        self.heads.clear();
-        self.events.clear();
-        self.body = body.clone();
-        let (mut at, mut seq) = (0, first_seq);
-        while at < body.len() {
-            at = decode_record(seq, body, at, &mut self.heads, &mut self.events)?;
-            seq = seq.saturating_add(1);
-        }
-        Ok(())
-    }
-
-    /// The records.
-    pub fn heads(&self) -> &[Head] {
-        &self.heads
-    }
-
-    /// The events of all records, in their order.
-    pub fn events(&self) -> &[Event] {
-        &self.events
-    }
-
-    /// The events of record `index` of the batch; none if there is no such record.
-    pub fn events_of(&self, index: usize) -> &[Event] {
-        let head = self.heads.get(index);
-        head.and_then(|head| self.events.get(head.events.clone())).unwrap_or_default()
-    }
-
-    /// The bytes of record `index` of the batch; none if there is no such record.
-    pub fn bytes_of(&self, index: usize) -> &[u8] {
-        let head = self.heads.get(index);
-        head.and_then(|head| self.body.get(head.bytes.clone())).unwrap_or_default()
-    }
-
-    /// Decodes the command of record `index` of the batch; `None` if there is no such record.
-    pub fn command(&self, index: usize) -> Option<Result<Command, DecodeError>> {
-        let head = self.heads.get(index)?;
-        let bytes = self.body.get(head.command.clone()).unwrap_or_default();
-        Some(decode_command(head.seq.0, bytes))
-    }
-}
-
-/// Decodes the record at `at`; the answer is where it ends.
-fn decode_record(
+/// Decodes so many events of record `seq` behind those that are there. They must fill their bytes. On an
+/// error some may have been added. With `SKIMS` only what folding looks at is decoded.
+pub(crate) fn decode_events<const SKIMS: bool>(
     seq: u64,
-    body: &[u8],
-    at: usize,
-    heads: &mut Vec<Head>,
+    count: u32,
+    bytes: &[u8],
     events: &mut Vec<Event>,
-) -> Result<usize, DecodeError> {
-    let unfit = || DecodeError::malformed(seq, Part::Lengths, "it does not fit into its frame");
-    let bytes = body.get(at..).unwrap_or_default();
-    let head = RecordHead::read(bytes).ok_or_else(unfit)?;
-    let rest = bytes.get(RECORD_HEAD + head.command_length..head.length).ok_or_else(unfit)?;
-    let (mut rest, tag) = rest.split_last_chunk::<RECORD_TAG>().ok_or_else(unfit)?;
-
-    let first_event = events.len();
-    for index in 0..head.event_count {
-        let event = Event::read(&mut rest)
-            .map_err(|misread| DecodeError::misread(seq, Part::Event(index), misread))?;
+) -> Result<(), DecodeError> {
+    // No room is made for the number that the head claims: only bytes make an event.
+    let mut source = Reader::<SKIMS>::new(bytes);
+    for index in 0..count {
+        let event = Event::read(&mut source);
+        if let Some(misread) = source.fault() {
+            return Err(DecodeError::misread(seq, Part::Event(index), misread));
+        }
         events.push(event);
     }
-    if !rest.is_empty() {
-        let detail = format!("{} bytes follow the last event", rest.len());
+    if !source.left().is_empty() {
+        let detail = format!("{} bytes follow the last event", source.left().len());
         return Err(DecodeError::malformed(seq, Part::Lengths, detail));
     }
-
-    let command = at + RECORD_HEAD;
-    heads.push(Head {
-        seq: Seq(seq),
-        time: Micros(head.time),
-        source: head.source,
-        tag: u64::from_le_bytes(*tag),
-        bytes: at..at + head.length,
-        command: command..command + head.command_length,
-        events: first_event..events.len(),
-    });
-    Ok(at + head.length)
+    Ok(())
 }
 
-fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {
+/// Puts the bytes that events have in a record in place of what is there.
+pub(crate) fn encode_events(bytes: &mut Vec<u8>, events: &[Event]) {
+    bytes.clear();
+    events.iter().for_each(|event| event.write(bytes));
+}
+
+pub(crate) fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {
     let (command, taken) = bincode::serde::decode_from_slice(bytes, codec())
         .map_err(|error| DecodeError::of(seq, Part::Command, &error))?;
     match bytes.len() - taken {
@@ -423,112 +358,10 @@ fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tensorforge_engine::models;
-    use tensorforge_engine::units::{RegionId, VesselId};
+
+    use tensorforge_engine::{models, workflow};
 
     const TIME: (Micros, Source) = (Micros(5), Source::OPERATOR);
-
-    fn events() -> Vec<Event> {
-        let region = Event::Models(models::Event::RegionRegistered {
-            region: RegionId(1),
-            name: "north".into(),
-            hop: Micros(40),
-        });
-        vec![region, Event::Models(models::Event::VesselSeen { vessel: VesselId(9) })]
-    }
-
-    fn record() -> Vec<u8> {
-        let command = Command::Models(models::Command::RegisterRegion {
-            name: "north".into(),
-            hop: Micros(40),
-        });
-        let mut bytes = Vec::new();
-        encode_record(&mut bytes, TIME, &command, &events(), 0x77).unwrap();
-        bytes
-    }
-
-    fn fill(bytes: Vec<u8>) -> Result<Batch, DecodeError> {
-        let mut batch = Batch::default();
-        batch.fill(100, &Body::from(bytes)).map(|()| batch)
-    }
-
-    fn parts(error: &DecodeError) -> (u64, Part, &str) {
-        match error {
-            DecodeError::Unknown { seq, part, detail }
-            | DecodeError::Malformed { seq, part, detail } => (*seq, *part, detail),
-        }
-    }
-
-    #[test]
-    fn a_batch_gives_back_what_was_encoded() {
-        let batch = fill([record(), record()].concat()).unwrap();
-        assert_eq!(batch.heads().len(), 2);
-        assert_eq!(batch.events().len(), 4);
-        assert_eq!(batch.events_of(1), events());
-        assert_eq!(batch.bytes_of(1), record());
-        let head = &batch.heads()[1];
-        assert_eq!((head.seq, head.time, head.source), (Seq(101), TIME.0, TIME.1));
-        assert_eq!(head.tag, 0x77);
-        let command = Command::Models(models::Command::RegisterRegion {
-            name: "north".into(),
-            hop: Micros(40),
-        });
-        assert_eq!(batch.command(1), Some(Ok(command)));
-        assert_eq!(batch.command(2), None);
-    }
-
-    #[test]
-    fn what_is_not_a_record_is_named() {
-        let check = |at: usize, byte: u8, part: Part, detail: &str| {
-            let mut bytes = record();
-            bytes[at] = byte;
-            let error = match fill(bytes) {
-                Err(error) => error,
-                Ok(batch) => batch.command(0).unwrap().unwrap_err(),
-            };
-            let (seq, found, said) = parts(&error);
-            assert_eq!((seq, found), (100, part), "{error}");
-            assert!(said.contains(detail), "{error}");
-        };
-        // The head is 30 bytes, the command 4 + 4 + 8 + 5 + 8, the first event 2 + 4 + 4 + 5 + 8.
-        check(0, 255, Part::Lengths, "does not fit");
-        check(7, 1, Part::Lengths, "does not fit");
-        check(4, 30, Part::Event(0), "");
-        check(8, 3, Part::Event(2), "end before");
-        check(8, 1, Part::Lengths, "6 bytes follow the last event");
-        check(30, 99, Part::Command, "variant index");
-        check(34, 99, Part::Command, "variant index");
-        check(59, 99, Part::Event(0), "the number 99");
-        check(60, 98, Part::Event(0), "the number 98");
-        check(59 + 23, 97, Part::Event(1), "the number 97");
-        check(30 + 16, 0xff, Part::Command, "");
-        check(59 + 10, 0xff, Part::Event(0), "no text");
-    }
-
-    #[test]
-    fn a_hostile_length_allocates_nothing() {
-        let name = 59 + 2 + 4;
-        for length in [u32::MAX, 8 << 20] {
-            let mut bytes = record();
-            bytes[name..name + 4].copy_from_slice(&length.to_le_bytes());
-            assert_eq!(parts(&fill(bytes).unwrap_err()).1, Part::Event(0));
-        }
-    }
-
-    #[test]
-    fn every_cut_and_every_flip_is_decoded_or_named() {
-        let whole = record();
-        for length in 1..whole.len() {
-            assert!(fill(whole[..length].to_vec()).is_err(), "cut at {length}");
-        }
-        for bit in 0..whole.len() * 8 {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(batch) = fill(bytes) {
-                let _ = batch.command(0);
-            }
-        }
-    }
 
     #[test]
     fn a_record_that_is_too_long_leaves_the_buffer_alone() {
@@ -538,5 +371,12 @@ mod tests {
         let refused = encode_record(&mut bytes, TIME, &command, &[], 0).unwrap_err();
         assert!(matches!(refused, EncodeError::TooLong { .. }));
         assert_eq!(bytes, [1, 2, 3]);
+        let seen = models::Event::VesselSeen { vessel: tensorforge_engine::units::VesselId(9) };
+        let many = vec![seen.into(); RECORD_EVENTS_MAX + 1];
+        let advance = workflow::Command::Advance.into();
+        let refused = encode_record(&mut bytes, TIME, &advance, &many, 0).unwrap_err();
+        assert_eq!(refused, EncodeError::TooMany { events: RECORD_EVENTS_MAX + 1 });
+        assert_eq!(bytes, [1, 2, 3]);
+        encode_record(&mut bytes, TIME, &advance, &many[1..], 0).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::damage::DamageKind;
 use crate::format::block::{BLOCK_RECORDS, BlockEntry, Hash};
-use crate::format::codec::{RECORD_HEAD, RECORD_TAG};
+use crate::format::codec::{RECORD_BYTES_MAX, RECORD_HEAD, RECORD_TAG};
 use crate::format::segment::Fields;
 
 /// The first bytes of every frame.
@@ -29,10 +29,19 @@ pub const BLOCK_ENTRY: usize = 64;
 pub const TRAILER: usize = 16;
 
 /// The longest header. Only its checksum makes a length believed, so reading one needs a bound.
-pub const HEADER_MAX: usize = 4 << 20;
+pub const HEADER_MAX: usize = 64 << 10;
 
-/// The longest body.
-pub const BODY_MAX: u64 = 1 << 30;
+/// The longest body. A reader holds one at once, since it is hashed before anything of it is believed;
+/// a writer commits a frame as long as the longest record still fits.
+pub const BODY_MAX: u64 = 4 << 20;
+
+/// The blocks of a body of the shortest records have room in a header, beside the digests of any state.
+const _: () = {
+    let blocks = BODY_MAX as usize / (RECORD_HEAD + RECORD_TAG) / BLOCK_RECORDS as usize + 1;
+    assert!(HEADER_FIXED + CHECKSUM + BLOCK_ENTRY * blocks + DIGEST * 256 <= HEADER_MAX);
+};
+
+const _: () = assert!(2 * RECORD_BYTES_MAX as u64 <= BODY_MAX);
 
 /// The flag of a close mark.
 const CLOSE: u32 = 1;

@@ -16,7 +16,9 @@ use tensorforge_engine::{Exchange, Root, State, Tables};
 use crate::comparing::divergence::{Divergence, Phase};
 use crate::error::JournalError;
 use crate::format::block::BLOCK_RECORDS;
+use crate::format::codec::DecodeError;
 use crate::reading::journal::Journal;
+use crate::reading::records::read_record;
 use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
 use crate::replaying::snapshot::{self, hex};
 
@@ -155,26 +157,47 @@ pub(crate) fn first_disagreement(
     journal: &Journal,
     replay: &mut Replay<'_>,
     end: u64,
-    mut each: impl FnMut(&Step<'_>),
+    each: impl FnMut(&Step<'_>),
 ) -> Result<Option<Divergence>, ReplayError> {
-    let mut found = None;
-    let ran = replay.run(end, |step| {
-        each(&step);
-        found = disagreement(journal, &step);
-        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    match ran {
+    match reproduce(journal, replay, end, each) {
         Err(ReplayError::Breach(breach)) => Ok(Some(Divergence::of_breach(&breach))),
-        ran => ran.map(|()| found),
+        found => found,
     }
 }
 
+/// Replays to `end`, or to the first record that does not lead where the journal claims: to its events, its
+/// tag, the root of its block, and the root and digests of its frame. Tells `each` of every record before
+/// it is compared.
+pub fn reproduce(
+    journal: &Journal,
+    replay: &mut Replay<'_>,
+    end: u64,
+    mut each: impl FnMut(&Step<'_>),
+) -> Result<Option<Divergence>, ReplayError> {
+    let mut found = Ok(None);
+    replay.tagged();
+    replay.run(end, |step| {
+        each(&step);
+        found = disagreement(journal, &step);
+        match found {
+            Ok(None) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    })?;
+    Ok(found?)
+}
+
 /// The first thing about a record that is not as the journal claims.
-fn disagreement(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
-    let seq = step.head.seq.0;
-    if step.events != step.recorded {
-        return Divergence::of_events(seq, step.recorded, step.events);
+fn disagreement(journal: &Journal, step: &Step<'_>) -> Result<Option<Divergence>, DecodeError> {
+    if step.agrees {
+        return Ok(departure(journal, step));
     }
+    Ok(Divergence::of_events(step.head.seq.0, &step.recorded()?, step.events))
+}
+
+/// The first thing about the state after a record that is not as the journal claims.
+fn departure(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
+    let seq = step.head.seq.0;
     let tag = step.state.tag();
     if tag != step.head.tag {
         let (left, right) = (tag_value(step.head.tag), tag_value(tag));
@@ -219,7 +242,7 @@ pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence
     }
     let before = replay::state_at(journal, Mode::Fold, found.seq)?;
     let seq = tensorforge_engine::units::Seq(found.seq);
-    let Some(record) = replay::read_record(journal, seq)? else { return Ok(found) };
+    let Some(record) = read_record(journal, seq)? else { return Ok(found) };
     let (mut left, mut right) = (Exchange::resume(before.clone()), Exchange::resume(before));
     let mut events = Vec::new();
     let folded = left.fold(seq, record.stamp.time, &record.events);
@@ -261,11 +284,9 @@ fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayEr
 
 /// Reads a whole journal and checks chain, frames and decoding, without deciding anything.
 pub fn check_bytes(journal: &Journal) -> Result<(u64, u64), JournalError> {
-    let mut batch = crate::format::codec::Batch::default();
+    let mut batches = journal.batches_from(0)?;
     let (mut records, mut events) = (0, 0);
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        batch.fill(frame.header.first_seq, &frame.body)?;
+    while let Some(batch) = batches.read()? {
         records += batch.heads().len() as u64;
         events += batch.events().len() as u64;
     }

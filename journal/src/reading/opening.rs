@@ -14,8 +14,9 @@ use crate::format::chain::Links;
 use crate::format::segment::{LOCK, PAGE, Page, PageFault, SEGMENTS, segment_of};
 use crate::reading::journal::{Journal, TornTail};
 use crate::reading::recovery::{Evidence, Stop, Successor, Verdict, classify};
+use crate::reading::span::read_span;
 use crate::reading::stream::Frames;
-use crate::reading::walk::{SegmentEntry, Walk, read_span};
+use crate::reading::walk::{SegmentEntry, Walk};
 
 /// How often opening is tried again while somebody writes.
 const ATTEMPTS: u32 = 8;

@@ -17,6 +17,9 @@ use crate::reading::walk::FrameEntry;
 /// Bytes read in one go, unless a single frame is longer.
 const RUN: u64 = 1 << 20;
 
+/// Runs that are kept to be filled again: one that is read, and one that a reader still decodes.
+const SPARE_RUNS: usize = 2;
+
 /// A frame whose header, records and trailer verify.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -24,6 +27,18 @@ pub struct Frame {
     pub header: Header,
     /// Its records.
     pub body: Body,
+}
+
+impl Frame {
+    /// The heads of its records.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = RecordHead> {
+        let mut rest: &[u8] = &self.body;
+        std::iter::from_fn(move || {
+            let head = RecordHead::read(rest)?;
+            rest = rest.get(head.length..).unwrap_or_default();
+            Some(head)
+        })
+    }
 }
 
 /// The frames of a journal from one of them on, close marks left out but verified. Ends after the
@@ -154,7 +169,7 @@ impl Reading {
         self.spare.push(std::mem::take(&mut self.run));
         let free = self.spare.iter_mut().position(|run| Arc::get_mut(run).is_some());
         let mut run = free.map(|free| self.spare.swap_remove(free)).unwrap_or_default();
-        self.spare.truncate(4);
+        self.spare.truncate(SPARE_RUNS);
         let needed = usize::try_from(length).unwrap_or(usize::MAX);
         let bytes = Arc::make_mut(&mut run);
         if bytes.len() < needed {

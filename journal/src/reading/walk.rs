@@ -5,13 +5,14 @@ use std::path::Path;
 
 use crate::damage::DamageKind;
 use crate::disk::DiskFile;
-use crate::error::{Operation, Result, failed};
+use crate::error::Result;
 use crate::format::block::{BLOCK_RECORDS, BlockEntry, Hash};
 use crate::format::chain::Chain;
-use crate::format::frame::{self, FRAME_MAGIC, Header, HeaderFault, Place};
-use crate::format::segment::{PAGE, Page};
+use crate::format::frame::{HEADER_MAX, Header, HeaderFault, Place};
+use crate::format::segment::Page;
 use crate::format::tree::{self, Tree};
 use crate::reading::recovery::Stop;
+use crate::reading::span::{Window, headers_in, pieces};
 
 /// A segment, as far as it verifies.
 #[derive(Clone, Debug)]
@@ -39,16 +40,6 @@ pub struct FrameEntry {
     pub first_seq: u64,
     /// Its records.
     pub record_count: u32,
-    /// Their events.
-    pub event_count: u32,
-    /// The time of its first record.
-    pub time_first: u64,
-    /// The time of its last record.
-    pub time_last: u64,
-    /// The hash of the open block after it.
-    pub running: Hash,
-    /// The root of the state after it.
-    pub state_root: Hash,
 }
 
 impl FrameEntry {
@@ -152,11 +143,6 @@ impl Walk {
             close: header.close,
             first_seq: header.first_seq,
             record_count: header.record_count,
-            event_count: header.event_count,
-            time_first: header.time_first,
-            time_last: header.time_last,
-            running: header.running,
-            state_root: header.state_root,
         });
         if let Some(segment) = self.segments.last_mut() {
             segment.end = place.offset.saturating_add(header.frame_length());
@@ -200,79 +186,18 @@ impl Walk {
 
 /// Looks through what stands from a place without a valid header to the end of the file.
 fn garbage(file: &dyn DiskFile, size: u64, path: &Path, place: Place) -> Result<Stop> {
-    let tail = read_span(file, path, place.offset, size)?;
-    let Some(last) = tail.iter().rposition(|byte| *byte != 0) else { return Ok(Stop::Zeros) };
-    let length = last as u64 + 1;
-    let frame_behind = headers_in(
-        tail.get(1..=last).unwrap_or_default(),
-        Place { offset: place.offset.saturating_add(1), ..place },
-    );
-    Ok(Stop::Garbage {
-        length,
-        frame_behind: frame_behind.into_iter().next().is_some(),
-        zero_behind: length < tail.len() as u64,
-    })
-}
-
-/// The valid headers in bytes that begin at a place, wherever in them they stand.
-pub(crate) fn headers_in(bytes: &[u8], place: Place) -> impl Iterator<Item = (Place, Header)> {
-    let starts = bytes.windows(FRAME_MAGIC.len()).enumerate();
-    starts.filter(|(_, window)| **window == FRAME_MAGIC).filter_map(move |(at, _)| {
-        let place = Place { offset: place.offset.saturating_add(at as u64), ..place };
-        let header = Header::decode(bytes.get(at..)?, &place).ok()?;
-        Some((place, header))
-    })
-}
-
-/// The bytes from `start` to `end`.
-pub(crate) fn read_span(file: &dyn DiskFile, path: &Path, start: u64, end: u64) -> Result<Vec<u8>> {
-    let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(length)
-        .map_err(|_| failed(Operation::Read, path)(std::io::ErrorKind::OutOfMemory.into()))?;
-    bytes.resize(length, 0);
-    file.read_exact_at(&mut bytes, start).map_err(failed(Operation::Read, path))?;
-    Ok(bytes)
-}
-
-/// A piece of a file, so that small frames do not cost a read each.
-struct Window<'a> {
-    file: &'a dyn DiskFile,
-    size: u64,
-    path: &'a Path,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Window<'a> {
-    fn new(file: &'a dyn DiskFile, size: u64, path: &'a Path) -> Self {
-        Self { file, size, path, start: 0, bytes: Vec::new() }
-    }
-
-    /// The bytes at `offset`: at least a header's, unless the file ends before.
-    fn header(&mut self, offset: u64) -> Result<&[u8]> {
-        self.fill(offset, PAGE)?;
-        if let Some(length) = frame::claimed_length(self.bytes_at(offset)) {
-            self.fill(offset, length)?;
+    let (mut end, mut frame_behind) = (place.offset, false);
+    pieces(file, path, place.offset..size, HEADER_MAX as u64, |offset, bytes, own| {
+        let piece = bytes.get(..own).unwrap_or_default();
+        if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+            end = offset.saturating_add(last as u64 + 1);
         }
-        Ok(self.bytes_at(offset))
-    }
-
-    fn bytes_at(&self, offset: u64) -> &[u8] {
-        let skip = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
-        skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
-    }
-
-    fn fill(&mut self, offset: u64, least: usize) -> Result<()> {
-        let left = self.size.saturating_sub(offset);
-        let least = left.min(least as u64);
-        if self.bytes_at(offset).len() as u64 >= least {
-            return Ok(());
-        }
-        let length = least.max(left.min(2 * PAGE as u64));
-        self.bytes = read_span(self.file, self.path, offset, offset.saturating_add(length))?;
-        self.start = offset;
+        let mut headers = headers_in(bytes, own, Place { offset, ..place });
+        frame_behind = frame_behind || headers.next().is_some();
         Ok(())
+    })?;
+    if end == place.offset {
+        return Ok(Stop::Zeros);
     }
+    Ok(Stop::Garbage { length: end - place.offset, frame_behind, zero_behind: end < size })
 }

@@ -7,15 +7,17 @@ use std::ops::ControlFlow;
 
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::table::Breach;
-use tensorforge_engine::units::{JournalId, Seq};
+use tensorforge_engine::units::JournalId;
 use tensorforge_engine::{BUILD, Event, Exchange, State};
 
 use crate::error::JournalError;
+use crate::format::batch::{Batch, Events, Head};
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
-use crate::format::codec::{Batch, DecodeError, Head};
+use crate::format::codec::{self, DecodeError};
 use crate::format::frame::Header;
+use crate::reading::batches::Batches;
 use crate::reading::journal::Journal;
-use crate::reading::stream::Frames;
+use crate::reading::records::command_of;
 use crate::replaying::snapshot::{self, Binding, Unusable};
 
 /// How a replay moves the state.
@@ -28,7 +30,7 @@ pub enum Mode {
 }
 
 /// Why a replay could not go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The journal cannot be read.
     #[error(transparent)]
@@ -49,24 +51,29 @@ pub struct Replay<'j> {
     journal: &'j Journal,
     mode: Mode,
     exchange: Exchange,
-    frames: Option<Frames<'j>>,
-    batch: Batch,
-    header: Option<Header>,
+    /// Opened with the first record that is asked for.
+    batches: Option<Batches<'j>>,
     /// The next record of the batch.
     place: usize,
     next: u64,
+    /// Whether digests are exact after every record, and not only where a frame or a block ends.
+    tagged: bool,
     decided: Vec<Event>,
+    /// The bytes of what was decided.
+    encoded: Vec<u8>,
 }
 
 /// One record, just replayed.
 pub struct Step<'a> {
     /// The record as it is written, but for its command and events.
     pub head: &'a Head,
-    /// The events as they are written.
-    pub recorded: &'a [Event],
-    /// The events that moved the state: the recorded ones, or those that were decided anew.
+    /// The events that moved the state: the recorded ones, without the candidates of routes, or those
+    /// that were decided anew.
     pub events: &'a [Event],
-    /// The state after it.
+    /// Whether those are the recorded ones.
+    pub agrees: bool,
+    /// The state after it. Its tag, digests and root are exact at the end of a frame and of a block, and
+    /// in a replay that is [tagged](Replay::tagged) after every record.
     pub state: &'a State,
     /// The header of its frame, if it is the frame's last record.
     pub frame_end: Option<&'a Header>,
@@ -78,6 +85,12 @@ impl Step<'_> {
     /// The command, decoded.
     pub fn command(&self) -> Result<Command, DecodeError> {
         command_of(self.batch, self.place, self.head.seq.0)
+    }
+
+    /// The events as they are written, decoded.
+    pub fn recorded(&self) -> Result<Vec<Event>, DecodeError> {
+        let seq = self.head.seq.0;
+        self.batch.whole_events(self.place).unwrap_or_else(|| Err(DecodeError::absent(seq)))
     }
 
     /// The bytes of the record.
@@ -107,12 +120,12 @@ impl<'j> Replay<'j> {
             journal,
             mode,
             exchange: Exchange::resume(state),
-            frames: None,
-            batch: Batch::default(),
-            header: None,
+            batches: None,
             place: 0,
             next: records,
+            tagged: false,
             decided: Vec::new(),
+            encoded: Vec::new(),
         }
     }
 
@@ -139,6 +152,12 @@ impl<'j> Replay<'j> {
         (Self::from_genesis(journal, mode), passed_over)
     }
 
+    /// Has digests be exact after every record from here on, for whoever compares tags. Those who
+    /// decide always are.
+    pub fn tagged(&mut self) {
+        self.tagged = true;
+    }
+
     /// How many records the state holds.
     pub fn records(&self) -> u64 {
         self.next
@@ -161,33 +180,28 @@ impl<'j> Replay<'j> {
         mut each: impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
         while self.next < records {
-            if self.place >= self.batch.heads().len() && !self.refill()? {
-                break;
+            let batches = match &mut self.batches {
+                Some(batches) => batches,
+                None => {
+                    let read = match self.mode {
+                        Mode::Fold => Events::Folded,
+                        Mode::Decide => Events::Unread,
+                    };
+                    self.batches.insert(self.journal.batches_of(self.next, read)?)
+                }
+            };
+            if self.place >= batches.batch().heads().len() {
+                if batches.read()?.is_none() {
+                    break;
+                }
+                self.place = 0;
             }
             if self.step(&mut each)?.is_break() {
                 break;
             }
         }
+        self.exchange.settle();
         Ok(())
-    }
-
-    /// Reads the next frame and skips what the state already holds; false at the journal's end.
-    fn refill(&mut self) -> Result<bool, ReplayError> {
-        loop {
-            let frames = match &mut self.frames {
-                Some(frames) => frames,
-                None => self.frames.insert(self.journal.frames_from(self.next)?),
-            };
-            let Some(frame) = frames.next().transpose()? else { return Ok(false) };
-            let first_seq = frame.header.first_seq;
-            self.batch.fill(first_seq, &frame.body)?;
-            self.header = Some(frame.header);
-            let skipped = self.next.saturating_sub(first_seq);
-            self.place = usize::try_from(skipped).unwrap_or(usize::MAX);
-            if self.place < self.batch.heads().len() {
-                return Ok(true);
-            }
-        }
     }
 
     fn step(
@@ -195,43 +209,40 @@ impl<'j> Replay<'j> {
         each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ReplayError> {
         let place = self.place;
-        let Some(head) = self.batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
-        let recorded = self.batch.events_of(place);
-        let events = match self.mode {
+        let Some(batches) = &self.batches else { return Ok(ControlFlow::Break(())) };
+        let batch = batches.batch();
+        let Some(head) = batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
+        let last = place + 1 == batch.heads().len();
+        let frame_end = batches.frame_end().filter(|_| last);
+        let (events, agrees) = match self.mode {
             Mode::Fold => {
-                self.exchange.fold(head.seq, head.time, recorded)?;
-                recorded
+                let recorded = batch.events_of(place);
+                self.exchange.fold_unsettled(head.seq, head.time, recorded)?;
+                let ends_block = (head.seq.0 + 1).is_multiple_of(BLOCK_RECORDS);
+                if self.tagged || frame_end.is_some() || ends_block {
+                    self.exchange.settle();
+                }
+                (recorded, true)
             }
             Mode::Decide => {
-                let command = command_of(&self.batch, place, head.seq.0)?;
+                let command = command_of(batch, place, head.seq.0)?;
                 let stamp = Stamp { seq: head.seq, time: head.time, source: head.source };
                 self.decided.clear();
                 self.exchange.decide(stamp, &command, &mut self.decided)?;
-                &self.decided
+                codec::encode_events(&mut self.encoded, &self.decided);
+                (&self.decided[..], self.encoded == batch.event_bytes_of(place))
             }
         };
         self.place += 1;
         self.next += 1;
-        let last = self.place == self.batch.heads().len();
-        Ok(each(Step {
-            head,
-            recorded,
-            events,
-            state: self.exchange.state(),
-            frame_end: self.header.as_ref().filter(|_| last),
-            batch: &self.batch,
-            place,
-        }))
+        let state = self.exchange.state();
+        Ok(each(Step { head, events, agrees, state, frame_end, batch, place }))
     }
 
     /// The journal that is replayed.
     pub fn journal(&self) -> &'j Journal {
         self.journal
     }
-}
-
-fn command_of(batch: &Batch, place: usize, seq: u64) -> Result<Command, DecodeError> {
-    batch.command(place).unwrap_or_else(|| Err(DecodeError::absent(seq)))
 }
 
 /// The journal's name, as the engine keys its draws with it.
@@ -261,78 +272,4 @@ pub fn state_at(journal: &Journal, mode: Mode, records: u64) -> Result<State, Re
     let (mut replay, _) = Replay::from_nearest(journal, mode, records);
     replay.run(records, |_| ControlFlow::Continue(()))?;
     Ok(replay.into_exchange().into_state())
-}
-
-/// How many records came up to and including the moment `time`.
-pub fn records_until(journal: &Journal, time: u64) -> Result<u64, ReplayError> {
-    let mut count = 0;
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        if frame.header.time_last > time {
-            batch.fill(frame.header.first_seq, &frame.body)?;
-            let within = batch.heads().iter().take_while(|head| head.time.0 <= time).count();
-            return Ok(frame.header.first_seq + within as u64);
-        }
-        count = frame.header.next_seq();
-    }
-    Ok(count)
-}
-
-/// One record, read on its own.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Where it stands, when its command came and who sent it.
-    pub stamp: Stamp,
-    /// The command.
-    pub command: Command,
-    /// What was decided.
-    pub events: Vec<Event>,
-    /// The tag of the state after it.
-    pub tag: u64,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// Hands over records `from..to` one by one.
-pub fn read_records(
-    journal: &Journal,
-    from: u64,
-    to: u64,
-    mut each: impl FnMut(Record) -> ControlFlow<()>,
-) -> Result<(), JournalError> {
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(from)? {
-        let frame = frame?;
-        if frame.header.first_seq >= to {
-            break;
-        }
-        batch.fill(frame.header.first_seq, &frame.body)?;
-        for (place, head) in batch.heads().iter().enumerate() {
-            if head.seq.0 < from || head.seq.0 >= to {
-                continue;
-            }
-            let record = Record {
-                stamp: Stamp { seq: head.seq, time: head.time, source: head.source },
-                command: command_of(&batch, place, head.seq.0)?,
-                events: batch.events_of(place).to_vec(),
-                tag: head.tag,
-                bytes: batch.bytes_of(place).to_vec(),
-            };
-            if each(record).is_break() {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One record by its number; `None` beyond the end.
-pub fn read_record(journal: &Journal, seq: Seq) -> Result<Option<Record>, JournalError> {
-    let mut found = None;
-    read_records(journal, seq.0, seq.0.saturating_add(1), |record| {
-        found = Some(record);
-        ControlFlow::Break(())
-    })?;
-    Ok(found)
 }

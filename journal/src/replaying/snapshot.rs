@@ -5,9 +5,10 @@
 //! the journal alone is the truth, and a snapshot can always be made again from it.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use memmap2::Mmap;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tensorforge_engine::units::{JournalId, Seq};
 use tensorforge_engine::{Root, State};
 
+use crate::disk::open_to_read;
 use crate::format::block::Hash;
 use crate::reading::journal::Journal;
 
@@ -147,7 +149,7 @@ impl Unwritten {
 }
 
 /// A snapshot that could not be written. The journal lacks nothing for it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot write the snapshot of {records} records into {}: {source}", folder.display())]
 pub struct Missed {
     /// How many records it was to hold.
@@ -155,7 +157,7 @@ pub struct Missed {
     /// Where it was to stand.
     pub folder: PathBuf,
     /// What the system said.
-    pub source: io::Error,
+    pub source: Arc<io::Error>,
 }
 
 impl Missed {
@@ -211,7 +213,7 @@ impl Shelf {
 
     fn miss(&mut self, records: u64, source: io::Error) {
         let folder = self.folder.clone();
-        self.missed.push(Missed { records, folder, source });
+        self.missed.push(Missed { records, folder, source: Arc::new(source) });
     }
 }
 
@@ -247,7 +249,7 @@ pub fn path(journal: &Journal, records: u64) -> PathBuf {
 /// Whether the manifest of a snapshot claims what `binding` asks for, and the archive is as long as it
 /// says; its bytes are not looked at.
 pub fn claims(path: &Path, binding: &Binding) -> bool {
-    let manifest = fs::read(manifest_path(path)).ok();
+    let manifest = read_file(&manifest_path(path)).ok();
     let manifest = manifest.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
     manifest.is_some_and(|manifest| {
         manifest.tensorforge_snapshot == SNAPSHOT_VERSION
@@ -266,8 +268,8 @@ pub fn read(path: &Path, binding: &Binding) -> Result<State, Unusable> {
     };
     let manifest_path = manifest_path(path);
     let manifest: Manifest =
-        serde_json::from_slice(&fs::read(&manifest_path).map_err(failed(&manifest_path))?)?;
-    let file = File::open(path).map_err(failed(path))?;
+        serde_json::from_slice(&read_file(&manifest_path).map_err(failed(&manifest_path))?)?;
+    let file = open_to_read(path).map_err(failed(path))?;
     let bytes = map(&file).map_err(failed(path))?;
     if manifest.bytes != bytes.len() as u64
         || manifest.blake3 != blake3::hash(&bytes).to_hex().as_str()
@@ -361,9 +363,17 @@ fn map(file: &File) -> io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_to_read(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
+    // Whatever has this name is what was left of another try, and is not opened.
+    drop(fs::remove_file(&unfinished));
+    let mut file = File::create_new(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)

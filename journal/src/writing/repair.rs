@@ -7,7 +7,7 @@ use crate::disk::{Access, Disk, write_zeros};
 use crate::error::{JournalError, Operation, Result, failed};
 use crate::format::segment::{ASIDE, SEGMENTS, segment_name};
 use crate::reading::journal::{Journal, TornTail};
-use crate::reading::walk::read_span;
+use crate::reading::span::pieces;
 
 /// A torn tail that was moved aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +65,25 @@ fn move_aside(journal: &Journal, tail: TornTail) -> Result<Repaired> {
     let path = journal.segment_path(tail.segment);
     let file = disk.open(&path, Access::Write).map_err(failed(Operation::OpenForWriting, &path))?;
     let end = tail.offset.saturating_add(tail.length);
-    let bytes = read_span(file.as_ref(), &path, tail.offset, end)?;
+    let each = |act: &mut dyn FnMut(u64, &[u8]) -> Result<()>| {
+        let place = tail.offset..end;
+        pieces(file.as_ref(), &path, place, 0, |offset, bytes, _| act(offset, bytes))
+    };
 
     let dir = journal.dir().join(ASIDE);
     disk.create_dir(&dir).map_err(failed(Operation::Create, &dir))?;
-    let hash = blake3::hash(&bytes).to_hex();
+    let mut hasher = blake3::Hasher::new();
+    each(&mut |_, bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    let hash = hasher.finalize().to_hex();
     let aside = dir.join(format!("{:010}-{}-{hash}.torn", tail.segment, tail.offset));
     let copy = disk.open(&aside, Access::Create).map_err(failed(Operation::Create, &aside))?;
-    copy.write_all_at(&bytes, 0).map_err(failed(Operation::Write, &aside))?;
+    each(&mut |offset, bytes| {
+        let at = offset.saturating_sub(tail.offset);
+        copy.write_all_at(bytes, at).map_err(failed(Operation::Write, &aside))
+    })?;
     copy.sync().map_err(failed(Operation::Sync, &aside))?;
     for path in [dir.as_path(), journal.dir()] {
         disk.sync_dir(path).map_err(failed(Operation::Sync, path))?;
@@ -80,10 +91,10 @@ fn move_aside(journal: &Journal, tail: TornTail) -> Result<Repaired> {
 
     write_zeros(file.as_ref(), tail.offset, end).map_err(failed(Operation::Write, &path))?;
     file.sync().map_err(failed(Operation::Sync, &path))?;
-    let zeroed = read_span(file.as_ref(), &path, tail.offset, end)?;
-    if zeroed.iter().any(|byte| *byte != 0) {
-        return Err(unzeroed(&path));
-    }
+    each(&mut |_, bytes| match bytes.iter().all(|byte| *byte == 0) {
+        true => Ok(()),
+        false => Err(unzeroed(&path)),
+    })?;
     Ok(Repaired { tail, aside })
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::disk::{Access, Disk, SystemDisk};
 use crate::error::{JournalError, Operation, Result, failed};
-use crate::format::frame::Place;
+use crate::format::frame::{HEADER_MAX, Place};
 use crate::format::segment::PAGE;
 use crate::reading::journal::{Journal, TornTail};
 use crate::reading::opening::{Scan, scan, segments_in};
-use crate::reading::walk::{headers_in, read_span};
+use crate::reading::span::{headers_in, pieces};
 use crate::writing::seal::Sealed;
 use crate::writing::writer::{Options, Origin, Writer};
 
@@ -122,25 +122,27 @@ fn islands(journal: &Journal, behind: (u64, u64)) -> Result<Vec<Island>> {
         let size = file.size().map_err(failed(Operation::Read, &path))?;
         let skip = if segment == behind.0 { behind.1.saturating_add(1) } else { 0 };
         let offset = skip.max(PAGE as u64);
-        let bytes = read_span(file.as_ref(), &path, offset, size.max(offset))?;
-
         let mut next = None;
-        for (place, header) in headers_in(&bytes, Place { id: journal.id(), segment, offset }) {
-            match islands.last_mut().filter(|_| next == Some(place.offset)) {
-                Some(island) => {
-                    island.frames += 1;
-                    island.next_seq = header.next_seq();
+        pieces(file.as_ref(), &path, offset..size, HEADER_MAX as u64, |offset, bytes, own| {
+            let place = Place { id: journal.id(), segment, offset };
+            for (place, header) in headers_in(bytes, own, place) {
+                match islands.last_mut().filter(|_| next == Some(place.offset)) {
+                    Some(island) => {
+                        island.frames += 1;
+                        island.next_seq = header.next_seq();
+                    }
+                    None => islands.push(Island {
+                        segment,
+                        offset: place.offset,
+                        frames: 1,
+                        first_seq: header.first_seq,
+                        next_seq: header.next_seq(),
+                    }),
                 }
-                None => islands.push(Island {
-                    segment,
-                    offset: place.offset,
-                    frames: 1,
-                    first_seq: header.first_seq,
-                    next_seq: header.next_seq(),
-                }),
+                next = Some(place.offset.saturating_add(header.frame_length()));
             }
-            next = Some(place.offset.saturating_add(header.frame_length()));
-        }
+            Ok(())
+        })?;
     }
     Ok(islands)
 }

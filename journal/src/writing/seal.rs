@@ -7,9 +7,10 @@ use tensorforge_engine::units::Micros;
 
 use crate::format::block::{BLOCK_RECORDS, Hash};
 use crate::format::chain::Chain;
-use crate::format::codec::{self, EncodeError, RecordHead};
-use crate::format::frame::{self, BLOCK_ENTRY, BODY_MAX, DIGEST, HEADER_MAX, Header, Place};
-use crate::format::segment::PAGE;
+use crate::format::codec::{self, EncodeError, RECORD_BYTES_MAX, RecordHead};
+use crate::format::frame::{
+    self, BLOCK_ENTRY, BODY_MAX, CHECKSUM, DIGEST, HEADER_FIXED, HEADER_MAX, Header, Place,
+};
 
 /// Bytes kept free before the body, so that the header of an ordinary frame needs no second copy.
 const ROOM: usize = 1024;
@@ -135,6 +136,11 @@ impl FrameBuilder {
         self.bytes.len() - ROOM
     }
 
+    /// Whether the longest record has no room in it any more: it has to be sealed before the next one.
+    pub fn is_full(&self) -> bool {
+        self.body_length().saturating_add(RECORD_BYTES_MAX) as u64 > BODY_MAX
+    }
+
     /// Whether the last record was the last one of its block.
     pub fn block_is_full(&self) -> bool {
         !self.is_empty() && self.next_seq().is_multiple_of(BLOCK_RECORDS)
@@ -186,8 +192,10 @@ impl FrameBuilder {
         if self.is_empty() {
             return Err(SealError::Empty);
         }
-        let lists = digests.saturating_mul(DIGEST) + self.ends.len().saturating_mul(BLOCK_ENTRY);
-        if self.body_length() as u64 > BODY_MAX || lists > HEADER_MAX - PAGE {
+        let header = (HEADER_FIXED + CHECKSUM)
+            .saturating_add(digests.saturating_mul(DIGEST))
+            .saturating_add(self.ends.len().saturating_mul(BLOCK_ENTRY));
+        if self.body_length() as u64 > BODY_MAX || header > HEADER_MAX {
             return Err(SealError::TooLong);
         }
         if chain.next_seq() != self.first_seq {

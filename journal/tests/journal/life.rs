@@ -5,7 +5,6 @@ use std::fs;
 use tensorforge_journal::error::{Absence, JournalError};
 use tensorforge_journal::format::block::block_start;
 use tensorforge_journal::format::chain::Chain;
-use tensorforge_journal::format::codec::Batch;
 use tensorforge_journal::format::tree::{self, Tree};
 use tensorforge_journal::memory::MemoryDisk;
 use tensorforge_journal::reading::journal::Journal;
@@ -49,21 +48,32 @@ fn reading_begins_at_any_record() {
 
 #[test]
 fn records_come_back_as_they_were_pushed() {
-    let journal = holds(&journal(2000, 300, true), 2000);
-    let mut batch = Batch::default();
-    let mut seq = 0;
-    for frame in journal.frames_from(0).unwrap() {
-        let frame = frame.unwrap();
-        batch.fill(frame.header.first_seq, &frame.body).unwrap();
-        assert_eq!(batch.events().len(), frame.header.event_count as usize);
-        for (index, head) in batch.heads().iter().enumerate() {
-            assert_eq!((head.seq.0, head.time.0, head.tag), (seq, seq * 10, seq));
-            assert_eq!(batch.command(index), Some(Ok(command(seq))));
-            assert_eq!(batch.events_of(index), events(seq));
-            seq += 1;
+    // The longest frames are more than one batch.
+    for per_frame in [1, 300, 3000] {
+        let journal = holds(&journal(4000, per_frame, true), 4000);
+        for from in [0, 1, 299, 1024, 2999, 3000, 3001, 3999, 4000] {
+            let mut batches = journal.batches_from(from).unwrap();
+            let mut seq = from;
+            while let Some(batch) = batches.read().unwrap() {
+                for (index, head) in batch.heads().iter().enumerate() {
+                    assert_eq!((head.seq.0, head.time.0, head.tag), (seq, seq * 10, seq));
+                    assert_eq!(batch.command(index), Some(Ok(command(seq))));
+                    assert_eq!(batch.events_of(index), events(seq));
+                    seq += 1;
+                }
+                let end = batches.frame_end().map(|header| header.next_seq());
+                let ends_here = seq.is_multiple_of(per_frame) || seq == 4000;
+                assert_eq!(end, ends_here.then_some(seq));
+            }
+            assert_eq!(seq, 4000);
         }
+        let some: Vec<u64> = journal
+            .records(2990, 3010)
+            .unwrap()
+            .map(|record| record.unwrap().stamp.seq.0)
+            .collect();
+        assert_eq!(some, (2990..3010).collect::<Vec<_>>());
     }
-    assert_eq!(seq, 2000);
 }
 
 #[test]

@@ -10,6 +10,9 @@ mod damage;
 mod faults;
 mod flips;
 mod golden;
+mod hostile;
 mod life;
 mod salvaging;
+#[cfg(unix)]
+mod strange;
 mod torn;

@@ -14,11 +14,11 @@ use tensorforge_engine::image::Image as _;
 use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
 use tensorforge_engine::{Command, Event, Exchange, workflow};
-use tensorforge_journal::Batch;
 use tensorforge_journal::format::body::Body;
 use tensorforge_journal::format::codec::{
-    COMMAND_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEAD, RECORD_TAG, encode_record,
+    COMMAND_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, RECORD_HEAD, RECORD_TAG, encode_record,
 };
+use tensorforge_journal::{Batch, Events};
 
 /// Declares the examples of an enum, and a match that does not compile when a variant has none.
 macro_rules! examples {
@@ -71,7 +71,7 @@ fn record(command: &Command, events: &[Event]) -> Vec<u8> {
 /// The only record that these bytes hold.
 fn decoded(bytes: Vec<u8>) -> (Command, Vec<Event>) {
     let mut batch = Batch::default();
-    batch.fill(0, &Body::from(bytes)).unwrap();
+    batch.fill(0, &Body::from(bytes), 0, Events::Whole).unwrap();
     assert_eq!(batch.heads().len(), 1);
     let head = &batch.heads()[0];
     assert_eq!((head.time, head.source, head.tag), (TIME, source(), TAG));
@@ -151,4 +151,7 @@ fn no_event_is_longer_than_it_counts_for() {
     }
     let longest = Exchange::RECORD_BYTES_MAX + 2 * COMMAND_BYTES_MAX + RECORD_HEAD + RECORD_TAG;
     assert!(longest <= RECORD_BYTES_MAX, "a record may have {longest} bytes");
+    // The one that repeats the command counts for itself.
+    let most = Exchange::RECORD_BYTES_MAX / Event::BYTES_MAX + 1;
+    assert!(most <= RECORD_EVENTS_MAX, "a record may have {most} events");
 }

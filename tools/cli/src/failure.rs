@@ -83,7 +83,7 @@ impl From<LedgerError> for Failure {
             LedgerError::Replay(error) => error.into(),
             other => {
                 let exit = match other {
-                    LedgerError::Diverged { .. } => Exit::Different,
+                    LedgerError::Diverged(_) => Exit::Different,
                     _ => Exit::BadInput,
                 };
                 Self { exit, message: other.to_string(), help: other.help() }

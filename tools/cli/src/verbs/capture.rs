@@ -1,27 +1,26 @@
 //! `capture`: a trace, a fleet and a policy become a journal.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use tensorforge_engine::command::{Command, Stamp};
+use tensorforge_engine::command::Command;
 use tensorforge_engine::security::Source;
-use tensorforge_engine::units::{JournalId, Micros, Seq};
-use tensorforge_engine::{BUILD, Event, Exchange, Root, policy};
+use tensorforge_engine::units::{JournalId, Micros};
+use tensorforge_engine::{BUILD, Event, Root, policy};
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Closed, Journal, JournalError, Ledger, LedgerError, LedgerOptions, Record,
-    ReplayError, WriterOptions, hex, read_records,
+    Closed, Journal, JournalError, Ledger, LedgerError, LedgerOptions, Mode, Phase, Replay,
+    ReplayError, WriterOptions, hex, reproduce,
 };
 
 use crate::args::CaptureArgs;
 use crate::builtin;
 use crate::drive::{Recorder, World, drive};
 use crate::failure::{Exit, Failure, Result};
-use crate::interrupt::{self, Heeding};
+use crate::interrupt;
 use crate::machine;
 use crate::output::{self, FAINT, GOOD, NAME, counted, grouped};
 use crate::tally::Tally;
@@ -52,9 +51,13 @@ pub(crate) fn run_by(by: By, args: &CaptureArgs, json: bool) -> Result<Exit> {
     let id = args.journal_id.map_or_else(|| default_id(&world), |id| Ok(JournalId(id)))?;
     let started = Instant::now();
     let bar = output::progress("capturing", world.trace.rows.len() as u64);
-    let mut recorder = Capture::begin(by, args, id, bar)?;
+    let heeding = interrupt::heed()?;
+    let (ledger, recorded) = open(by, args, id)?;
+    let mut recorder = Capture::begin(ledger, recorded.as_ref(), args.check, bar);
     let flow = drive(&world, &mut recorder)?;
     let ended = recorder.end(flow)?;
+    // Heeded until the journal is closed.
+    drop(heeding);
     let report = Report { args, id, ended, seconds: started.elapsed().as_secs_f64() };
     if report.ended.interrupted {
         report.print_interrupted(by, json);
@@ -131,15 +134,14 @@ fn default_id(world: &World) -> Result<JournalId> {
 }
 
 /// A ledger that is written by a capture, and what is counted on the way.
-struct Capture {
+struct Capture<'j> {
     ledger: Ledger,
     tally: Tally,
     events: Vec<Event>,
-    earlier: Option<Earlier>,
+    /// What an interrupted capture has recorded: it is decided again and must come out the same.
+    earlier: Option<Replay<'j>>,
     bar: ProgressBar,
     check: bool,
-    /// Until the journal is closed.
-    _heeding: Heeding,
 }
 
 /// What a capture leaves.
@@ -155,59 +157,24 @@ struct Ended {
     interrupted: bool,
 }
 
-/// What an interrupted capture has recorded: it is decided again and must come out the same.
-struct Earlier {
-    journal: Journal,
-    exchange: Exchange,
-    next: u64,
-    /// Records that have been read and not yet compared.
-    read: VecDeque<Record>,
-}
-
-impl Earlier {
-    fn next_record(&mut self) -> Result<Option<Record>> {
-        if self.read.is_empty() {
-            let read = &mut self.read;
-            read_records(&self.journal, self.next, self.next + BLOCK_RECORDS, |record| {
-                read.push_back(record);
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(self.read.pop_front())
-    }
-}
-
-impl Capture {
-    fn begin(by: By, args: &CaptureArgs, id: JournalId, bar: ProgressBar) -> Result<Self> {
-        let options = LedgerOptions {
-            frame_records: args.frame_records,
-            snapshot_every: args.snapshot_every,
-            writer: WriterOptions { sync: !args.no_sync, ..WriterOptions::default() },
-            ..LedgerOptions::default()
-        };
-        let heeding = interrupt::heed()?;
-        let (ledger, earlier) = if args.resume {
-            resume(args, id, options)?
-        } else {
-            verbs::refuse_other_files(&args.out)?;
-            (create(by, &args.out, id, options)?, None)
-        };
-        Ok(Self {
-            _heeding: heeding,
+impl<'j> Capture<'j> {
+    fn begin(ledger: Ledger, recorded: Option<&'j Journal>, check: bool, bar: ProgressBar) -> Self {
+        let begun = recorded.filter(|journal| journal.next_seq() > 0);
+        Self {
             ledger,
             tally: Tally::default(),
             events: Vec::new(),
-            earlier,
+            earlier: begun.map(|journal| Replay::from_genesis(journal, Mode::Decide)),
             bar,
-            check: args.check,
-        })
+            check,
+        }
     }
 
     fn end(self, flow: ControlFlow<()>) -> Result<Ended> {
         self.bar.finish_and_clear();
         let whole = self.earlier.is_none();
         if let Some(earlier) = self.earlier.filter(|_| flow.is_continue()) {
-            return Err(other_input(earlier.next));
+            return Err(other_input(earlier.records()));
         }
         let sums = Tally::sums_of_accounts(self.ledger.state());
         if whole && sums != self.tally.sums {
@@ -227,24 +194,41 @@ impl Capture {
     /// Decides again what is recorded already, and compares.
     fn follow(&mut self, time: Micros, source: Source, command: &Command) -> Result<()> {
         let Some(earlier) = &mut self.earlier else { return Ok(()) };
-        let seq = Seq(earlier.next);
-        let time = time.max(earlier.exchange.state().now());
-        let stamp = Stamp { seq, time, source };
-        let decided = earlier.exchange.decide(stamp, command, &mut self.events);
-        decided.map_err(Failure::input)?;
-        let record = earlier.next_record()?;
-        let same = |record: &Record| {
-            record.stamp == stamp && record.command == *command && record.events == self.events
-        };
-        if !record.as_ref().is_some_and(same) {
-            return Err(other_input(seq.0));
+        let (seq, end) = (earlier.records(), earlier.journal().next_seq());
+        let time = time.max(earlier.state().now());
+        let (events, mut same) = (&mut self.events, false);
+        let found = reproduce(earlier.journal(), earlier, seq + 1, |step| {
+            same = (step.head.time, step.head.source) == (time, source)
+                && step.command().is_ok_and(|recorded| recorded == *command);
+            events.extend_from_slice(step.events);
+        })?;
+        match found {
+            Some(found) if same && found.phase != Phase::Decided => {
+                return Err(LedgerError::Diverged(Box::new(found)).into());
+            }
+            None if same => {}
+            _ => return Err(other_input(seq)),
         }
-        earlier.next += 1;
-        if earlier.next == earlier.journal.next_seq() {
+        if seq + 1 == end {
             self.earlier = None;
         }
         Ok(())
     }
+}
+
+/// The ledger to write, and what it holds already where it is resumed.
+fn open(by: By, args: &CaptureArgs, id: JournalId) -> Result<(Ledger, Option<Journal>)> {
+    let options = LedgerOptions {
+        frame_records: args.frame_records,
+        snapshot_every: args.snapshot_every,
+        writer: WriterOptions { sync: !args.no_sync, ..WriterOptions::default() },
+        ..LedgerOptions::default()
+    };
+    if args.resume {
+        return resume(args, id, options).map(|(ledger, journal)| (ledger, Some(journal)));
+    }
+    verbs::refuse_other_files(&args.out)?;
+    Ok((create(by, &args.out, id, options)?, None))
 }
 
 fn create(by: By, out: &Path, id: JournalId, options: LedgerOptions) -> Result<Ledger> {
@@ -266,11 +250,7 @@ fn other_input(seq: u64) -> Failure {
         .with_help("resume with the arguments, and the build, of the capture that was interrupted")
 }
 
-fn resume(
-    args: &CaptureArgs,
-    id: JournalId,
-    options: LedgerOptions,
-) -> Result<(Ledger, Option<Earlier>)> {
+fn resume(args: &CaptureArgs, id: JournalId, options: LedgerOptions) -> Result<(Ledger, Journal)> {
     let (ledger, _) = Ledger::open(&args.out, options)?;
     let journal = Journal::open(&args.out)?;
     let found = JournalId(journal.id());
@@ -278,12 +258,10 @@ fn resume(
         return Err(Failure::input(format!("{} is journal {found}, not {id}", args.out.display()))
             .with_help("resume with the arguments of the capture that was interrupted"));
     }
-    let started = journal.next_seq() > 0;
-    let exchange = Exchange::genesis(id);
-    Ok((ledger, started.then_some(Earlier { journal, exchange, next: 0, read: VecDeque::new() })))
+    Ok((ledger, journal))
 }
 
-impl Recorder for Capture {
+impl Recorder for Capture<'_> {
     fn record(&mut self, time: Micros, source: Source, command: &Command) -> Result<&[Event]> {
         self.events.clear();
         if self.earlier.is_some() {
@@ -303,7 +281,7 @@ impl Recorder for Capture {
 
     fn next_deadline(&self) -> Option<Micros> {
         match &self.earlier {
-            Some(earlier) => earlier.exchange.state().next_deadline(),
+            Some(earlier) => earlier.state().next_deadline(),
             None => self.ledger.state().next_deadline(),
         }
     }

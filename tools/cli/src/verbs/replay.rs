@@ -8,7 +8,7 @@ use tensorforge_engine::table::Breach;
 use tensorforge_engine::{Root, State, effects};
 use tensorforge_journal::{
     BLOCK_RECORDS, Journal, Replay, ReplayError, binding, hash_events, hex, list_snapshots,
-    read_snapshot,
+    read_snapshot, reproduce,
 };
 
 use crate::args::ReplayArgs;
@@ -18,6 +18,7 @@ use crate::moment;
 use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped};
 use crate::text::paint;
 use crate::verbs;
+use crate::verbs::diff::describe;
 
 pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
@@ -32,12 +33,21 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> Result<Exit> {
     if let (Some(breach), false) = (&course.breach, as_json) {
         return Err(ReplayError::Breach(breach.clone()).into());
     }
+    let as_claimed = course.claimed.is_none_or(|claimed| claimed == replay.state().root());
+    // A frame's root says that something in it is folded otherwise; its records' tags say where.
+    let divergence = if as_claimed || args.decide {
+        None
+    } else {
+        reproduce(&journal, &mut start(&journal, args, to)?, replay.records(), |_| ())?
+    };
     if as_json {
-        output::json(&course.json(&replay, from, seconds));
+        let mut document = course.json(&replay, from, seconds);
+        document["divergence"] = serde_json::to_value(&divergence).unwrap_or(Value::Null);
+        output::json(&document);
     } else {
         course.print(&replay, from, seconds);
+        divergence.iter().for_each(|found| output::say(describe(found, "journal", "this build")));
     }
-    let as_claimed = course.claimed.is_none_or(|claimed| claimed == replay.state().root());
     let sound = as_claimed && course.breach.is_none();
     Ok(if sound { Exit::AsAsked } else { Exit::Different })
 }
@@ -71,6 +81,10 @@ impl Course {
             }
             if step.head.seq.0.is_multiple_of(BLOCK_RECORDS) {
                 bar.set_position(step.head.seq.0 - from);
+            }
+            // What is decided otherwise is followed to its end; what is folded otherwise is a mistake.
+            if !deciding && course.claimed.is_some_and(|claimed| claimed != step.state.root()) {
+                return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         });

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tensorforge_journal::{
-    BLOCK_RECORDS, Journal, Mode, Replay, binding, hex, list_snapshots, read_snapshot,
-    take_snapshot,
+    BLOCK_RECORDS, Journal, LedgerError, Mode, Replay, binding, list_snapshots, read_snapshot,
+    reproduce, take_snapshot,
 };
 
 use crate::args::{SnapshotAction, SnapshotArgs};
@@ -50,7 +50,7 @@ fn each(dir: &Path, as_json: bool, fold: bool) -> Result<Exit> {
     // One way from genesis past all of them: they are listed in the order of their records.
     let mut replay = fold.then(|| Replay::from_genesis(&journal, Mode::Fold));
     let mut documents = Vec::new();
-    let (mut exit, mut snapshots) = (Exit::AsAsked, 0);
+    let (mut exit, mut snapshots, mut parted) = (Exit::AsAsked, 0, None);
     for (records, path) in list_snapshots(&journal) {
         snapshots += 1;
         let usable = binding(&journal, records).map_or_else(
@@ -58,7 +58,7 @@ fn each(dir: &Path, as_json: bool, fold: bool) -> Result<Exit> {
             |binding| read_snapshot(&path, &binding).err().map(|reason| reason.to_string()),
         );
         let fault = match (usable, &mut replay) {
-            (None, Some(replay)) => folds_otherwise(&journal, replay, records)?,
+            (None, Some(replay)) => folds_otherwise(&journal, replay, records, &mut parted)?,
             (fault, _) => fault,
         };
         let bytes = path.metadata().map_or(0, |metadata| metadata.len());
@@ -88,15 +88,16 @@ fn each(dir: &Path, as_json: bool, fold: bool) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Folds on to a snapshot, and compares the roots.
+/// Folds on to a snapshot, and compares what the journal claims; once it is left, no more.
 fn folds_otherwise(
     journal: &Journal,
     replay: &mut Replay<'_>,
     records: u64,
+    parted: &mut Option<String>,
 ) -> Result<Option<String>> {
-    replay.run(records, |_| std::ops::ControlFlow::Continue(()))?;
-    let claimed = binding(journal, records).map(|binding| binding.root);
-    let root = replay.state().root();
-    Ok((claimed != Some(root))
-        .then(|| format!("folding from genesis leads to root {}", hex(&root))))
+    if parted.is_none() {
+        let found = reproduce(journal, replay, records, |_| ())?;
+        *parted = found.map(|found| LedgerError::Diverged(Box::new(found)).to_string());
+    }
+    Ok(parted.clone())
 }

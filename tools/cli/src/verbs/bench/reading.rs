@@ -7,9 +7,7 @@ use std::{fs, hint};
 
 use tensorforge_engine::Exchange;
 use tensorforge_engine::units::JournalId;
-use tensorforge_journal::{
-    Batch, Journal, JournalError, Ledger, Mode, Replay, ReplayError, check_bytes, hex,
-};
+use tensorforge_journal::{Events, Journal, Ledger, Mode, Replay, ReplayError, check_bytes, hex};
 
 use super::load::Load;
 use super::{Bench, Bound, Work, unsynced};
@@ -56,7 +54,7 @@ impl Bench {
             (roots, unit),
             ROOTS,
             None,
-            format!("{:.2} of reading alone; the root is compared at the end", roots / bare),
+            format!("{:.2} of reading alone; the root of every frame is compared", roots / bare),
         );
         self.line(
             "fold alone",
@@ -80,7 +78,10 @@ impl Bench {
         let mut best = Best::default();
         for _ in 0..self.rounds() {
             best.take(0, || {
-                hint::black_box(check_bytes(journal)?);
+                let mut batches = journal.batches_of(0, Events::Folded)?;
+                while let Some(batch) = batches.read()? {
+                    hint::black_box(batch.events());
+                }
                 Ok(())
             })?;
             best.take(1, || fold_only(journal, false))?;
@@ -156,19 +157,28 @@ fn flatness(journal: &Journal) -> Result<f64> {
     Ok(spans.last().copied().unwrap_or(0.0) / spans.get(1).copied().unwrap_or(1.0))
 }
 
-/// Hash, decode, fold, digest, and every tag compared if it is asked for; the root at the end in any case.
+/// Hash, decode, fold and digest; every tag compared if it is asked for, and the root of every frame if not;
+/// the root at the end in any case.
 fn replayed(journal: &Journal, tags: bool) -> Result<()> {
     let mut wrong = None;
     let mut replay = Replay::from_genesis(journal, Mode::Fold);
+    if tags {
+        replay.tagged();
+    }
     replay.run(journal.next_seq(), |step| {
-        if tags && step.state.tag() != step.head.tag {
+        let differs = match step.frame_end {
+            _ if tags => step.state.tag() != step.head.tag,
+            Some(header) => step.state.root() != header.state_root,
+            None => false,
+        };
+        if differs {
             wrong = Some(step.head.seq);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     })?;
     if let Some(seq) = wrong {
-        return Err(Failure::input(format!("record {seq} has another tag")));
+        return Err(Failure::input(format!("record {seq} leads to another state")));
     }
     match replay.state().root() {
         root if root == journal.state_root() => Ok(()),
@@ -181,10 +191,8 @@ fn replayed(journal: &Journal, tags: bool) -> Result<()> {
 /// Folds with or without digests; reading and decoding are part of both.
 fn fold_only(journal: &Journal, tags: bool) -> Result<()> {
     let mut exchange = Exchange::genesis(JournalId(journal.id()));
-    let mut batch = Batch::default();
-    for frame in journal.frames_from(0)? {
-        let frame = frame?;
-        batch.fill(frame.header.first_seq, &frame.body).map_err(JournalError::from)?;
+    let mut batches = journal.batches_of(0, Events::Folded)?;
+    while let Some(batch) = batches.read()? {
         for (place, head) in batch.heads().iter().enumerate() {
             let events = batch.events_of(place);
             if tags {
