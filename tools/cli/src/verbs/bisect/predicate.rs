@@ -132,6 +132,8 @@ impl<'t> Predicate<'t> {
         let (mut seen, mut failure) = (None, None);
         let (mut told, mut missing) = (false, None);
         let mut replay = Replay::from_genesis(journal, Mode::Fold);
+        // A table is shown anew where its digest is another one.
+        replay.tagged();
         replay.run(journal.next_seq(), |step| {
             let digests = Some(self.digests(step.state));
             if seen == digests {
