@@ -65,7 +65,8 @@ fn check(make: bool, place: &str, act: Act, said: &str) {
     }
     let place = path.join(place);
     fs::create_dir_all(place.parent().unwrap()).unwrap();
-    let put: [(&str, fn(&Path)); 3] = [
+    type Put = fn(&Path);
+    let put: [(&str, Put); 3] = [
         ("a fifo", |place| {
             assert!(Program::new("mkfifo").arg(place).status().unwrap().success());
         }),
