@@ -21,21 +21,27 @@ pub struct Damage {
     pub kind: DamageKind,
     /// How many records precede it.
     pub intact: u64,
+    /// Whether the rest of the journal tells what must have stood there, so that what is behind it can
+    /// be saved too.
+    pub told: bool,
 }
 
 impl Damage {
     /// The way out.
     pub fn help(&self) -> String {
         let path = self.path.display();
-        match self.intact {
-            0 => format!("no record precedes it; restore {path} from a copy"),
-            1 => {
-                format!("`tensorforge salvage {path} --out saved.tfj` keeps the record before it")
-            }
-            kept => format!(
-                "`tensorforge salvage {path} --out saved.tfj` keeps the {kept} records before it"
-            ),
-        }
+        let before = match self.intact {
+            0 => None,
+            1 => Some("the record before it".to_owned()),
+            kept => Some(format!("the {kept} records before it")),
+        };
+        let kept = match (before, self.told) {
+            (None, false) => return format!("no record precedes it; restore {path} from a copy"),
+            (None, true) => "those behind it that verify".to_owned(),
+            (Some(before), false) => before,
+            (Some(before), true) => format!("{before} and those behind it that verify"),
+        };
+        format!("`tensorforge salvage {path} --out saved.tfj` keeps {kept}")
     }
 }
 
@@ -137,4 +143,11 @@ pub enum DamageKind {
     /// A file that was zeroed ahead has not the length that the format gives it.
     #[error("the space behind the last frame is cut short")]
     Extent,
+}
+
+impl DamageKind {
+    /// Whether it is a header page that is not what was written.
+    pub(crate) fn is_of_page(self) -> bool {
+        matches!(self, Self::Page | Self::PagePadding)
+    }
 }

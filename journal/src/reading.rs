@@ -2,6 +2,7 @@
 
 pub mod journal;
 pub mod opening;
+mod pages;
 pub mod schema;
 
 pub mod batches;

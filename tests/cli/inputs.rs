@@ -690,8 +690,49 @@ fn journals_of_another_version_or_schema_are_left_to_who_wrote_them() {
     bytes[8] = 2;
     fs::write(&segment, bytes).expect("room");
     let said = "error: segment 0 is damaged at byte 0: the header page's checksum differs\n\
-        help: no record precedes it; restore j.tfj from a copy\n";
+        help: `tensorforge salvage j.tfj --out saved.tfj` keeps those behind it that verify\n";
     check(&folder, "verify j.tfj", 3, said);
+}
+
+/// The way out that an error names is there, and leads as far as it says.
+#[test]
+fn a_header_page_that_is_gone_is_damage_and_costs_what_it_says() {
+    let folder = Folder::new();
+    folder.ok("capture --out j.tfj");
+    let log = folder.ok("log j.tfj --json");
+    let segment = folder.path("j.tfj/segments/0000000000.seg");
+    let whole = fs::read(&segment).expect("a segment");
+    let hurt = |range: std::ops::Range<usize>| {
+        let mut bytes = whole.clone();
+        bytes[range].fill(0);
+        fs::write(&segment, bytes).expect("room");
+    };
+    let said = "error: segment 0 is damaged at byte 0: the header page's checksum differs\nhelp: ";
+    // Behind the name, the number and the types, nothing is told by the page alone.
+    hurt(184..4_096);
+    let way_out = "`tensorforge salvage j.tfj --out saved.tfj` keeps those behind it that verify\n";
+    for words in ["verify j.tfj", "log j.tfj", "capture --resume --out j.tfj"] {
+        check(&folder, words, 3, &format!("{said}{way_out}"));
+    }
+    let told = folder.ok("salvage j.tfj --out saved.tfj");
+    let lines: Vec<&str> = told.lines().collect();
+    let passed = "passed over: segment 0 is damaged at byte 0: the header page's checksum differs; \
+        the rest tells what it said";
+    assert!(lines[0].starts_with("salvaged 3 086 records") && lines[1..] == [passed], "{told}");
+    assert_eq!(folder.ok("log saved.tfj --json"), log);
+    assert!(folder.ok("verify saved.tfj").contains("\nclosed: yes\n"));
+    // The name went with the first sector, and there is no other segment to ask.
+    hurt(0..512);
+    let no_way = "no record precedes it; restore j.tfj from a copy\n";
+    for words in ["verify j.tfj", "salvage j.tfj --out other.tfj"] {
+        check(&folder, words, 3, &format!("{said}{no_way}"));
+    }
+    assert!(!folder.path("other.tfj").exists());
+    // Nothing of ours is left.
+    hurt(0..whole.len());
+    let said = "error: j.tfj is not a journal: its first segment is something else\n\
+        help: give the directory that a capture was told to write\n";
+    check(&folder, "verify j.tfj", 2, said);
 }
 
 #[test]

@@ -17,8 +17,9 @@ pub const PAGE_MAGIC: [u8; 8] = *b"\x89TFJSEG\n";
 /// Bytes that an engine build's name may have.
 pub const BUILD_BYTES: usize = 64;
 
-/// Where the fields of the page end.
-const FIELDS: usize = 248;
+/// Where the build's name stands, and where the fields of the page end.
+const BUILD: usize = 184;
+const FIELDS: usize = BUILD + BUILD_BYTES;
 /// Where the checksum stands.
 const CHECKSUM: usize = PAGE - 16;
 
@@ -81,7 +82,7 @@ impl Page {
         page[152..184].copy_from_slice(&self.schema);
         let build = self.build.as_bytes();
         let length = build.len().min(BUILD_BYTES);
-        page[184..184 + length].copy_from_slice(&build[..length]);
+        page[BUILD..BUILD + length].copy_from_slice(&build[..length]);
         let checksum = xxh3_128(&page[..CHECKSUM]);
         page[CHECKSUM..].copy_from_slice(&checksum.to_le_bytes());
         page
@@ -105,12 +106,23 @@ impl Page {
             return Err(PageFault::Damaged(DamageKind::Page));
         }
         // Every version keeps the magic, the version and the checksum where they are.
-        let mut fields = Fields(&page[8..FIELDS]);
-        let version = fields.u32();
+        let version = Fields(&page[8..FIELDS]).u32();
         if version != VERSION {
             return Err(PageFault::Version(version));
         }
-        let decoded = Self {
+        let named = build_name(Fields(&page[BUILD..FIELDS]).array()).is_some();
+        let rest = page[FIELDS..CHECKSUM].iter().all(|byte| *byte == 0);
+        if named && rest {
+            Ok(Self::claimed(page))
+        } else {
+            Err(PageFault::Damaged(DamageKind::PagePadding))
+        }
+    }
+
+    /// What the fields say, whether or not the page verifies; a build that is no text is none.
+    pub(crate) fn claimed(page: &[u8; PAGE]) -> Self {
+        let mut fields = Fields(&page[12..FIELDS]);
+        Self {
             extent: fields.u32(),
             id: fields.array(),
             segment: fields.u64(),
@@ -119,16 +131,13 @@ impl Page {
             previous_block: BlockEntry { hash: fields.array(), root: fields.array() },
             previous_head: fields.array(),
             schema: fields.array(),
-            build: build_name(&fields.array::<BUILD_BYTES>())
-                .ok_or(PageFault::Damaged(DamageKind::PagePadding))?,
-        };
-        let rest = page[FIELDS..CHECKSUM].iter().all(|byte| *byte == 0);
-        if rest { Ok(decoded) } else { Err(PageFault::Damaged(DamageKind::PagePadding)) }
+            build: build_name(fields.array()).unwrap_or_default(),
+        }
     }
 }
 
 /// The text before the zeros, if it is text and only zeros follow it.
-fn build_name(bytes: &[u8; BUILD_BYTES]) -> Option<String> {
+fn build_name(bytes: [u8; BUILD_BYTES]) -> Option<String> {
     let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let text = std::str::from_utf8(&bytes[..length]).ok()?;
     (!text.contains('\0')).then(|| text.to_owned())

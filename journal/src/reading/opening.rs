@@ -13,6 +13,7 @@ use crate::format::block::BlockEntry;
 use crate::format::chain::Links;
 use crate::format::segment::{LOCK, PAGE, Page, PageFault, SEGMENTS, segment_of};
 use crate::reading::journal::{Journal, TornTail};
+use crate::reading::pages::{is_a_journal, made_up};
 use crate::reading::recovery::{Evidence, Stop, Successor, Verdict, classify};
 use crate::reading::span::read_span;
 use crate::reading::stream::Frames;
@@ -35,7 +36,7 @@ impl Journal {
         let dir = dir.as_ref();
         let mut attempt = 1;
         loop {
-            let found = scan(&disk, dir).and_then(Scan::whole);
+            let found = scan(&disk, dir, Pages::Verify).and_then(Scan::whole);
             // What is written while it is walked can look as if something were missing.
             if found.is_ok() || attempt == ATTEMPTS || !disk.is_locked(&dir.join(LOCK)) {
                 return found;
@@ -50,6 +51,8 @@ impl Journal {
 pub(crate) struct Scan {
     pub(crate) journal: Journal,
     pub(crate) fault: Option<JournalError>,
+    /// Header pages that do not verify and were made up.
+    pub(crate) pages: Vec<Damage>,
 }
 
 impl Scan {
@@ -62,12 +65,21 @@ impl Scan {
     }
 }
 
+/// What a header page that does not verify means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// It is a fault.
+    Verify,
+    /// It is made up where the rest of the journal tells what it must have said.
+    MakeUp,
+}
+
 /// Walks the headers of the journal in `dir` and verifies its last records.
 ///
 /// An error means that nothing can be said; a fault in the answer that it can up to there.
-pub(crate) fn scan(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Scan> {
+pub(crate) fn scan(disk: &Arc<dyn Disk>, dir: &Path, pages: Pages) -> Result<Scan> {
     let present = segments_in(disk.as_ref(), dir)?;
-    let mut journal = Journal {
+    let journal = Journal {
         disk: Arc::clone(disk),
         dir: dir.to_path_buf(),
         walk: Walk::default(),
@@ -76,17 +88,19 @@ pub(crate) fn scan(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Scan> {
         torn: None,
         untrimmed: None,
     };
+    let mut scan = Scan { journal, fault: None, pages: Vec::new() };
     let last = present.last().copied().unwrap_or(0);
     for segment in 0..=last {
         let taken = match present.contains(&segment) {
-            true => take_segment(&mut journal, segment, last)?,
-            false => Err(journal.damage(segment, 0, DamageKind::SegmentMissing).into()),
+            true => take_segment(&mut scan, &present, segment, pages)?,
+            false => Err(scan.journal.damage(segment, 0, DamageKind::SegmentMissing).into()),
         };
-        if let Err(fault) = taken {
-            return Ok(Scan { journal, fault: Some(fault) });
+        scan.fault = taken.err();
+        if scan.fault.is_some() {
+            break;
         }
     }
-    Ok(Scan { journal, fault: None })
+    Ok(scan)
 }
 
 /// The numbers of the segments that are there.
@@ -107,7 +121,13 @@ pub(crate) fn segments_in(disk: &dyn Disk, dir: &Path) -> Result<BTreeSet<u64>> 
 }
 
 /// Takes one segment. The outer error is the disk's, the inner one the journal's.
-fn take_segment(journal: &mut Journal, segment: u64, last: u64) -> Result<Result<()>> {
+fn take_segment(
+    scan: &mut Scan,
+    present: &BTreeSet<u64>,
+    segment: u64,
+    pages: Pages,
+) -> Result<Result<()>> {
+    let (journal, last) = (&mut scan.journal, present.last().copied().unwrap_or(0));
     let path = journal.segment_path(segment);
     let file = journal.disk.open(&path, Access::Read).map_err(failed(Operation::Open, &path))?;
     let size = file.size().map_err(failed(Operation::Read, &path))?;
@@ -116,8 +136,26 @@ fn take_segment(journal: &mut Journal, segment: u64, last: u64) -> Result<Result
     }
     let mut bytes = [0; PAGE];
     file.read_exact_at(&mut bytes, 0).map_err(failed(Operation::Read, &path))?;
+    if segment == 0
+        && Page::decode(&bytes) == Err(PageFault::Foreign)
+        && !is_a_journal(journal, present)?
+    {
+        let (path, reason) = (journal.dir.clone(), Absence::ForeignBytes);
+        return Ok(Err(JournalError::NotAJournal { path, reason }));
+    }
     let page = match take_page(journal, segment, &bytes) {
         Ok(page) => page,
+        Err(JournalError::Damaged(damage)) if damage.kind.is_of_page() => {
+            let told = made_up(journal, present, &bytes)?;
+            let damage = Damage { told: told.is_some(), ..*damage };
+            match told.filter(|_| pages == Pages::MakeUp) {
+                Some(page) => {
+                    scan.pages.push(damage);
+                    page
+                }
+                None => return Ok(Err(damage.into())),
+            }
+        }
         Err(fault) => return Ok(Err(fault)),
     };
     let extent = u64::from(page.extent);
@@ -149,13 +187,11 @@ fn take_segment(journal: &mut Journal, segment: u64, last: u64) -> Result<Result
 /// Decodes a header page and compares it with what precedes it.
 fn take_page(journal: &Journal, segment: u64, bytes: &[u8; PAGE]) -> Result<Page> {
     let damage = |kind| JournalError::from(journal.damage(segment, 0, kind));
-    let path = || journal.dir.clone();
     let page = Page::decode(bytes).map_err(|fault| match fault {
-        PageFault::Foreign if segment == 0 => {
-            JournalError::NotAJournal { path: path(), reason: Absence::ForeignBytes }
-        }
         PageFault::Foreign => damage(DamageKind::Page),
-        PageFault::Version(version) => JournalError::Newer { path: path(), segment, version },
+        PageFault::Version(version) => {
+            JournalError::Newer { path: journal.dir.clone(), segment, version }
+        }
         PageFault::Damaged(kind) => damage(kind),
     })?;
     let walk = &journal.walk;
@@ -275,6 +311,7 @@ impl Journal {
             records: None,
             kind,
             intact: self.next_seq(),
+            told: false,
         }
     }
 }

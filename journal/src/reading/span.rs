@@ -56,6 +56,30 @@ pub(crate) fn headers_in(
     })
 }
 
+/// The header that stands at a place, if one verifies there.
+pub(crate) fn header_at(
+    file: &dyn DiskFile,
+    size: u64,
+    path: &Path,
+    place: &Place,
+) -> Result<Option<Header>> {
+    let mut window = Window::new(file, size, path);
+    Ok(Header::decode(window.header(place.offset)?, place).ok())
+}
+
+/// Whether something stands in a file that looks like a frame, of whatever journal and place.
+pub(crate) fn looks_framed(file: &dyn DiskFile, size: u64, path: &Path) -> Result<bool> {
+    // What a header begins with: its magic, and a length that may be.
+    const BEGINNING: usize = FRAME_MAGIC.len() + 4;
+    let mut found = false;
+    pieces(file, path, 0..size, BEGINNING as u64, |_, bytes, _| {
+        let mut beginnings = bytes.windows(BEGINNING);
+        found = found || beginnings.any(|bytes| frame::claimed_length(bytes).is_some());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// A part of a file that moves along, so that small frames do not cost a read each.
 pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,

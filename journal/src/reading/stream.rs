@@ -266,6 +266,7 @@ impl Journal {
             records: entry.map(|entry| entry.first_seq..entry.next_seq()),
             kind,
             intact: entry.map_or(0, |entry| entry.first_seq),
+            told: false,
         }
     }
 }

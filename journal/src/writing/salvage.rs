@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::damage::Damage;
 use crate::disk::{Access, Disk, SystemDisk};
 use crate::error::{JournalError, Operation, Result, failed};
 use crate::format::frame::{HEADER_MAX, Place};
 use crate::format::segment::PAGE;
 use crate::reading::journal::{Journal, TornTail};
-use crate::reading::opening::{Scan, scan, segments_in};
+use crate::reading::opening::{Pages, Scan, scan, segments_in};
 use crate::reading::span::{headers_in, pieces};
 use crate::writing::seal::Sealed;
 use crate::writing::writer::{Options, Origin, Writer};
@@ -39,8 +40,10 @@ pub struct Report {
     /// Records that the old journal is known to have held beyond those; more may be gone without a
     /// trace.
     pub lost: u64,
-    /// The first damage; `None` if all verified.
+    /// The first damage that ended it; `None` if all verified.
     pub fault: Option<JournalError>,
+    /// Header pages that did not verify, where the rest of the journal told what they must have said.
+    pub pages: Vec<Damage>,
     /// The unfinished end that was left out, if that is all there was to leave out.
     pub torn: Option<TornTail>,
     /// What still stands behind the damage.
@@ -48,7 +51,8 @@ pub struct Report {
 }
 
 /// Copies the journal in `source`, up to its first damage, to a new journal in `target`, which gets
-/// the same name. The source is not written.
+/// the same name. The source is not written. A header page that does not verify ends nothing where the
+/// rest of the journal tells what it must have said: the new journal has pages of its own.
 ///
 /// Whole frames are copied, each one verified; the new journal is made with `options`. It is closed
 /// if the source was and all of it verifies; a part stays open, as after a crash.
@@ -67,7 +71,7 @@ pub fn salvage_on(
     target: impl AsRef<Path>,
     options: Options,
 ) -> Result<Report> {
-    let Scan { journal, fault } = scan(&disk, source.as_ref())?;
+    let Scan { journal, fault, pages } = scan(&disk, source.as_ref(), Pages::MakeUp)?;
     if journal.segments().is_empty() {
         // Without one header page there is neither a name nor a place to bind a frame to.
         return Err(fault.unwrap_or(JournalError::Closed));
@@ -76,8 +80,15 @@ pub fn salvage_on(
     let target = target.as_ref();
     let mut writer = Writer::create_on(Arc::clone(&disk), target, journal.id(), origin, options)?;
 
-    let mut report =
-        Report { kept: 0, frames: 0, lost: 0, torn: journal.torn(), fault, islands: Vec::new() };
+    let mut report = Report {
+        kept: 0,
+        frames: 0,
+        lost: 0,
+        torn: journal.torn(),
+        fault,
+        pages,
+        islands: Vec::new(),
+    };
     let mut buffer = Vec::new();
     for frame in journal.frames_from(0)? {
         let frame = match frame {

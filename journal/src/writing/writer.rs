@@ -10,7 +10,7 @@ use crate::format::chain::Chain;
 use crate::format::frame::{Header, Place};
 use crate::format::segment::{BUILD_BYTES, LOCK, PAGE, Page, SEGMENTS, segment_name};
 use crate::reading::journal::Journal;
-use crate::reading::opening::{scan, segments_in};
+use crate::reading::opening::{Pages, scan, segments_in};
 use crate::writing::repair::{self, Repaired};
 use crate::writing::seal::Sealed;
 
@@ -184,7 +184,7 @@ impl Writer {
         let numbers = segments_in(disk.as_ref(), &dir)?;
         // What a crashed writer left unsynced is made durable before it is believed.
         repair::sync_segments(disk.as_ref(), &dir, &numbers)?;
-        let journal = scan(&disk, &dir)?.whole()?;
+        let journal = scan(&disk, &dir, Pages::Verify)?.whole()?;
         let repaired = repair::repair(&journal)?;
 
         let Some(entry) = journal.segments().last() else { return Err(JournalError::Closed) };

@@ -243,12 +243,43 @@ fn another_version_is_told_apart_from_damage() {
     let disk = journal(1100, 512, true);
     disk.edit(segment(1), |bytes| bytes[8] = 2);
     assert_eq!(damage(&disk), (1, 0, DamageKind::Page));
+}
 
+/// Bytes that are none of ours make a directory no journal's only where nothing else there is.
+#[test]
+fn a_first_page_that_is_gone_is_damage_where_a_journal_stands_behind_it() {
+    for (byte, length) in [(0, 512), (0, 4096), (7, 4096), (0, 8)] {
+        for total in [10, 3100] {
+            let disk = journal(total, 5, true);
+            disk.edit(segment(0), |bytes| bytes[..length].fill(byte));
+            assert_eq!(damage(&disk), (0, 0, DamageKind::Page), "{byte} {length} {total}");
+            assert!(reopen(&disk).is_err());
+        }
+    }
+    // The first frame is gone as well, or all that the first segment holds.
     let disk = journal(10, 5, true);
-    disk.edit(segment(0), |bytes| bytes[..4096].fill(7));
-    let absent = fault(&disk).unwrap();
-    let foreign = Absence::ForeignBytes;
-    assert!(matches!(absent, JournalError::NotAJournal { reason, .. } if reason == foreign));
+    let second = open(&disk).unwrap().frames()[1].offset as usize;
+    disk.edit(segment(0), |bytes| bytes[..second].fill(0));
+    assert_eq!(damage(&disk), (0, 0, DamageKind::Page));
+    let disk = journal(1100, 512, true);
+    disk.edit(segment(0), |bytes| bytes.fill(0));
+    assert_eq!(damage(&disk), (0, 0, DamageKind::Page));
+
+    let foreign = |disk: &MemoryDisk| {
+        let absent = fault(disk).unwrap();
+        let foreign = Absence::ForeignBytes;
+        assert!(matches!(absent, JournalError::NotAJournal { reason, .. } if reason == foreign));
+    };
+    let disk = MemoryDisk::default();
+    for number in [0, 1, 7] {
+        disk.put(segment(number), b"something else ".repeat(70_000));
+    }
+    foreign(&disk);
+    // No frame was written.
+    let disk = MemoryDisk::default();
+    drop(create(&disk));
+    disk.edit(segment(0), |bytes| bytes[..4096].fill(0));
+    foreign(&disk);
 }
 
 /// One segment that was begun with other types is enough: its records would be read as something else.

@@ -23,15 +23,20 @@ pub(crate) fn run(args: &SalvageArgs, as_json: bool) -> Result<Exit> {
     });
     let salvaged = salvaged.inspect_err(|_| drop(fs::remove_dir_all(&part)))?;
     if as_json {
+        let pages: Vec<String> = salvaged.pages.iter().map(ToString::to_string).collect();
         output::json(&json!({
             "records": salvaged.kept,
             "lost": salvaged.lost,
             "damage": salvaged.fault.as_ref().map(ToString::to_string),
+            "pages": pages,
         }));
         return Ok(Exit::AsAsked);
     }
     let kept = counted(salvaged.kept, "record");
     output::say(paint(GOOD, "salvaged") + format!(" {kept} into {}", args.out.display()));
+    for page in &salvaged.pages {
+        output::say(format!("passed over: {page}; the rest tells what it said"));
+    }
     if let Some(fault) = &salvaged.fault {
         output::say(format!("stopped at: {fault}"));
     }
