@@ -2,3 +2,5 @@
 
 pub mod bisect;
 pub mod verify;
+
+mod suspects;

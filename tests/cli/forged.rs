@@ -63,7 +63,7 @@ fn whoever_goes_on_from_a_history_compares_all_that_it_claims() {
             },
         ),
         (
-            "digested differently: table `limits`",
+            "digested differently: tables limits",
             Forgery {
                 end: &|records, _, digests| digests[1] ^= u128::from(records == 1_600),
                 ..Forgery::NONE

@@ -53,7 +53,12 @@ pub struct Divergence {
     pub kind: Option<String>,
     /// The module that said it; or the one that the table belongs to.
     pub module: Option<String>,
-    /// The table of the first row that differs afterwards, as far as that can be told.
+    /// Where only tags and digests can be compared: the tables that differ where the frame ends, and that
+    /// the record has written.
+    pub tables: Vec<String>,
+    /// The tables that it has written, that others have again, and that are as recorded by then.
+    pub healed: Vec<String>,
+    /// The table of the first row that differs afterwards; the one of those, if it is but one.
     pub table: Option<String>,
     /// That row.
     pub row: Option<u64>,
@@ -106,9 +111,9 @@ impl Divergence {
     /// Itself in a clause about the record, where the left is what is recorded.
     pub fn told(&self) -> String {
         let side = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let what = match (&self.left, &self.right, &self.table) {
-            (Value::Null, Value::Null, Some(table)) => format!("table `{table}`"),
-            (left, right, _) => format!("recorded {}, computed {}", side(left), side(right)),
+        let what = match (&self.left, &self.right) {
+            (Value::Null, Value::Null) => format!("tables {}", self.tables.join(", ")),
+            (left, right) => format!("recorded {}, computed {}", side(left), side(right)),
         };
         format!("{}: {what}", self.phase.says())
     }
@@ -121,6 +126,8 @@ impl Divergence {
             event: None,
             kind: None,
             module: None,
+            tables: Vec::new(),
+            healed: Vec::new(),
             table: None,
             row: None,
             field: None,

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::Value;
-use tensorforge_engine::{Exchange, Root, State, Tables};
+use tensorforge_engine::{Exchange, Root, State};
 
 use crate::comparing::divergence::{Divergence, Phase};
 use crate::error::JournalError;
 use crate::format::block::BLOCK_RECORDS;
 use crate::format::codec::DecodeError;
+use crate::proving::suspects::{Suspects, differing, name, suspects};
 use crate::reading::journal::Journal;
 use crate::reading::records::read_record;
 use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
@@ -215,31 +216,31 @@ fn departure(journal: &Journal, step: &Step<'_>) -> Option<Divergence> {
         return Some(Divergence::new(seq, Phase::Digested, left, right));
     }
     let header = step.frame_end?;
-    let table = differing_table(&header.digests, step.state)?;
+    let tables = differing(&header.digests, step.state);
+    let tables: Vec<String> = tables.into_iter().map(|place| name(step.state, place)).collect();
     let divergence = Divergence::new(seq, Phase::Digested, Value::Null, Value::Null);
-    Some(Divergence { table: Some(table), ..divergence })
+    (!tables.is_empty()).then_some(Divergence { tables, ..divergence })
 }
 
 fn tag_value(tag: u64) -> Value {
     Value::from(format!("{tag:016x}"))
 }
 
-/// The first table whose digest is not the one that a frame claims, or that this build does not have.
-fn differing_table(claimed: &[u128], state: &State) -> Option<String> {
-    let digests = state.digests();
-    let count = claimed.len().max(Tables::COUNT);
-    let place = (0..count).find(|place| claimed.get(*place) != digests.get(*place))?;
-    let table = state.tables.all().get(place).map(|table| table.name().to_owned());
-    Some(table.unwrap_or_else(|| format!("number {place}")))
-}
-
 /// Says more about a divergence: what the recorded events and the decided ones make of the state
 /// before them; or, where this build folds the same events otherwise than the one that recorded them,
-/// which table the next frame claims otherwise, and which of its rows the record wrote.
+/// which tables may be at fault. To decide the record once more would say nothing about its fold.
 pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence, ReplayError> {
-    if !matches!(found.phase, Phase::Decided | Phase::Folded) {
-        return Ok(found);
+    match found.phase {
+        Phase::Decided => examine_decision(journal, found),
+        Phase::Folded => {
+            let Suspects { tables, healed, table, module, row } = suspects(journal, found.seq)?;
+            Ok(Divergence { tables, healed, module, table, row, ..found })
+        }
+        _ => Ok(found),
     }
+}
+
+fn examine_decision(journal: &Journal, found: Divergence) -> Result<Divergence, ReplayError> {
     let before = replay::state_at(journal, Mode::Fold, found.seq)?;
     let seq = tensorforge_engine::units::Seq(found.seq);
     let Some(record) = read_record(journal, seq)? else { return Ok(found) };
@@ -250,36 +251,7 @@ pub(crate) fn examine(journal: &Journal, found: Divergence) -> Result<Divergence
     if folded.and(right.decide(record.stamp, &record.command, &mut events)).is_err() {
         return Ok(found);
     }
-    if found.phase == Phase::Decided {
-        return Ok(found.with_states(left.state(), right.state()));
-    }
-    let table = table_of_fold(journal, found.seq)?;
-    let written = left.state().tables.all().into_iter().find_map(|any| {
-        let named = table.as_deref().is_none_or(|name| name == any.name());
-        let row = any.keys().into_iter().find(|row| named && any.writer(*row) == Some(seq));
-        row.map(|row| (any.name().to_owned(), row))
-    });
-    let (name, row) = written.unzip();
-    Ok(Divergence { table: table.or(name), row, ..found })
-}
-
-/// The table whose digest the frame that ends with or after record `seq` claims otherwise than this
-/// build computes. Other records of the frame may have written it too.
-fn table_of_fold(journal: &Journal, seq: u64) -> Result<Option<String>, ReplayError> {
-    let (mut replay, _) = Replay::from_nearest(journal, Mode::Fold, seq);
-    let mut table = None;
-    let ran = replay.run(journal.next_seq(), |step| match step.frame_end {
-        Some(header) if step.head.seq.0 >= seq => {
-            table = differing_table(&header.digests, step.state);
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    match ran {
-        // A later record of the frame has no place in this build's state: nothing more can be told.
-        Err(ReplayError::Breach(_)) => Ok(None),
-        ran => ran.map(|()| table),
-    }
+    Ok(found.with_states(left.state(), right.state()))
 }
 
 /// Reads a whole journal and checks chain, frames and decoding, without deciding anything.

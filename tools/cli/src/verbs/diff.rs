@@ -81,8 +81,9 @@ fn note_part(journal: &Journal, tally: &Tally) {
 
 /// Puts the fields of a divergence into a document, each null if there is none.
 pub(crate) fn with_divergence(mut document: Value, divergence: Option<&Divergence>) -> Value {
-    const FIELDS: [&str; 11] = [
-        "seq", "phase", "event", "kind", "module", "table", "row", "field", "left", "right", "rows",
+    const FIELDS: [&str; 13] = [
+        "seq", "phase", "event", "kind", "module", "tables", "healed", "table", "row", "field",
+        "left", "right", "rows",
     ];
     let found = serde_json::to_value(divergence).unwrap_or(Value::Null);
     if let Some(fields) = document.as_object_mut() {
@@ -117,7 +118,18 @@ pub(crate) fn describe(divergence: &Divergence, left: &str, right: &str) -> Text
         line(format!("  {left}: {a}"));
         line(format!("  {right}: {b}"));
     }
-    if let (Some(table), Some(row)) = (&divergence.table, divergence.row) {
+    let (tables, healed) = (divergence.tables.join(", "), divergence.healed.join(", "));
+    let row = divergence.row.map_or(String::new(), |row| format!(", row {row}"));
+    if divergence.phase == Phase::Folded && !(tables.is_empty() && healed.is_empty()) {
+        if !tables.is_empty() {
+            line(format!("  it wrote, and differs where its frame ends: {tables}{row}"));
+        }
+        if !healed.is_empty() {
+            line(format!("  it wrote, and others have again by then: {healed}{row}"));
+        }
+    } else if !tables.is_empty() {
+        line(format!("  tables that differ: {tables}"));
+    } else if let (Some(table), Some(row)) = (&divergence.table, divergence.row) {
         let which = match divergence.phase {
             Phase::Breached => "the row",
             _ => "first row that differs afterwards",
