@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros};
-use tensorforge_engine::{Command, Root, State, models};
+use tensorforge_engine::{Command, Root, State, models, workflow};
+use tensorforge_journal::damage::DamageKind;
 use tensorforge_journal::{
     Journal, Judgement, Ledger, LedgerOptions, ReplayError, WriterOptions, bisect_state,
     list_snapshots, verify,
@@ -165,4 +166,38 @@ fn a_dropped_ledger_has_written_its_snapshot() {
     let (ledger, _) = Ledger::open(&path, options).unwrap();
     // The records of the frame that nobody committed are gone, and nobody was told of them.
     assert!((1_024..=1_030).contains(&ledger.records()));
+}
+
+/// A verification reads every byte of every frame once: also of the marks that stand where one span ends
+/// and the next begins, and of the one behind the last record.
+#[test]
+fn marks_between_records_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.tfj");
+    let options = || LedgerOptions { snapshot_every: 1_024, ..quick() };
+    write(&path, 1_024, options()).0.close().unwrap();
+    for _ in 0..2 {
+        let (mut ledger, _) = Ledger::open(&path, options()).unwrap();
+        ledger.record(Micros::MAX, Source::OPERATOR, &workflow::Command::Advance.into()).unwrap();
+        ledger.close().unwrap();
+    }
+    let journal = Journal::open(&path).unwrap();
+    let marks: Vec<_> = journal.frames().iter().filter(|frame| frame.close).cloned().collect();
+    let at: Vec<u64> = marks.iter().map(|mark| mark.first_seq).collect();
+    assert_eq!(at, [1_024, 1_024, 1_025, 1_025, 1_026, 1_026]);
+    assert_eq!(verify(&journal, 2, &|_| ()).unwrap().spans, 2);
+    for mark in marks {
+        let segment = path.join(format!("segments/{:010}.seg", mark.segment));
+        let mut bytes = std::fs::read(&segment).unwrap();
+        // The last byte of a frame is seen by nobody who walks from header to header.
+        let last = (mark.offset + mark.length) as usize - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&segment, &bytes).unwrap();
+        let error = verify(&journal, 2, &|_| ()).unwrap_err();
+        let ReplayError::Journal(error) = error else { panic!("{error}") };
+        let damage = error.damage().unwrap();
+        assert_eq!((damage.kind, damage.offset), (DamageKind::Trailer, mark.offset));
+        bytes[last] ^= 1;
+        std::fs::write(&segment, &bytes).unwrap();
+    }
 }

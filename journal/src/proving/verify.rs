@@ -24,7 +24,7 @@ use crate::replaying::replay::{self, Mode, Replay, ReplayError, Step};
 use crate::replaying::snapshot::{self, hex};
 
 /// What a verification found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Verified {
     /// Records that were verified.
     pub records: u64,
@@ -36,6 +36,8 @@ pub struct Verified {
     pub divergence: Option<Divergence>,
     /// How many spans were verified side by side.
     pub spans: usize,
+    /// Orders that are live after the last of them.
+    pub live: u32,
 }
 
 /// Verifies all of a journal, on up to `threads` threads. `progress` is told how many records are done.
@@ -44,8 +46,6 @@ pub fn verify(
     threads: usize,
     progress: &(impl Fn(u64) + Sync),
 ) -> Result<Verified, ReplayError> {
-    // Every byte is read once on its own: spans read records, and not the marks between them.
-    journal.verify()?;
     let starts = starts(journal);
     let ends = starts.iter().skip(1).copied().chain([journal.next_seq()]);
     let spans: Vec<Range<u64>> = starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
@@ -91,14 +91,17 @@ pub fn verify(
         ));
     }
     results.sort_by_key(|(start, _)| *start);
-    let mut all = Verified { records: 0, events: 0, root: [0; 32], divergence: None, spans: count };
+    let mut all = Verified::default();
+    all.spans = count;
     for (_, result) in results {
         let span = result?;
         all.records += span.records;
         all.events += span.events;
-        all.root = span.root;
+        (all.root, all.live) = (span.root, span.live);
         if span.divergence.is_some() {
             all.divergence = span.divergence;
+            // Nobody has read what is behind it.
+            journal.verify()?;
             break;
         }
     }
@@ -140,7 +143,9 @@ fn verify_span(
 ) -> Result<(Verified, State), ReplayError> {
     let mut events = 0;
     let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
-    let found = first_disagreement(journal, &mut replay, end, |step| {
+    // The last span reads on to the very end, for the marks behind the last record.
+    let to = if end == journal.next_seq() { u64::MAX } else { end };
+    let found = first_disagreement(journal, &mut replay, to, |step| {
         events += step.events.len() as u64;
         if (step.head.seq.0 + 1).is_multiple_of(BLOCK_RECORDS) {
             progress(done.fetch_add(BLOCK_RECORDS, Ordering::Relaxed) + BLOCK_RECORDS);
@@ -149,7 +154,8 @@ fn verify_span(
     let divergence = found.map(|found| examine(journal, found)).transpose()?;
     let records = replay.records() - start;
     let state = replay.into_exchange().into_state();
-    Ok((Verified { records, events, root: state.root(), divergence, spans: 1 }, state))
+    let (root, live) = (state.root(), state.tables.orders.len());
+    Ok((Verified { records, events, root, divergence, spans: 1, live }, state))
 }
 
 /// Decides on to `end`, or to the first record that is not as the journal claims. A record that this

@@ -80,9 +80,11 @@ impl<'a> Frames<'a> {
         let start = block_start(first_seq);
         let previous = usize::try_from(start / BLOCK_RECORDS).ok().and_then(|b| b.checked_sub(1));
         let previous = previous.and_then(|block| journal.blocks().get(block));
+        // A frame without records, which is a mark, belongs to what it precedes.
+        let precedes = |frame: &FrameEntry| frame.first_seq < start && frame.next_seq() <= start;
         Self {
             journal,
-            next: frames.partition_point(|frame| frame.next_seq() <= start).min(wanted),
+            next: frames.partition_point(precedes).min(wanted),
             wanted,
             links: Links::resume(start, previous.unwrap_or(&BlockEntry::GENESIS)),
             reading: Reading::default(),

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::json;
-use tensorforge_journal::{Mode, hex, state_at, verify};
+use tensorforge_journal::{hex, verify};
 
 use crate::args::VerifyArgs;
 use crate::failure::{Exit, Result};
@@ -23,10 +23,7 @@ pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     // What this build does not make of the journal, it does not count either.
-    let live = match verified.divergence {
-        None => Some(state_at(&journal, Mode::Fold, journal.next_seq())?.tables.orders.len()),
-        Some(_) => None,
-    };
+    let live = verified.divergence.is_none().then_some(verified.live);
     let spans = counted(verified.spans as u64, "span");
     if as_json {
         output::json(&json!({
