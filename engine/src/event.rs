@@ -31,7 +31,7 @@ sum! {
 impl Event {
     /// The most bytes of an event that a rule makes, without its candidates. Those that repeat what a
     /// command says are as long as the command lets them be, and there is one of them a record.
-    pub const BYTES_MAX: usize = 96;
+    pub const BYTES_MAX: usize = 112;
 
     /// The most bytes that it has in a record, if a rule has made it.
     pub fn bytes_max(&self) -> usize {

@@ -475,7 +475,8 @@ mod tests {
                 let told = pending.and_then(|pending| pending.wait()).unwrap_err();
                 assert_eq!(told, CallError::Stopped, "{why:?}");
             }
-            assert_eq!(send(12).map(|_| ()).unwrap_err(), CallError::Stopped, "{why:?}");
+            let late = send(12).and_then(|pending| pending.wait()).unwrap_err();
+            assert_eq!(late, CallError::Stopped, "{why:?}");
             sequencer.finish().unwrap_err();
             holds(&disk, 7);
         }

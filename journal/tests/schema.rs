@@ -99,7 +99,7 @@ fn traced() -> String {
         Prefix,
     );
     let registry = tracer.registry().unwrap();
-    let mut text = String::new();
+    let mut text = "numbers of commands and events packed, of rows not\n".to_owned();
     for (name, format) in registry {
         match format {
             ContainerFormat::Struct(fields) => {

@@ -1,7 +1,7 @@
 //! The bad hour: everything falls due at once. Records stay short, time goes on, and nobody is forgotten.
 
 use tensorforge_engine::config::Limits;
-use tensorforge_engine::image::Image as _;
+use tensorforge_engine::image::pack;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::security::Source;
@@ -46,7 +46,7 @@ impl Desk {
         let mut events = Vec::new();
         self.exchange.decide(stamp, &command, &mut events).unwrap();
         let mut bytes = Vec::new();
-        events.iter().for_each(|event| event.write(&mut bytes));
+        events.iter().for_each(|event| pack(event, &mut bytes));
         self.longest = self.longest.max(bytes.len());
         events
     }

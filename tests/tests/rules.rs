@@ -450,8 +450,8 @@ fn a_loss_is_failed_over_record_by_record() {
         Command::Models(models::Command::Heartbeat { vessel }),
         Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest: boat() }),
     ];
-    // Two events an order: 256 KiB of them at 96 bytes each, and the order that goes beyond.
-    for (orders, due) in [(1_500, 1_366), (134, 134)] {
+    // Two events an order: 256 KiB of them at 112 bytes each, and the order that goes beyond.
+    for (orders, due) in [(1_500, 1_171), (329, 329)] {
         for command in back.clone() {
             let events = desk.tell(20, command);
             let refusal = Refusal::Models(models::Refusal::StillAboard { orders });

@@ -1,8 +1,9 @@
 //! Canonical bytes of a row or an event: what is hashed, and what snapshots and journals store.
 //!
-//! Little-endian, fixed-width, fields in declaration order, lists led by their length, enums by their
-//! number. There is no implementation for `usize`, `f32` or `f64`, so a row that holds one does not
-//! compile.
+//! Fields in declaration order, lists led by their length, enums by their number. Numbers are
+//! little-endian and as wide as their type in the image of a row, which is written whenever it is
+//! hashed; in that of an event, which is written once and hashed at every reading, they are packed.
+//! There is no implementation for `usize`, `f32` or `f64`, so a row that holds one does not compile.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,6 +17,8 @@ pub trait Sink {
     fn array<const N: usize>(&mut self, bytes: [u8; N]);
     /// Appends a slice.
     fn slice(&mut self, bytes: &[u8]);
+    /// Appends what `write` does, led by how many bytes that is, in four of them.
+    fn measured(&mut self, write: impl FnOnce(&mut Self));
 }
 
 impl Sink for Vec<u8> {
@@ -26,6 +29,84 @@ impl Sink for Vec<u8> {
     fn slice(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+
+    fn measured(&mut self, write: impl FnOnce(&mut Self)) {
+        let start = self.len();
+        write_length(0, self);
+        write(self);
+        measure(self, start);
+    }
+}
+
+/// Writes how many bytes follow the length that stands at `start`.
+fn measure(list: &mut [u8], start: usize) {
+    if let Some((place, rest)) = list.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut) {
+        *place = u32::try_from(rest.len()).unwrap_or(u32::MAX).to_le_bytes();
+    }
+}
+
+/// Packs numbers into a list: one of two, four or eight bytes takes one if it is below 251; else a byte
+/// that says how wide it is, and the least width that holds it. This is how bincode does it.
+struct Packed(Vec<u8>);
+
+/// The byte before a number of two, of four and of eight bytes.
+const WIDE: [u8; 3] = [251, 252, 253];
+
+impl Sink for Packed {
+    #[inline(always)]
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        if largest(N).is_none() {
+            return self.0.array(bytes);
+        }
+        let mut number = [0; 8];
+        number.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        match u64::from_le_bytes(number) {
+            number if number < u64::from(WIDE[0]) => self.0.push(number as u8),
+            number if number <= u64::from(u16::MAX) => {
+                self.wide(WIDE[0], (number as u16).to_le_bytes())
+            }
+            number if number <= u64::from(u32::MAX) => {
+                self.wide(WIDE[1], (number as u32).to_le_bytes())
+            }
+            number => self.wide(WIDE[2], number.to_le_bytes()),
+        }
+    }
+
+    fn slice(&mut self, bytes: &[u8]) {
+        self.0.slice(bytes);
+    }
+
+    fn measured(&mut self, write: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        write_length(0, &mut self.0);
+        write(self);
+        measure(&mut self.0, start);
+    }
+}
+
+impl Packed {
+    #[inline(always)]
+    fn wide<const N: usize>(&mut self, width: u8, number: [u8; N]) {
+        self.0.push(width);
+        self.0.array(number);
+    }
+}
+
+/// The largest number of so many bytes, if it is one that is packed.
+const fn largest(bytes: usize) -> Option<u64> {
+    match bytes {
+        2 => Some(u16::MAX as u64),
+        4 => Some(u32::MAX as u64),
+        8 => Some(u64::MAX),
+        _ => None,
+    }
+}
+
+/// Appends the packed image of a value.
+pub fn pack(value: &impl Image, bytes: &mut Vec<u8>) {
+    let mut packed = Packed(core::mem::take(bytes));
+    value.write(&mut packed);
+    *bytes = packed.0;
 }
 
 /// A slice that is filled from its front. It never grows, so that the place of the next byte stays in
@@ -69,6 +150,18 @@ impl Sink for Fill<'_> {
             None => self.full = true,
         }
     }
+
+    fn measured(&mut self, write: impl FnOnce(&mut Self)) {
+        let Some((head, rest)) = core::mem::take(&mut self.left).split_first_chunk_mut() else {
+            self.full = true;
+            return;
+        };
+        let room = rest.len();
+        self.left = rest;
+        write(self);
+        let length = u32::try_from(room.saturating_sub(self.left.len())).unwrap_or(u32::MAX);
+        *head = length.to_le_bytes();
+    }
 }
 
 /// Why bytes are not an image.
@@ -89,33 +182,42 @@ pub enum Misread {
     /// A list is longer than any of its kind.
     #[error("the list is too long")]
     List,
+    /// A number is packed into more bytes than it needs, or is more than its type holds.
+    #[error("a number is not as short as it can be")]
+    Wide,
+    /// What was measured is longer than what is in it.
+    #[error("bytes follow the last item of a list")]
+    Rest,
 }
 
 /// Where the bytes of an image come from.
 ///
 /// What is wrong with them is noted, and whatever is read from there on means nothing: so values are
-/// read straight through, and asked about once at their end.
-pub trait Source {
+/// read straight through, and asked about once at their end. A source is copied where many are read, so
+/// that the place of the next byte stays in a register.
+pub trait Source: Copy {
     /// Takes an array off the front; zeros if there is none.
     fn array<const N: usize>(&mut self) -> [u8; N];
     /// Takes a slice off the front; an empty one if there is none of this length.
     fn slice(&mut self, length: usize) -> &[u8];
+    /// Takes what was [measured](Sink::measured), which `read` must take to its end. Whoever
+    /// skims passes over it.
+    fn measured<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T;
     /// Notes the first thing that is wrong. Nothing is left to read.
     fn fail(&mut self, misread: Misread);
     /// What is wrong, if anything is.
     fn fault(&self) -> Option<Misread>;
-    /// Whether whoever reads only folds: what folding never looks at is passed over.
-    fn skims(&self) -> bool;
 }
 
-/// Bytes that images are read from. With `SKIMS` only what folding looks at is read.
+/// Bytes that images are read from: packed ones where `PACKED`, and with `SKIMS` no more of them than
+/// folding looks at.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader<'a, const SKIMS: bool = false> {
+pub struct Reader<'a, const PACKED: bool = false, const SKIMS: bool = false> {
     left: &'a [u8],
     fault: Option<Misread>,
 }
 
-impl<'a, const SKIMS: bool> Reader<'a, SKIMS> {
+impl<'a, const PACKED: bool, const SKIMS: bool> Reader<'a, PACKED, SKIMS> {
     /// Reads from the front of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { left: bytes, fault: None }
@@ -125,11 +227,9 @@ impl<'a, const SKIMS: bool> Reader<'a, SKIMS> {
     pub fn left(&self) -> &'a [u8] {
         self.left
     }
-}
 
-impl<const SKIMS: bool> Source for Reader<'_, SKIMS> {
     #[inline(always)]
-    fn array<const N: usize>(&mut self) -> [u8; N] {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
         match self.left.split_first_chunk() {
             Some((head, rest)) => {
                 self.left = rest;
@@ -140,6 +240,34 @@ impl<const SKIMS: bool> Source for Reader<'_, SKIMS> {
                 [0; N]
             }
         }
+    }
+
+    /// A packed number that is at most `most`.
+    #[inline(always)]
+    fn number(&mut self, most: u64) -> u64 {
+        let [first] = self.take();
+        let (number, least) = match first {
+            251 => (u64::from(u16::from_le_bytes(self.take())), u64::from(WIDE[0])),
+            252 => (u64::from(u32::from_le_bytes(self.take())), 1 << 16),
+            253 => (u64::from_le_bytes(self.take()), 1 << 32),
+            254.. => (0, 1),
+            first => return u64::from(first),
+        };
+        if number < least || number > most {
+            self.fail(Misread::Wide);
+        }
+        number
+    }
+}
+
+impl<const PACKED: bool, const SKIMS: bool> Source for Reader<'_, PACKED, SKIMS> {
+    #[inline(always)]
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let Some(most) = largest(N).filter(|_| PACKED) else { return self.take() };
+        let number = self.number(most).to_le_bytes();
+        let mut bytes = [0; N];
+        bytes.iter_mut().zip(number).for_each(|(to, from)| *to = from);
+        bytes
     }
 
     #[inline(always)]
@@ -156,20 +284,37 @@ impl<const SKIMS: bool> Source for Reader<'_, SKIMS> {
         }
     }
 
-    #[cold]
+    #[inline(always)]
+    fn measured<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let length = u32::from_le_bytes(self.take()) as usize;
+        let Some((own, rest)) = self.left.split_at_checked(length) else {
+            self.fail(Misread::Ends);
+            return T::default();
+        };
+        self.left = rest;
+        if SKIMS {
+            return T::default();
+        }
+        let mut part = Self { left: own, fault: self.fault };
+        let value = read(&mut part);
+        match part.fault {
+            Some(misread) => self.fail(misread),
+            None if part.left.is_empty() => {}
+            None => self.fail(Misread::Rest),
+        }
+        value
+    }
+
+    // Not a call, which would have to be told where the place of the next byte is kept.
+    #[inline(always)]
     fn fail(&mut self, misread: Misread) {
-        self.fault.get_or_insert(misread);
+        self.fault = self.fault.or(Some(misread));
         self.left = &[];
     }
 
     #[inline(always)]
     fn fault(&self) -> Option<Misread> {
         self.fault
-    }
-
-    #[inline(always)]
-    fn skims(&self) -> bool {
-        SKIMS
     }
 }
 
@@ -252,17 +397,29 @@ impl<T: Image> Image for Vec<T> {
         self.iter().for_each(|item| item.write(sink));
     }
 
+    #[inline(always)]
     fn read(source: &mut impl Source) -> Self {
-        let mut list = Self::new();
-        for _ in 0..u32::read(source) {
-            list.push(T::read(source));
-            // A length is not believed beyond the items that are there.
-            if source.fault().is_some() {
-                break;
+        match u32::read(source) {
+            0 => Self::new(),
+            length => {
+                let list;
+                (list, *source) = items(length, *source);
+                list
             }
         }
-        list
     }
+}
+
+fn items<T: Image, S: Source>(length: u32, mut source: S) -> (Vec<T>, S) {
+    let mut list = Vec::new();
+    for _ in 0..length {
+        list.push(T::read(&mut source));
+        // A length is not believed beyond the items that are there.
+        if source.fault().is_some() {
+            break;
+        }
+    }
+    (list, source)
 }
 
 impl<T: Image, const N: usize> Image for ArrayVec<T, N> {
@@ -441,9 +598,15 @@ macro_rules! words {
                 let mut number = <u8 as $crate::kernel::image::Image>::read(source);
                 loop {
                     match number {
-                        $($number => return Self::$variant
-                            $({ $($field: $crate::kernel::image::Image::read(source),)* })?
-                            $((<$inner_type as $crate::kernel::image::Image>::read(source)))?,)*
+                        $($number => {
+                            #[allow(unused_mut, reason = "a word without fields reads nothing")]
+                            let mut own = *source;
+                            let word = Self::$variant
+                                $({ $($field: $crate::kernel::image::Image::read(&mut own),)* })?
+                                $((<$inner_type as $crate::kernel::image::Image>::read(&mut own)))?;
+                            *source = own;
+                            return word;
+                        })*
                         unknown => {
                             source.fail($crate::kernel::image::Misread::Number(unknown));
                             // Some word has to stand for one that means nothing.

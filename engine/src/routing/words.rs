@@ -47,8 +47,8 @@ row! {
 }
 
 impl Candidate {
-    /// Bytes of its image.
-    pub const BYTES: usize = 4 + 4 + 1 + 8 + 4 + 8 + 8 + 8 + 8;
+    /// The most bytes of its packed image.
+    pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 + 9 + 9 + 9;
 
     /// The most that one route is chosen from: of each role those that are drawn and those that hold a
     /// prefix; the halves of pairs, of which decode vessels hold none, each with the best of the other.
@@ -59,7 +59,7 @@ impl Candidate {
     };
 }
 
-/// What was considered for a route. Folding never looks at it: whoever [skims](Source::skims) has none.
+/// What was considered for a route. Folding never looks at it: whoever skims has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Candidates(pub Vec<Candidate>);
@@ -74,16 +74,12 @@ impl Deref for Candidates {
 
 impl Image for Candidates {
     fn write(&self, sink: &mut impl Sink) {
-        self.0.write(sink);
+        sink.measured(|sink| self.0.write(sink));
     }
 
+    #[inline(always)]
     fn read(source: &mut impl Source) -> Self {
-        if !source.skims() {
-            return Self(Vec::read(source));
-        }
-        let bytes = (u32::read(source) as usize).saturating_mul(Candidate::BYTES);
-        source.slice(bytes);
-        Self::default()
+        Self(source.measured(Vec::read))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Records as bytes: a head of fixed width, then the command in bincode, then its events as the images
-//! that the engine gives them, then a tag.
+//! Records as bytes: a head of fixed width, then the command in bincode, then its events as the packed
+//! images that the engine gives them, then a tag.
 //!
 //! Decoding is strict, and no other module knows the codec.
 
@@ -9,7 +9,7 @@ use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::image::{Image, Misread, Reader, Source as _};
+use tensorforge_engine::image::{Image as _, Misread, Reader, Source as _, pack};
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
 
@@ -33,10 +33,7 @@ pub const RECORD_EVENTS_MAX: usize = 4_096;
 const VARIANTS_MAX: u64 = 256;
 
 fn codec() -> impl Config {
-    config::standard()
-        .with_little_endian()
-        .with_fixed_int_encoding()
-        .with_limit::<RECORD_BYTES_MAX>()
+    config::standard().with_limit::<RECORD_BYTES_MAX>()
 }
 
 /// The longest command. What is decided about one is bounded by the engine; with this, so is a record.
@@ -44,13 +41,17 @@ pub const COMMAND_BYTES_MAX: usize = 64 << 10;
 
 /// Refuses a command that is too long to be recorded, before anything is decided about it.
 pub fn check_command(command: &Command) -> Result<(), EncodeError> {
-    let mut size = SizeWriter::default();
-    bincode::serde::encode_into_writer(command, SizeOf(&mut size), codec())
-        .map_err(|error| EncodeError::Refused { detail: error.to_string() })?;
-    match size.bytes_written {
+    match length_of(command)? {
         bytes if bytes > COMMAND_BYTES_MAX => Err(EncodeError::CommandTooLong { bytes }),
         _ => Ok(()),
     }
+}
+
+fn length_of(command: &Command) -> Result<usize, EncodeError> {
+    let mut size = SizeWriter::default();
+    bincode::serde::encode_into_writer(command, SizeOf(&mut size), codec())
+        .map_err(|error| EncodeError::Refused { detail: error.to_string() })?;
+    Ok(size.bytes_written)
 }
 
 /// Lets the codec count what it would write.
@@ -215,7 +216,7 @@ pub fn encode_record(
 /// however each of them shows it.
 pub fn hash_events(events: &[Event]) -> Hash {
     let mut bytes = Vec::new();
-    events.iter().for_each(|event| event.write(&mut bytes));
+    events.iter().for_each(|event| pack(event, &mut bytes));
     *blake3::hash(&bytes).as_bytes()
 }
 
@@ -230,7 +231,7 @@ fn encode_after(
     bytes.extend_from_slice(&[0; RECORD_HEAD]);
     append(bytes, command)?;
     let command_length = bytes.len() - start - RECORD_HEAD;
-    events.iter().for_each(|event| event.write(bytes));
+    events.iter().for_each(|event| pack(event, bytes));
     bytes.extend_from_slice(&tag.to_le_bytes());
 
     let length = bytes.len() - start;
@@ -322,7 +323,7 @@ pub(crate) fn decode_events<const SKIMS: bool>(
     events: &mut Vec<Event>,
 ) -> Result<(), DecodeError> {
     // No room is made for the number that the head claims: only bytes make an event.
-    let mut source = Reader::<SKIMS>::new(bytes);
+    let mut source = Reader::<true, SKIMS>::new(bytes);
     for index in 0..count {
         let event = Event::read(&mut source);
         if let Some(misread) = source.fault() {
@@ -340,18 +341,18 @@ pub(crate) fn decode_events<const SKIMS: bool>(
 /// Puts the bytes that events have in a record in place of what is there.
 pub(crate) fn encode_events(bytes: &mut Vec<u8>, events: &[Event]) {
     bytes.clear();
-    events.iter().for_each(|event| event.write(bytes));
+    events.iter().for_each(|event| pack(event, bytes));
 }
 
 pub(crate) fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeError> {
     let (command, taken) = bincode::serde::decode_from_slice(bytes, codec())
         .map_err(|error| DecodeError::of(seq, Part::Command, &error))?;
+    let malformed = |detail: String| Err(DecodeError::malformed(seq, Part::Command, detail));
     match bytes.len() - taken {
+        // Bincode takes a number of any width, and writes it in the least one.
+        0 if length_of(&command) != Ok(taken) => malformed(Misread::Wide.to_string()),
         0 => Ok(command),
-        rest => {
-            let detail = format!("{rest} bytes follow it");
-            Err(DecodeError::malformed(seq, Part::Command, detail))
-        }
+        rest => malformed(format!("{rest} bytes follow it")),
     }
 }
 

@@ -91,8 +91,7 @@ pub fn verify(
         ));
     }
     results.sort_by_key(|(start, _)| *start);
-    let mut all = Verified::default();
-    all.spans = count;
+    let mut all = Verified { spans: count, ..Verified::default() };
     for (_, result) in results {
         let span = result?;
         all.records += span.records;

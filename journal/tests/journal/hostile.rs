@@ -142,8 +142,8 @@ fn whatever_a_frame_holds_little_of_it_is_decoded_at_once() {
             assert!(heads.len() <= BATCH_RECORDS);
             assert!(heads.len() == 1 || bytes < BATCH_BYTES + record.len());
             assert!(bytes <= BATCH_BYTES + RECORD_BYTES_MAX);
-            // An enum is four bytes before anything else.
-            assert!(batch.events().len() <= bytes / 4);
+            // An event is the number of its module, and of the word, before anything else.
+            assert!(batch.events().len() <= bytes / 2);
             records += heads.len() as u64;
             most = most.max(bytes);
         }

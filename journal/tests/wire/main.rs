@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use tensorforge_engine::image::Image as _;
+use tensorforge_engine::image::pack;
 use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
 use tensorforge_engine::{Command, Event, Exchange, workflow};
@@ -144,7 +144,7 @@ fn no_event_is_longer_than_it_counts_for() {
     let repeat = ["configured", "registered", "policy_", "order_admitted", "refused"];
     for (name, event) in events::examples() {
         let mut bytes = Vec::new();
-        event.write(&mut bytes);
+        pack(&event, &mut bytes);
         let counted =
             repeat.iter().any(|word| name.contains(word)) || bytes.len() <= event.bytes_max();
         assert!(counted, "{name} has {} bytes, and counts for {}", bytes.len(), event.bytes_max());
