@@ -5,6 +5,7 @@ pub mod opening;
 mod pages;
 pub mod schema;
 
+pub(crate) mod ahead;
 pub mod batches;
 pub mod records;
 pub mod stream;

@@ -1,5 +1,6 @@
 //! Ledgers over random histories: searches through what they wrote, and what they leave when dropped.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use tensorforge_engine::security::Source;
@@ -7,8 +8,8 @@ use tensorforge_engine::units::{JournalId, Micros};
 use tensorforge_engine::{Command, Root, State, models, workflow};
 use tensorforge_journal::damage::DamageKind;
 use tensorforge_journal::{
-    Journal, Judgement, Ledger, LedgerOptions, ReplayError, WriterOptions, bisect_state,
-    list_snapshots, verify,
+    Journal, Judgement, Ledger, LedgerOptions, Mode, Replay, ReplayError, WriterOptions,
+    bisect_state, list_snapshots, verify,
 };
 use tensorforge_tests::walk::{self, Random};
 
@@ -200,4 +201,65 @@ fn marks_between_records_are_read() {
         bytes[last] ^= 1;
         std::fs::write(&segment, &bytes).unwrap();
     }
+}
+
+/// What a replay has passed: its records, what they did, and what the state was where it is exact.
+type Passed = Vec<(u64, usize, Option<Root>)>;
+
+/// Replays in legs that end at these records, and stops within one of them; tells what it passed, and
+/// how it ended.
+fn passed(path: &Path, mode: Mode, ahead: bool, stops: &[u64]) -> (Passed, Option<String>) {
+    let journal = Journal::open(path).unwrap();
+    let mut replay = Replay::from_genesis(&journal, mode);
+    if ahead {
+        replay.read_ahead();
+    }
+    let mut passed = Vec::new();
+    for stop in stops {
+        let ran = replay.run(*stop, |step| {
+            let root = step.frame_end.map(|_| step.state.root());
+            passed.push((step.head.seq.0, step.events.len(), root));
+            match step.head.seq.0 {
+                6_543 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        if let Err(error) = ran {
+            return (passed, Some(error.to_string()));
+        }
+    }
+    (passed, None)
+}
+
+/// Reading ahead changes nothing but the time that it takes, wherever a replay stops and goes on, and
+/// whatever is wrong with the journal.
+#[test]
+fn a_replay_that_reads_ahead_is_the_same_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.tfj");
+    write(&path, 20_000, quick()).0.close().unwrap();
+    let stops: [&[u64]; 3] = [&[u64::MAX, u64::MAX], &[1, 5_000, 12_345, 19_000, 20_000], &[6_000]];
+    let same = |whole: bool| {
+        for mode in [Mode::Fold, Mode::Decide] {
+            for stops in stops {
+                let (plain, end) = passed(&path, mode, false, stops);
+                assert!(plain == passed(&path, mode, true, stops).0, "{mode:?} {stops:?}");
+                assert_eq!(end, passed(&path, mode, true, stops).1, "{mode:?} {stops:?}");
+                let last = plain.last().map(|(seq, ..)| *seq);
+                match stops.last() {
+                    Some(6_000) => assert_eq!((last, end), (Some(5_999), None)),
+                    _ if whole => assert_eq!((last, end), (Some(19_999), None)),
+                    _ => assert!(end.unwrap().contains("body hash differs")),
+                }
+            }
+        }
+    };
+    same(true);
+    let journal = Journal::open(&path).unwrap();
+    let frame = journal.frames().iter().find(|frame| frame.first_seq > 15_000).unwrap();
+    let segment = path.join(format!("segments/{:010}.seg", frame.segment));
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[(frame.offset + frame.length) as usize - 30] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    same(false);
 }

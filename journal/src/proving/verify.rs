@@ -54,8 +54,12 @@ pub fn verify(
     let work = Mutex::new(spans.into_iter());
     let results = Mutex::new(Vec::new());
     let unread = Mutex::new(Vec::new());
+    let workers = threads.clamp(1, count);
+    // Threads that find no span to verify read for those that do.
+    let verify =
+        |state, span| verify_span(journal, state, span, threads > workers, &done, progress);
     thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, count) {
+        for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(span) = work.lock().ok().and_then(|mut work| work.next()) {
                     let start = span.start;
@@ -63,7 +67,7 @@ pub fn verify(
                         keep(&unread, span);
                         continue;
                     };
-                    let result = verify_span(journal, state, span, &done, progress);
+                    let result = verify(state, span);
                     keep(&results, (start, result.map(|(verified, _)| verified)));
                 }
             });
@@ -81,7 +85,7 @@ pub fn verify(
             Some((_, state)) => Ok(state),
             None => replay::state_at(journal, Mode::Fold, start),
         };
-        let verified = state.and_then(|state| verify_span(journal, state, span, &done, progress));
+        let verified = state.and_then(|state| verify(state, span));
         results.push((
             start,
             verified.map(|(verified, state)| {
@@ -137,11 +141,15 @@ fn verify_span(
     journal: &Journal,
     state: State,
     Range { start, end }: Range<u64>,
+    ahead: bool,
     done: &AtomicU64,
     progress: &(impl Fn(u64) + Sync),
 ) -> Result<(Verified, State), ReplayError> {
     let mut events = 0;
     let mut replay = Replay::from_state(journal, Mode::Decide, state, start);
+    if ahead {
+        replay.read_ahead();
+    }
     // The last span reads on to the very end, for the marks behind the last record.
     let to = if end == journal.next_seq() { u64::MAX } else { end };
     let found = first_disagreement(journal, &mut replay, to, |step| {

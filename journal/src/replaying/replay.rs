@@ -15,7 +15,8 @@ use crate::format::batch::{Batch, Events, Head};
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
 use crate::format::codec::{self, DecodeError};
 use crate::format::frame::Header;
-use crate::reading::batches::Batches;
+use crate::reading::ahead::read_ahead;
+use crate::reading::batches::{Batches, Portion, Portions};
 use crate::reading::journal::Journal;
 use crate::reading::records::command_of;
 use crate::replaying::snapshot::{self, Binding, Unusable};
@@ -27,6 +28,16 @@ pub enum Mode {
     Fold,
     /// Decides the commands again, and folds what this build decides.
     Decide,
+}
+
+impl Mode {
+    /// What it has to be told of the events.
+    fn reads(self) -> Events {
+        match self {
+            Self::Fold => Events::Folded,
+            Self::Decide => Events::Unread,
+        }
+    }
 }
 
 /// Why a replay could not go on.
@@ -53,6 +64,8 @@ pub struct Replay<'j> {
     exchange: Exchange,
     /// Opened with the first record that is asked for.
     batches: Option<Batches<'j>>,
+    /// Whether another thread may read.
+    ahead: bool,
     /// The next record of the batch.
     place: usize,
     next: u64,
@@ -62,6 +75,9 @@ pub struct Replay<'j> {
     /// The bytes of what was decided.
     encoded: Vec<u8>,
 }
+
+/// Records to come from which on a thread is started for them.
+const AHEAD_RECORDS: u64 = 4 * BLOCK_RECORDS;
 
 /// One record, just replayed.
 pub struct Step<'a> {
@@ -121,6 +137,7 @@ impl<'j> Replay<'j> {
             mode,
             exchange: Exchange::resume(state),
             batches: None,
+            ahead: false,
             place: 0,
             next: records,
             tagged: false,
@@ -158,6 +175,12 @@ impl<'j> Replay<'j> {
         self.tagged = true;
     }
 
+    /// Has another thread read, hash and decode what comes while this one folds or decides, wherever
+    /// there is much to come.
+    pub fn read_ahead(&mut self) {
+        self.ahead = true;
+    }
+
     /// How many records the state holds.
     pub fn records(&self) -> u64 {
         self.next
@@ -179,41 +202,54 @@ impl<'j> Replay<'j> {
         records: u64,
         mut each: impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
-        while self.next < records {
-            let batches = match &mut self.batches {
+        let to_come = records.min(self.journal.next_seq()).saturating_sub(self.next);
+        let batches = self.batches.take();
+        let ran = if self.ahead && to_come >= AHEAD_RECORDS {
+            self.place = 0;
+            let batches = self.journal.batches_of(self.next, self.mode.reads())?;
+            read_ahead(batches, |portions| self.through(portions, records, &mut each))
+        } else {
+            let mut batches = match batches {
                 Some(batches) => batches,
-                None => {
-                    let read = match self.mode {
-                        Mode::Fold => Events::Folded,
-                        Mode::Decide => Events::Unread,
-                    };
-                    self.batches.insert(self.journal.batches_of(self.next, read)?)
-                }
+                None => self.journal.batches_of(self.next, self.mode.reads())?,
             };
-            if self.place >= batches.batch().heads().len() {
-                if batches.read()?.is_none() {
+            let ran = self.through(&mut batches, records, &mut each);
+            self.batches = Some(batches);
+            ran
+        };
+        self.exchange.settle();
+        ran
+    }
+
+    fn through(
+        &mut self,
+        portions: &mut impl Portions,
+        records: u64,
+        each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        while self.next < records {
+            if self.place >= portions.portion().batch.heads().len() {
+                if !portions.advance()? {
                     break;
                 }
                 self.place = 0;
             }
-            if self.step(&mut each)?.is_break() {
+            if self.step(portions.portion(), each)?.is_break() {
                 break;
             }
         }
-        self.exchange.settle();
         Ok(())
     }
 
     fn step(
         &mut self,
+        Portion { batch, frame_end }: &Portion,
         each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ReplayError> {
         let place = self.place;
-        let Some(batches) = &self.batches else { return Ok(ControlFlow::Break(())) };
-        let batch = batches.batch();
         let Some(head) = batch.heads().get(place) else { return Ok(ControlFlow::Break(())) };
         let last = place + 1 == batch.heads().len();
-        let frame_end = batches.frame_end().filter(|_| last);
+        let frame_end = frame_end.as_ref().filter(|_| last);
         let (events, agrees) = match self.mode {
             Mode::Fold => {
                 let recorded = batch.events_of(place);
@@ -270,6 +306,7 @@ pub fn binding(journal: &Journal, records: u64) -> Option<Binding> {
 /// Folds the first `records` records, from the nearest snapshot.
 pub fn state_at(journal: &Journal, mode: Mode, records: u64) -> Result<State, ReplayError> {
     let (mut replay, _) = Replay::from_nearest(journal, mode, records);
+    replay.read_ahead();
     replay.run(records, |_| ControlFlow::Continue(()))?;
     Ok(replay.into_exchange().into_state())
 }

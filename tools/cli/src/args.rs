@@ -254,6 +254,9 @@ pub(crate) struct ReplayArgs {
     /// Decide the commands again instead of folding the recorded events
     #[arg(long)]
     pub(crate) decide: bool,
+    /// With 1, read and fold in turns; else a second thread reads ahead. By default one a processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -261,7 +264,8 @@ pub(crate) struct VerifyArgs {
     /// The journal
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// Spans verified side by side; by default one a processor
+    /// Spans verified side by side, and reading ahead where there are fewer spans; by default one a
+    /// processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
 }

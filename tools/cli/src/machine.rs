@@ -25,11 +25,16 @@ fn status_bytes(process: &str, name: &str) -> u64 {
         .map_or(0, |kib| kib << 10)
 }
 
+/// So many threads as were asked for; by default one a processor.
+pub(crate) fn threads(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| thread::available_parallelism().map_or(1, Into::into), usize::from)
+}
+
 /// Processor and system in a few words.
 pub(crate) fn description() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or(env::consts::ARCH, |(_, name)| name.trim());
-    let count = thread::available_parallelism().map_or(1, usize::from);
+    let count = threads(None);
     format!("{model}, {count} processors, {}", env::consts::OS)
 }

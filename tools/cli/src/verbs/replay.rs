@@ -140,6 +140,14 @@ impl Course {
 }
 
 fn start<'j>(journal: &'j Journal, args: &ReplayArgs, to: u64) -> Result<Replay<'j>> {
+    let mut replay = begin(journal, args, to)?;
+    if machine::threads(args.threads) > 1 {
+        replay.read_ahead();
+    }
+    Ok(replay)
+}
+
+fn begin<'j>(journal: &'j Journal, args: &ReplayArgs, to: u64) -> Result<Replay<'j>> {
     let mode = verbs::mode(args.decide);
     match args.from.as_deref() {
         Some("genesis") => Ok(Replay::from_genesis(journal, mode)),

@@ -1,6 +1,5 @@
 //! `verify`: prove a journal.
 
-use std::thread;
 use std::time::Instant;
 
 use serde_json::json;
@@ -15,8 +14,7 @@ use crate::verbs::{self, diff};
 
 pub(crate) fn run(args: &VerifyArgs, as_json: bool) -> Result<Exit> {
     let journal = verbs::open(&args.dir)?;
-    let processors = || thread::available_parallelism().map_or(1, Into::into);
-    let threads = args.threads.map_or_else(processors, usize::from);
+    let threads = machine::threads(args.threads);
     let started = Instant::now();
     let bar = output::progress("verifying", journal.next_seq());
     let verified = verify(&journal, threads, &|records| bar.set_position(records))?;
