@@ -1,6 +1,7 @@
 //! What was decided: the sum of what the modules say. Numbers are never reused.
 
 use crate::kernel::image::sum;
+use crate::kernel::units::OrderId;
 use crate::routing::words::Candidate;
 use crate::{allocator, config, models, policy, queue, resilience, routing, telemetry, workflow};
 
@@ -32,6 +33,20 @@ impl Event {
     /// The most bytes of an event that a rule makes, without its candidates. Those that repeat what a
     /// command says are as long as the command lets them be, and there is one of them a record.
     pub const BYTES_MAX: usize = 112;
+
+    /// The order, admitted by an earlier record, whose life goes on with it.
+    pub(crate) fn continues(&self) -> Option<OrderId> {
+        use workflow::words::Event as Workflow;
+        match self {
+            Self::Workflow(
+                Workflow::LegCompleted { order, .. }
+                | Workflow::LegFailed { order, .. }
+                | Workflow::OrderEnded { order, .. },
+            )
+            | Self::Routing(routing::words::Event::OrderRouted { order, .. }) => Some(*order),
+            _ => None,
+        }
+    }
 
     /// The most bytes that it has in a record, if a rule has made it.
     pub fn bytes_max(&self) -> usize {

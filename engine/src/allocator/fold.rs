@@ -19,8 +19,9 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             state.wake_order(*order, window.from)
         }
         Event::BerthReleased { order, berth } => {
-            let row = state.tables.berths.remove(*berth, &mut state.writer)?;
-            if let Some(berths) = state.index.berths.get_mut(&row.vessel) {
+            let vessel = state.tables.berths.get(*berth).map(|row| row.vessel);
+            state.tables.berths.remove(*berth, &mut state.writer)?;
+            if let Some(berths) = vessel.and_then(|vessel| state.index.berths.get_mut(&vessel)) {
                 berths.retain(|other| other != berth);
             }
             state.edit_order(*order)?.berth = BerthId::NONE;

@@ -284,18 +284,19 @@ impl<K: Key, R: Row> Table<K, R> {
     }
 
     /// Takes a row out.
-    pub fn remove(&mut self, key: K, by: &mut Writer) -> Result<R, Breach> {
+    pub fn remove(&mut self, key: K, by: &mut Writer) -> Result<(), Breach> {
         let index = key.index();
-        let slot = slot_mut(&mut self.pages, index);
-        let Some((slot, row)) = slot.and_then(|slot| slot.row.take().map(|row| (slot, row))) else {
+        let slot = slot_mut(&mut self.pages, index).filter(|slot| slot.row.is_some());
+        let Some(slot) = slot else {
             return Err(self.breach(index, by.seq, Problem::Missing));
         };
+        slot.row = None;
         if slot.written_by(by.seq) {
             self.unsettled.push(index);
         }
         by.mark(self.number);
         self.occupied.remove(index);
-        Ok(row)
+        Ok(())
     }
 
     /// A breach of this table, for a fold that finds a row it cannot apply its event to.

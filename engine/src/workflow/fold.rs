@@ -39,9 +39,9 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::OrderEnded { order, tenant, end, .. } => {
             leave(state, *order)?;
-            state.edit_order(*order)?;
-            let row = state.tables.orders.remove(order.slot(), &mut state.writer)?;
-            release(state, order.slot(), row.held())?;
+            let held: Route = state.edit_order(*order)?.held().iter().cloned().collect();
+            state.tables.orders.remove(order.slot(), &mut state.writer)?;
+            release(state, order.slot(), &held)?;
             count_end(state, *tenant, *end)
         }
     }

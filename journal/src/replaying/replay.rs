@@ -79,6 +79,9 @@ pub struct Replay<'j> {
 /// Records to come from which on a thread is started for them.
 const AHEAD_RECORDS: u64 = 4 * BLOCK_RECORDS;
 
+/// Records whose rows are looked at together before they are folded.
+const ANTICIPATED: usize = 64;
+
 /// One record, just replayed.
 pub struct Step<'a> {
     /// The record as it is written, but for its command and events.
@@ -252,6 +255,10 @@ impl<'j> Replay<'j> {
         let frame_end = frame_end.as_ref().filter(|_| last);
         let (events, agrees) = match self.mode {
             Mode::Fold => {
+                if place.is_multiple_of(ANTICIPATED) {
+                    let coming = place..place.saturating_add(ANTICIPATED);
+                    self.exchange.anticipate(coming.map(|place| batch.events_of(place)));
+                }
                 let recorded = batch.events_of(place);
                 self.exchange.fold_unsettled(head.seq, head.time, recorded)?;
                 let ends_block = (head.seq.0 + 1).is_multiple_of(BLOCK_RECORDS);
