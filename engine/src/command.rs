@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::units::{Micros, RegionId, Seq};
+use crate::kernel::units::{Micros, OrderId, RegionId, Seq};
 use crate::security::rows::Source;
 use crate::{config, models, policy, workflow};
 
@@ -30,6 +30,21 @@ pub enum Command {
     Policy(policy::words::Command),
     /// Orders, and the time that passes.
     Workflow(workflow::words::Command),
+}
+
+impl Command {
+    /// The order, admitted by an earlier record, of which it speaks.
+    pub fn continues(&self) -> Option<OrderId> {
+        use workflow::words::Command as Workflow;
+        match self {
+            Self::Workflow(
+                Workflow::ReportLeg { order, .. }
+                | Workflow::Cancel { order }
+                | Workflow::Retry { order },
+            ) => Some(*order),
+            _ => None,
+        }
+    }
 }
 
 impl From<config::words::Command> for Command {

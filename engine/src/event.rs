@@ -35,7 +35,7 @@ impl Event {
     pub const BYTES_MAX: usize = 112;
 
     /// The order, admitted by an earlier record, whose life goes on with it.
-    pub(crate) fn continues(&self) -> Option<OrderId> {
+    pub fn continues(&self) -> Option<OrderId> {
         use workflow::words::Event as Workflow;
         match self {
             Self::Workflow(

@@ -6,7 +6,7 @@ use crate::command::{Command, Stamp};
 use crate::event::Event;
 use crate::fold::fold;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{JournalId, Micros, Seq};
+use crate::kernel::units::{JournalId, Micros, OrderId, Seq};
 use crate::refusal::Refusal;
 use crate::security::decide::require;
 use crate::security::rows::Scope;
@@ -97,14 +97,15 @@ impl Exchange {
         events.iter().try_for_each(|event| fold(&mut self.state, event))
     }
 
-    /// Looks at the rows that records about to be folded will change, each record given by its events.
-    /// Nothing comes of it, but that memory brings rows that nobody has looked at for long all at once:
-    /// folding would wait for one after the other, and for that alone half of its time.
-    pub fn anticipate<'e>(&self, records: impl Iterator<Item = &'e [Event]>) {
-        for order in records.filter_map(|events| events.first()?.continues()) {
+    /// Looks at the rows of orders that records to come will change. Nothing comes of it, but that memory
+    /// brings all at once what nobody has looked at for long: whoever folds would wait for one after the
+    /// other, and for nothing as long.
+    pub fn anticipate(&self, orders: impl Iterator<Item = OrderId>) {
+        for order in orders {
             if let Some(row) = self.state.tables.orders.get(order.slot()) {
                 // A field of each line of memory that a row takes.
-                let lines = (row.id, row.leg, row.ticket, row.cost, row.demand.class, row.first_token);
+                let lines =
+                    (row.id, row.leg, row.ticket, row.cost, row.demand.class, row.first_token);
                 core::hint::black_box(lines);
             }
         }

@@ -22,9 +22,9 @@ pub(crate) struct Transaction<'a> {
     breach: Option<Breach>,
     /// The most bytes that its events have in the record.
     bytes: usize,
-    /// What came free: vessels that may have room, and lanes whose head has changed.
-    vessels: BTreeSet<VesselId>,
-    lanes: BTreeSet<Lane>,
+    /// What came free: vessels that may have room, and lanes whose head has changed; some more than once.
+    vessels: Vec<VesselId>,
+    lanes: Vec<Lane>,
 }
 
 /// A unit of work is a route and a dozen events around it.
@@ -45,7 +45,7 @@ impl<'a> Transaction<'a> {
 
     /// The transaction of a command on a state that stands at its record.
     pub(crate) fn new(state: &'a mut State, stamp: Stamp, events: &'a mut Vec<Event>) -> Self {
-        let (vessels, lanes) = (BTreeSet::new(), BTreeSet::new());
+        let (vessels, lanes) = (Vec::new(), Vec::new());
         Self { state, stamp, events, breach: None, bytes: 0, vessels, lanes }
     }
 
@@ -91,17 +91,17 @@ impl<'a> Transaction<'a> {
 
     /// Notes that a vessel may have room for those who wait.
     pub(crate) fn note_vessel(&mut self, vessel: VesselId) {
-        self.vessels.insert(vessel);
+        self.vessels.push(vessel);
     }
 
     /// Notes that somebody else heads a lane, or that all of it may find room.
     pub(crate) fn note_lane(&mut self, lane: Lane) {
-        self.lanes.insert(lane);
+        self.lanes.push(lane);
     }
 
-    /// What has been noted so far.
+    /// What has been noted so far, each once.
     pub(crate) fn take_noted(&mut self) -> (BTreeSet<VesselId>, BTreeSet<Lane>) {
-        (core::mem::take(&mut self.vessels), core::mem::take(&mut self.lanes))
+        (self.vessels.drain(..).collect(), self.lanes.drain(..).collect())
     }
 
     /// The breach that ended it, if one did.

@@ -29,7 +29,7 @@ pub use comparing::divergence::{Divergence, Phase};
 pub use comparing::search::{Search, first_bad};
 pub use damage::Damage;
 pub use error::JournalError;
-pub use format::batch::{Batch, Events};
+pub use format::batch::{Batch, Decoded};
 pub use format::block::{BLOCK_RECORDS, BlockEntry, Hash};
 pub use format::codec::{DecodeError, hash_events};
 pub use ledger::{Closed, Ledger, LedgerError, Options as LedgerOptions, take_snapshot};

@@ -32,6 +32,9 @@ pub(crate) fn fuel(manifest: &Manifest, fresh: Tokens, generated: Tokens) -> Mil
 
 /// `rate` for every `unit` tokens, rounded up.
 fn per(tokens: Tokens, rate: u64, unit: u64) -> u64 {
+    if let Some(amount) = tokens.0.checked_mul(rate) {
+        return amount.div_ceil(unit.max(1));
+    }
     clamp(u128::from(tokens.0).saturating_mul(u128::from(rate)).div_ceil(u128::from(unit.max(1))))
 }
 

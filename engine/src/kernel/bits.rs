@@ -10,10 +10,12 @@ use alloc::vec::Vec;
 /// Words under one entry of the summary.
 const GROUP: usize = 64;
 
-/// A set of `u32`, as bits with a count for every 4 096 of them.
+/// A set of `u32`, as bits with a count for every 64 and for every 4 096 of them.
 #[derive(Clone, Debug, Default)]
 pub struct Bits {
     words: Vec<u64>,
+    /// Members in each word.
+    counts: Vec<u8>,
     /// Members among each group of words.
     groups: Vec<u32>,
     count: u32,
@@ -37,28 +39,35 @@ impl Bits {
         if self.words.len() <= word {
             let groups = word / GROUP + 1;
             self.groups.resize(groups, 0);
+            self.counts.resize(groups * GROUP, 0);
             self.words.resize(groups * GROUP, 0);
         }
-        if let (Some(entry), Some(group)) =
-            (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
-            && *entry & bit == 0
-        {
-            *entry |= bit;
-            *group = group.saturating_add(1);
-            self.count = self.count.saturating_add(1);
-        }
+        self.turn(word, bit, true);
     }
 
     /// Takes `index` out.
     pub fn remove(&mut self, index: u32) {
         let (word, bit) = split(index);
-        if let (Some(entry), Some(group)) =
-            (self.words.get_mut(word), self.groups.get_mut(word / GROUP))
-            && *entry & bit != 0
-        {
-            *entry &= !bit;
-            *group = group.saturating_sub(1);
-            self.count = self.count.saturating_sub(1);
+        self.turn(word, bit, false);
+    }
+
+    /// Sets or clears a bit, unless it is so already or lies beyond.
+    fn turn(&mut self, word: usize, bit: u64, member: bool) {
+        let (Some(entry), Some(count), Some(group)) = (
+            self.words.get_mut(word),
+            self.counts.get_mut(word),
+            self.groups.get_mut(word / GROUP),
+        ) else {
+            return;
+        };
+        if (*entry & bit != 0) == member {
+            return;
+        }
+        *entry ^= bit;
+        if member {
+            (*count, *group, self.count) = (*count + 1, *group + 1, self.count + 1);
+        } else {
+            (*count, *group, self.count) = (*count - 1, *group - 1, self.count - 1);
         }
     }
 
@@ -77,17 +86,18 @@ impl Bits {
             }
             None => true,
         })?;
-        let words = self.words.get(group * GROUP..)?;
-        for (place, word) in words.iter().enumerate() {
-            match left.checked_sub(word.count_ones()) {
-                Some(rest) => left = rest,
-                None => {
-                    let base = (group * GROUP + place) as u32 * u64::BITS;
-                    return Some(base.saturating_add(nth_one(*word, left)));
-                }
-            }
-        }
-        None
+        let start = group * GROUP;
+        let counts = self.counts.get(start..)?.iter();
+        let word = start
+            + counts
+                .map(|members| u32::from(*members))
+                .take_while(|members| {
+                    let beyond = left >= *members;
+                    left -= if beyond { *members } else { 0 };
+                    beyond
+                })
+                .count();
+        Some(word as u32 * u64::BITS + nth_one(*self.words.get(word)?, left))
     }
 
     /// The lowest integer that is not a member.
@@ -135,12 +145,23 @@ impl Iterator for Ones {
     }
 }
 
-/// The position of the one bit that has `rank` one bits below it.
-fn nth_one(mut word: u64, rank: u32) -> u32 {
-    for _ in 0..rank {
-        word &= word.wrapping_sub(1);
+/// The position of the one bit that has `rank` one bits below it, where there is one.
+fn nth_one(word: u64, rank: u32) -> u32 {
+    const EACH_BYTE: u64 = u64::MAX / 0xff;
+    // The one bits of every byte, and of all bytes up to it (Vigna, Broadword implementation of
+    // rank/select queries, WEA 2008).
+    let pairs = word - ((word >> 1) & (EACH_BYTE * 0x55));
+    let nibbles = (pairs & (EACH_BYTE * 0x33)) + ((pairs >> 2) & (EACH_BYTE * 0x33));
+    let bytes = (nibbles + (nibbles >> 4)) & (EACH_BYTE * 0x0f);
+    let upto = bytes.wrapping_mul(EACH_BYTE);
+    let below = |byte: &u32| (upto >> (byte * 8)) & 0xff <= u64::from(rank);
+    let byte = (0..u64::BITS / 8 - 1).take_while(below).count() as u32;
+    let before = (upto << 8 >> (byte * 8)) & 0xff;
+    let mut left = word >> (byte * 8);
+    for _ in before..u64::from(rank) {
+        left &= left.wrapping_sub(1);
     }
-    word.trailing_zeros()
+    byte * 8 + left.trailing_zeros()
 }
 
 #[cfg(test)]

@@ -49,9 +49,6 @@ fn measure(list: &mut [u8], start: usize) {
 /// that says how wide it is, and the least width that holds it. This is how bincode does it.
 struct Packed(Vec<u8>);
 
-/// The byte before a number of two, of four and of eight bytes.
-const WIDE: [u8; 3] = [251, 252, 253];
-
 impl Sink for Packed {
     #[inline(always)]
     fn array<const N: usize>(&mut self, bytes: [u8; N]) {
@@ -60,15 +57,15 @@ impl Sink for Packed {
         }
         let mut number = [0; 8];
         number.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        let [a, b, c, d, ..] = number;
         match u64::from_le_bytes(number) {
-            number if number < u64::from(WIDE[0]) => self.0.push(number as u8),
-            number if number <= u64::from(u16::MAX) => {
-                self.wide(WIDE[0], (number as u16).to_le_bytes())
+            ..251 => self.0.push(a),
+            251..0x1_0000 => self.0.array([251, a, b]),
+            0x1_0000..0x1_0000_0000 => self.0.array([252, a, b, c, d]),
+            _ => {
+                let [_, _, _, _, e, f, g, h] = number;
+                self.0.array([253, a, b, c, d, e, f, g, h]);
             }
-            number if number <= u64::from(u32::MAX) => {
-                self.wide(WIDE[1], (number as u32).to_le_bytes())
-            }
-            number => self.wide(WIDE[2], number.to_le_bytes()),
         }
     }
 
@@ -81,14 +78,6 @@ impl Sink for Packed {
         write_length(0, &mut self.0);
         write(self);
         measure(&mut self.0, start);
-    }
-}
-
-impl Packed {
-    #[inline(always)]
-    fn wide<const N: usize>(&mut self, width: u8, number: [u8; N]) {
-        self.0.push(width);
-        self.0.array(number);
     }
 }
 
@@ -247,11 +236,11 @@ impl<'a, const PACKED: bool, const SKIMS: bool> Reader<'a, PACKED, SKIMS> {
     fn number(&mut self, most: u64) -> u64 {
         let [first] = self.take();
         let (number, least) = match first {
-            251 => (u64::from(u16::from_le_bytes(self.take())), u64::from(WIDE[0])),
+            ..251 => return u64::from(first),
+            251 => (u64::from(u16::from_le_bytes(self.take())), 251),
             252 => (u64::from(u32::from_le_bytes(self.take())), 1 << 16),
             253 => (u64::from_le_bytes(self.take()), 1 << 32),
             254.. => (0, 1),
-            first => return u64::from(first),
         };
         if number < least || number > most {
             self.fail(Misread::Wide);

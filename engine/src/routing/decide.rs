@@ -287,7 +287,10 @@ fn score(
         .saturating_add(weigh(cost.0, weights.cost).saturating_mul(1_000))
         .saturating_add(weigh(energy.0, weights.energy));
     let penalty = if avoided { u64::from(weights.avoid) } else { 0 };
-    clamp(thousandths / 1_000).saturating_add(penalty)
+    // A wide division takes ten times as long, and is seldom needed.
+    let points = u64::try_from(thousandths)
+        .map_or_else(|_| clamp(thousandths / 1_000), |thousandths| thousandths / 1_000);
+    points.saturating_add(penalty)
 }
 
 fn route_of(first: &Part, second: Option<&Part>) -> Route {

@@ -1,4 +1,4 @@
-//! Records decoded some at a time: their heads and events at once, a command when it is asked for.
+//! Records decoded some at a time: their heads at once, and of what they say as much as is asked for.
 
 use std::ops::Range;
 
@@ -17,15 +17,15 @@ pub const BATCH_RECORDS: usize = 1024;
 /// memory: with the longest record at its end, a batch has still less than ten megabytes.
 pub const BATCH_BYTES: usize = 64 << 10;
 
-/// How much of the events of its records a batch decodes.
+/// What of its records a batch decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Events {
-    /// All of them.
-    Whole,
-    /// What folding looks at: the candidates of routes are left out.
+pub enum Decoded {
+    /// Their events.
+    Events,
+    /// Of their events what folding looks at: the candidates of routes are left out.
     Folded,
-    /// Nothing: their bytes are enough.
-    Unread,
+    /// Their commands.
+    Commands,
 }
 
 /// A record of a batch, without its command and events.
@@ -51,12 +51,13 @@ pub struct Head {
     pub events: Range<usize>,
 }
 
-/// Some records that stand one behind the other, decoded but for their commands. Refill it rather than
+/// Some records that stand one behind the other. Refill it rather than
 /// make another: it keeps its buffers.
 #[derive(Debug, Default)]
 pub struct Batch {
     heads: Vec<Head>,
     events: Vec<Event>,
+    commands: Vec<Command>,
     body: Body,
 }
 
@@ -65,17 +66,18 @@ impl Batch {
     /// `first_seq` stands, at least one and until the batch is full or the body ends. The answer is the
     /// byte behind them.
     ///
-    /// Each record's events must fill it exactly. A batch ends before a record that cannot be decoded,
+    /// Each record's events must fill it exactly, and so must its command. A batch ends before a record that cannot be decoded,
     /// which is an error only where it is the first.
     pub fn fill(
         &mut self,
         first_seq: u64,
         body: &Body,
         at: usize,
-        read: Events,
+        read: Decoded,
     ) -> Result<usize, DecodeError> {
         self.heads.clear();
         self.events.clear();
+        self.commands.clear();
         self.body = body.clone();
         let (mut end, mut seq) = (at, first_seq);
         while end < body.len() && self.heads.len() < BATCH_RECORDS && end - at < BATCH_BYTES {
@@ -89,7 +91,7 @@ impl Batch {
     }
 
     /// Decodes the record at a byte of the body; the answer is where it ends.
-    fn decode(&mut self, seq: u64, at: usize, read: Events) -> Result<usize, DecodeError> {
+    fn decode(&mut self, seq: u64, at: usize, read: Decoded) -> Result<usize, DecodeError> {
         let bytes = self.body.get(at..).unwrap_or_default();
         let head = RecordHead::read(bytes).ok_or_else(|| codec::unfit(seq))?;
         let first_event = self.events.len();
@@ -99,13 +101,16 @@ impl Batch {
         let tag = bytes.get(event_bytes.end..).and_then(<[u8]>::first_chunk);
         let tag = u64::from_le_bytes(*tag.ok_or_else(|| codec::unfit(seq))?);
         let decoded = match read {
-            Events::Whole => {
+            Decoded::Events => {
                 codec::decode_events::<false>(seq, head.event_count, encoded, &mut self.events)
             }
-            Events::Folded => {
+            Decoded::Folded => {
                 codec::decode_events::<true>(seq, head.event_count, encoded, &mut self.events)
             }
-            Events::Unread => Ok(()),
+            Decoded::Commands => {
+                let command = bytes.get(RECORD_HEAD..event_bytes.start).unwrap_or_default();
+                codec::decode_command(seq, command).map(|command| self.commands.push(command))
+            }
         };
         decoded.inspect_err(|_| self.events.truncate(first_event))?;
         self.heads.push(Head {
@@ -160,6 +165,11 @@ impl Batch {
         Some(decoded.map(|()| events))
     }
 
+    /// The commands of the records, if it is those that were decoded.
+    pub fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
     /// Decodes the command of record `index` of the batch; `None` if there is no such record.
     pub fn command(&self, index: usize) -> Option<Result<Command, DecodeError>> {
         let head = self.heads.get(index)?;
@@ -196,7 +206,7 @@ mod tests {
 
     fn fill(bytes: Vec<u8>) -> Result<Batch, DecodeError> {
         let mut batch = Batch::default();
-        batch.fill(100, &Body::from(bytes), 0, Events::Whole).map(|_| batch)
+        batch.fill(100, &Body::from(bytes), 0, Decoded::Events).map(|_| batch)
     }
 
     fn parts(error: &DecodeError) -> (u64, Part, &str) {
@@ -320,7 +330,8 @@ mod tests {
     #[test]
     fn what_is_left_out_is_had_when_it_is_asked_for() {
         let body = Body::from([record(), record()].concat());
-        for (read, decoded) in [(Events::Whole, 4), (Events::Folded, 4), (Events::Unread, 0)] {
+        for (read, decoded) in [(Decoded::Events, 4), (Decoded::Folded, 4), (Decoded::Commands, 0)]
+        {
             let mut batch = Batch::default();
             assert_eq!(batch.fill(100, &body, 0, read), Ok(body.len()));
             assert_eq!(batch.events().len(), decoded, "{read:?}");
@@ -337,7 +348,7 @@ mod tests {
         let (mut batch, mut at, mut seq) = (Batch::default(), 0, 100);
         let mut found = Vec::new();
         while at < body.len() {
-            let end = batch.fill(seq, &body, at, Events::Whole).unwrap();
+            let end = batch.fill(seq, &body, at, Decoded::Events).unwrap();
             let heads = batch.heads();
             assert_eq!(heads[0].seq, Seq(seq));
             assert_eq!((heads[0].bytes.start, heads[heads.len() - 1].bytes.end), (at, end));
@@ -379,12 +390,12 @@ mod tests {
         bad[8] = 3;
         let body = Body::from([record(), record(), bad, record()].concat());
         let mut batch = Batch::default();
-        let end = batch.fill(100, &body, 0, Events::Whole).unwrap();
+        let end = batch.fill(100, &body, 0, Decoded::Events).unwrap();
         assert_eq!((batch.heads().len(), batch.events().len()), (2, 4));
         assert_eq!(end, 2 * record().len());
-        let error = batch.fill(102, &body, end, Events::Whole).unwrap_err();
+        let error = batch.fill(102, &body, end, Decoded::Events).unwrap_err();
         assert_eq!(parts(&error).0, 102);
         assert_eq!((batch.heads().len(), batch.events().len()), (0, 0));
-        assert_eq!(batch.fill(103, &body, 3 * record().len(), Events::Whole), Ok(body.len()));
+        assert_eq!(batch.fill(103, &body, 3 * record().len(), Decoded::Events), Ok(body.len()));
     }
 }

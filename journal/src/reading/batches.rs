@@ -1,7 +1,7 @@
 //! Reading records some at a time: whatever a frame holds, no more than a batch of it is decoded at once.
 
 use crate::error::Result;
-use crate::format::batch::{Batch, Events};
+use crate::format::batch::{Batch, Decoded};
 use crate::format::frame::Header;
 use crate::reading::journal::Journal;
 use crate::reading::stream::{Frame, Frames};
@@ -29,18 +29,18 @@ pub struct Batches<'j> {
     /// The next record, and its byte in the body of that frame.
     next_seq: u64,
     at: usize,
-    read: Events,
+    read: Decoded,
     portion: Portion,
 }
 
 impl Journal {
     /// The records from `seq` on; none if `seq` is the next record.
     pub fn batches_from(&self, seq: u64) -> Result<Batches<'_>> {
-        self.batches_of(seq, Events::Whole)
+        self.batches_of(seq, Decoded::Events)
     }
 
     /// The same with no more of their events than is asked for.
-    pub fn batches_of(&self, seq: u64, read: Events) -> Result<Batches<'_>> {
+    pub fn batches_of(&self, seq: u64, read: Decoded) -> Result<Batches<'_>> {
         let frames = self.frames_from(seq)?;
         Ok(Batches { frames, frame: None, next_seq: seq, at: 0, read, portion: Portion::default() })
     }

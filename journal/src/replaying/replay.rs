@@ -11,7 +11,7 @@ use tensorforge_engine::units::JournalId;
 use tensorforge_engine::{BUILD, Event, Exchange, State};
 
 use crate::error::JournalError;
-use crate::format::batch::{Batch, Events, Head};
+use crate::format::batch::{Batch, Decoded, Head};
 use crate::format::block::{BLOCK_RECORDS, BlockEntry};
 use crate::format::codec::{self, DecodeError};
 use crate::format::frame::Header;
@@ -32,10 +32,10 @@ pub enum Mode {
 
 impl Mode {
     /// What it has to be told of the events.
-    fn reads(self) -> Events {
+    fn reads(self) -> Decoded {
         match self {
-            Self::Fold => Events::Folded,
-            Self::Decide => Events::Unread,
+            Self::Fold => Decoded::Folded,
+            Self::Decide => Decoded::Commands,
         }
     }
 }
@@ -257,7 +257,8 @@ impl<'j> Replay<'j> {
             Mode::Fold => {
                 if place.is_multiple_of(ANTICIPATED) {
                     let coming = place..place.saturating_add(ANTICIPATED);
-                    self.exchange.anticipate(coming.map(|place| batch.events_of(place)));
+                    let first = coming.filter_map(|place| batch.events_of(place).first());
+                    self.exchange.anticipate(first.filter_map(Event::continues));
                 }
                 let recorded = batch.events_of(place);
                 self.exchange.fold_unsettled(head.seq, head.time, recorded)?;
@@ -268,10 +269,15 @@ impl<'j> Replay<'j> {
                 (recorded, true)
             }
             Mode::Decide => {
-                let command = command_of(batch, place, head.seq.0)?;
+                if place.is_multiple_of(ANTICIPATED) {
+                    let coming = batch.commands().iter().skip(place).take(ANTICIPATED);
+                    self.exchange.anticipate(coming.filter_map(Command::continues));
+                }
+                let absent = || DecodeError::absent(head.seq.0);
+                let command = batch.commands().get(place).ok_or_else(absent)?;
                 let stamp = Stamp { seq: head.seq, time: head.time, source: head.source };
                 self.decided.clear();
-                self.exchange.decide(stamp, &command, &mut self.decided)?;
+                self.exchange.decide(stamp, command, &mut self.decided)?;
                 codec::encode_events(&mut self.encoded, &self.decided);
                 (&self.decided[..], self.encoded == batch.event_bytes_of(place))
             }

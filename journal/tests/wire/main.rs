@@ -18,7 +18,7 @@ use tensorforge_journal::format::body::Body;
 use tensorforge_journal::format::codec::{
     COMMAND_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, RECORD_HEAD, RECORD_TAG, encode_record,
 };
-use tensorforge_journal::{Batch, Events};
+use tensorforge_journal::{Batch, Decoded};
 
 /// Declares the examples of an enum, and a match that does not compile when a variant has none.
 macro_rules! examples {
@@ -71,7 +71,7 @@ fn record(command: &Command, events: &[Event]) -> Vec<u8> {
 /// The only record that these bytes hold.
 fn decoded(bytes: Vec<u8>) -> (Command, Vec<Event>) {
     let mut batch = Batch::default();
-    batch.fill(0, &Body::from(bytes), 0, Events::Whole).unwrap();
+    batch.fill(0, &Body::from(bytes), 0, Decoded::Events).unwrap();
     assert_eq!(batch.heads().len(), 1);
     let head = &batch.heads()[0];
     assert_eq!((head.time, head.source, head.tag), (TIME, source(), TAG));

@@ -12,6 +12,9 @@ use crate::workflow::decide::legs::route;
 /// Routes those who wait in the lanes that may have found room: due first goes first. A lane whose head
 /// does not fit into what is open is left alone: nobody is overtaken from within it.
 pub(crate) fn serve(tx: &mut Transaction) {
+    if tx.state().waiting().is_none_or(|waiting| waiting.queued == 0) {
+        return;
+    }
     let (vessels, mut lanes) = tx.take_noted();
     let state = tx.state();
     for vessel in vessels.into_iter().filter(|vessel| state.index.parties.open.contains(vessel.0)) {

@@ -7,7 +7,7 @@ use std::{fs, hint};
 
 use tensorforge_engine::Exchange;
 use tensorforge_engine::units::JournalId;
-use tensorforge_journal::{Events, Journal, Ledger, Mode, Replay, ReplayError, check_bytes, hex};
+use tensorforge_journal::{Decoded, Journal, Ledger, Mode, Replay, ReplayError, check_bytes, hex};
 
 use super::load::Load;
 use super::{Bench, Bound, Work, unsynced};
@@ -78,7 +78,7 @@ impl Bench {
         let mut best = Best::default();
         for _ in 0..self.rounds() {
             best.take(0, || {
-                let mut batches = journal.batches_of(0, Events::Folded)?;
+                let mut batches = journal.batches_of(0, Decoded::Folded)?;
                 while let Some(batch) = batches.read()? {
                     hint::black_box(batch.events());
                 }
@@ -191,7 +191,7 @@ fn replayed(journal: &Journal, tags: bool) -> Result<()> {
 /// Folds with or without digests; reading and decoding are part of both.
 fn fold_only(journal: &Journal, tags: bool) -> Result<()> {
     let mut exchange = Exchange::genesis(JournalId(journal.id()));
-    let mut batches = journal.batches_of(0, Events::Folded)?;
+    let mut batches = journal.batches_of(0, Decoded::Folded)?;
     while let Some(batch) = batches.read()? {
         for (place, head) in batch.heads().iter().enumerate() {
             let events = batch.events_of(place);
