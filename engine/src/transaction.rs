@@ -69,13 +69,12 @@ impl<'a> Transaction<'a> {
         if self.breach.is_some() {
             return;
         }
-        let event = event.into();
-        match fold(self.state, &event) {
-            Ok(()) => {
-                self.bytes = self.bytes.saturating_add(event.bytes_max());
-                self.events.push(event);
-            }
-            Err(breach) => self.breach = Some(breach),
+        self.events.push(event.into());
+        let Some(event) = self.events.last() else { return };
+        self.bytes = self.bytes.saturating_add(event.bytes_max());
+        if let Err(breach) = fold(self.state, event) {
+            self.events.pop();
+            self.breach = Some(breach);
         }
     }
 

@@ -325,11 +325,10 @@ pub(crate) fn decode_events<const SKIMS: bool>(
     // No room is made for the number that the head claims: only bytes make an event.
     let mut source = Reader::<true, SKIMS>::new(bytes);
     for index in 0..count {
-        let event = Event::read(&mut source);
+        events.push(Event::read(&mut source));
         if let Some(misread) = source.fault() {
             return Err(DecodeError::misread(seq, Part::Event(index), misread));
         }
-        events.push(event);
     }
     if !source.left().is_empty() {
         let detail = format!("{} bytes follow the last event", source.left().len());

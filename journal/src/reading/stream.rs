@@ -15,7 +15,7 @@ use crate::reading::journal::Journal;
 use crate::reading::walk::FrameEntry;
 
 /// Bytes read in one go, unless a single frame is longer.
-const RUN: u64 = 1 << 20;
+const RUN: u64 = 1 << 17;
 
 /// Runs that are kept to be filled again: one that is read, and one that a reader still decodes.
 const SPARE_RUNS: usize = 2;

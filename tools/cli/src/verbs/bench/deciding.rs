@@ -30,7 +30,7 @@ impl Bench {
                 micros(50)
             );
             let what = format!("decide a dispatch among {} vessels", grouped(u64::from(vessels)));
-            let budget = (vessels == 1_000).then_some((Bound::AtLeast, 0.5));
+            let budget = (vessels == 1_000).then_some((Bound::AtLeast, 0.8));
             self.line(&what, (rate, "M orders/s"), DECIDED, budget, method);
             if vessels == 1_000 {
                 of_thousand = rate;
@@ -47,7 +47,7 @@ impl Bench {
                     "growth: 10 000 vessels against 1 000",
                     (of_thousand / rate, "x time"),
                     DECIDED,
-                    None,
+                    Some((Bound::AtMost, 1.5)),
                     "logarithmic growth would be 1.33".into(),
                 );
             }
