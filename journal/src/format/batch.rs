@@ -15,7 +15,7 @@ pub const BATCH_RECORDS: usize = 1024;
 
 /// Bytes of records after which a batch is full. An event of two bytes is a hundred times as long in
 /// memory: with the longest record at its end, a batch has still less than ten megabytes.
-pub const BATCH_BYTES: usize = 64 << 10;
+pub const BATCH_BYTES: usize = 32 << 10;
 
 /// What of its records a batch decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
