@@ -148,25 +148,28 @@ fn parts(
     } else if open.contains(only.0) {
         vessels.push(only.0);
     }
-    let assess = |id: u32| part(state, order, VesselId(id), &holders);
-    let found: Vec<Part> = vessels.iter().filter_map(|id| assess(*id)).collect();
+    let assess = |sight: Sight<'_>| part(state, order, &sight, &holders);
+    // All of them are looked at before the first is assessed: so memory brings their rows together.
+    let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
+    let found: Vec<Part> = sights.into_iter().map(assess).collect();
     if only != VesselId::NONE || found.iter().any(|part| part.verdict == Verdict::Eligible) {
         return found;
     }
     // Whatever was drawn is too small: the first one that is not, from a drawn place on.
-    search(tx, order, open, &assess).map_or(found, |part| alloc::vec![part])
+    search(tx, order, open, assess).map_or(found, |part| alloc::vec![part])
 }
 
 fn search(
     tx: &Transaction,
     order: &Order,
     open: &Bits,
-    assess: &impl Fn(u32) -> Option<Part>,
+    assess: impl Fn(Sight<'_>) -> Part,
 ) -> Option<Part> {
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Candidates);
     let start = open.select(draw.below(u64::MAX, open.count()))?;
     let round = open.iter_from(start).chain(open.iter().take_while(|id| *id < start));
-    round.take(SEARCH_MAX).filter_map(assess).find(|part| part.verdict == Verdict::Eligible)
+    let sights = round.take(SEARCH_MAX).filter_map(|id| sight(tx.state(), id));
+    sights.map(assess).find(|part| part.verdict == Verdict::Eligible)
 }
 
 /// The vessels that are believed to hold a prefix of the prompt, the longest first, each once.
@@ -189,15 +192,22 @@ fn holders(state: &State, prefix: &[Mark]) -> Vec<(VesselId, Tokens)> {
     holders
 }
 
-/// What it would mean to have a vessel do its role's share of an order.
-fn part(
-    state: &State,
-    order: &Order,
+/// What is looked at of a vessel.
+struct Sight<'a> {
     vessel: VesselId,
-    holders: &[(VesselId, Tokens)],
-) -> Option<Part> {
+    manifest: &'a Manifest,
+    backlog: Micros,
+}
+
+fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
+    let vessel = VesselId(id);
     let manifest = &state.tables.vessels.get(vessel)?.manifest;
-    let load = state.tables.loads.get(vessel)?;
+    Some(Sight { vessel, manifest, backlog: state.tables.loads.get(vessel)?.backlog })
+}
+
+/// What it would mean to have a vessel do its role's share of an order.
+fn part(state: &State, order: &Order, sight: &Sight<'_>, holders: &[(VesselId, Tokens)]) -> Part {
+    let Sight { vessel, manifest, backlog } = *sight;
     let demand = &order.demand;
     // What failed this order last is not believed to have worked its prompt.
     let held = holders.iter().find(|(holder, _)| *holder == vessel && vessel != order.avoid);
@@ -211,7 +221,7 @@ fn part(
     let mut part = Part {
         vessel,
         verdict: fits(manifest, demand.tokens_in + demand.tokens_out_max),
-        eta: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
+        eta: Micros(backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
         cost: MicroUsd::ZERO,
         energy: Millijoules::ZERO,
         cached,
@@ -230,7 +240,7 @@ fn part(
         part.energy += cost::fuel(manifest, Tokens::ZERO, demand.tokens_out_max);
     }
     part.eta += part.work;
-    Some(part)
+    part
 }
 
 fn fits(manifest: &Manifest, size: Tokens) -> Verdict {
