@@ -28,6 +28,11 @@ fn start(folder: &Folder, words: &str) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a capture")
 }
 
+/// A command that ends at a signal, whatever those who run the tests have had ignored.
+fn heeding(folder: &Folder, words: &str) -> Command {
+    folder.command_of(Path::new("env"), &format!("--default-signal=HUP,INT,TERM {words}"))
+}
+
 /// What does not depend on when a capture was broken off.
 fn history(folder: &Folder, journal: &str) -> (Value, Value, String) {
     let verified = folder.json(&format!("verify {journal}"));
@@ -98,7 +103,8 @@ fn killed_captures_go_on_to_the_same_journal() {
 #[test]
 fn an_interrupted_capture_closes_its_journal_and_goes_on() {
     let folder = begun();
-    let mut command = folder.command(&format!("{CAPTURE} --out i.tfj --json"));
+    let mut command = heeding(&folder, env!("CARGO_BIN_EXE_tensorforge"));
+    command.args(CAPTURE.split_whitespace()).args(["--out", "i.tfj", "--json"]);
     let mut capture =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a capture");
     wait_for(&folder, "i.tfj", 400, &mut capture);
@@ -160,7 +166,7 @@ fn an_interrupted_capture_closes_its_journal_and_goes_on() {
 
 /// Starts a capture as a shell script would, sends it a signal on the way, and what it answers.
 fn signalled(folder: &Folder, journal: &str, script: &str, signal: &str) -> Ran {
-    let mut command = folder.command_of(Path::new("sh"), "-c");
+    let mut command = heeding(folder, "sh -c");
     let program = env!("CARGO_BIN_EXE_tensorforge");
     command.arg(script).args(["sh", program]).args(CAPTURE.split_whitespace());
     command.args(["--json", "--out", journal]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -247,7 +253,7 @@ fn other_input_under_the_same_name_is_refused_at_its_record() {
 /// it printed.
 fn tour(folder: &Folder, words: &str, line: &str, made: &str) -> Ran {
     // Whoever interrupts it goes first, however busy the machine is.
-    let mut command = folder.command_of(Path::new("nice"), "-n 19");
+    let mut command = heeding(folder, "nice -n 19");
     command.arg(env!("CARGO_BIN_EXE_tensorforge")).args(words.split_whitespace());
     let command = command.env("TMPDIR", folder.path("tmp"));
     let mut tour =

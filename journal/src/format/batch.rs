@@ -10,11 +10,8 @@ use tensorforge_engine::units::{Micros, Seq};
 use crate::format::body::Body;
 use crate::format::codec::{self, DecodeError, RECORD_HEAD, RECORD_TAG, RecordHead};
 
-/// Records after which a batch is full.
-pub const BATCH_RECORDS: usize = 1024;
-
-/// Bytes of records after which a batch is full. An event of two bytes is a hundred times as long in
-/// memory: with the longest record at its end, a batch has still less than ten megabytes.
+/// Bytes of records after which a batch is full, which bounds their number too. An event of two bytes is
+/// a hundred times as long in memory.
 pub const BATCH_BYTES: usize = 32 << 10;
 
 /// What of its records a batch decodes.
@@ -80,7 +77,7 @@ impl Batch {
         self.commands.clear();
         self.body = body.clone();
         let (mut end, mut seq) = (at, first_seq);
-        while end < body.len() && self.heads.len() < BATCH_RECORDS && end - at < BATCH_BYTES {
+        while end < body.len() && end - at < BATCH_BYTES {
             match self.decode(seq, end, read) {
                 Ok(next) => (end, seq) = (next, seq.saturating_add(1)),
                 Err(error) if self.heads.is_empty() => return Err(error),
@@ -361,18 +358,20 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded() {
-        // Many small records: their number ends a batch.
+        // Many small records.
         let mut small = Vec::new();
         encode_record(&mut small, TIME, &workflow::Command::Advance.into(), &[], 0).unwrap();
+        let within = BATCH_BYTES.div_ceil(small.len());
+        let full = within * small.len();
         assert_eq!(
-            batches(small.repeat(2_500)),
+            batches(small.repeat(2 * within + 7)),
             [
-                (1_024, 0, 0..1_024 * small.len()),
-                (1_024, 0, 1_024 * small.len()..2_048 * small.len()),
-                (452, 0, 2_048 * small.len()..2_500 * small.len()),
+                (within, 0, 0..full),
+                (within, 0, full..2 * full),
+                (7, 0, 2 * full..2 * full + 7 * small.len()),
             ]
         );
-        // Many small events in few records: their bytes do.
+        // Few records of many small events.
         let seen = vec![models::Event::VesselSeen { vessel: VesselId(9) }.into(); 4_000];
         let mut large = Vec::new();
         encode_record(&mut large, TIME, &workflow::Command::Advance.into(), &seen, 0).unwrap();

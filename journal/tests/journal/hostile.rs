@@ -11,7 +11,7 @@ use tensorforge_engine::units::{Micros, VesselId};
 use tensorforge_engine::{models, workflow};
 use tensorforge_journal::damage::DamageKind;
 use tensorforge_journal::disk::{Access, Disk, DiskFile};
-use tensorforge_journal::format::batch::{BATCH_BYTES, BATCH_RECORDS};
+use tensorforge_journal::format::batch::BATCH_BYTES;
 use tensorforge_journal::format::chain::Chain;
 use tensorforge_journal::format::codec::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX, encode_record};
 use tensorforge_journal::format::frame::{BODY_MAX, HEADER_MAX, TRAILER};
@@ -139,7 +139,6 @@ fn whatever_a_frame_holds_little_of_it_is_decoded_at_once() {
         while let Some(batch) = batches.read().unwrap() {
             let heads = batch.heads();
             let bytes = heads[heads.len() - 1].bytes.end - heads[0].bytes.start;
-            assert!(heads.len() <= BATCH_RECORDS);
             assert!(heads.len() == 1 || bytes < BATCH_BYTES + record.len());
             assert!(bytes <= BATCH_BYTES + RECORD_BYTES_MAX);
             // An event is the number of its module, and of the word, before anything else.
