@@ -26,6 +26,9 @@ use crate::args::{Cli, Verb};
 use crate::failure::{Exit, Failure, Result};
 use crate::text::Text;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
