@@ -19,7 +19,7 @@ use std::path::Path;
 use tensorforge_engine::allocator::Berth;
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::config::Limits;
-use tensorforge_engine::image::{Misread, Reader, Source as _};
+use tensorforge_engine::image::{Fault, Misread, Reader};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
@@ -53,13 +53,15 @@ impl Golden {
         }
         let pinned = self.file.remove(name).unwrap_or_else(|| panic!("rows.hex has no {name}"));
         assert_eq!(hex, pinned, "the image of a row of {name} is another one");
-        let mut source: Reader = Reader::new(&image);
+        let fault = Fault::default();
+        let mut source: Reader = Reader::new(&image, &fault);
         assert_eq!(R::read(&mut source), row, "{name} is read otherwise");
-        assert_eq!((source.fault(), source.left()), (None, &[][..]));
+        assert_eq!((fault.get(), source.left()), (None, &[][..]));
         for length in 0..image.len() {
-            let mut source: Reader = Reader::new(&image[..length]);
+            let fault = Fault::default();
+            let mut source: Reader = Reader::new(&image[..length], &fault);
             R::read(&mut source);
-            assert_eq!(source.fault(), Some(Misread::Ends), "{name} cut to {length}");
+            assert_eq!(fault.get(), Some(Misread::Ends), "{name} cut to {length}");
         }
         let mut table = of.clone();
         table.bound_scattered(key.index() + 1);

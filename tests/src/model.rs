@@ -345,7 +345,7 @@ impl Model {
         }
         ship.status = VesselStatus::Up;
         ship.seen = now;
-        let (vessel, name, manifest) = (VesselId(id), name.to_owned(), manifest.clone());
+        let (vessel, name, manifest) = (VesselId(id), name.to_owned(), Box::new(manifest.clone()));
         self.expect(models::Event::VesselRegistered { vessel, name, manifest })?;
         self.noted_ships.insert(vessel.0);
         Ok(())

@@ -585,7 +585,7 @@ fn a_fold_stays_within_the_limits() {
         Event::Models(models::Event::VesselRegistered {
             vessel: VesselId(id),
             name: "dory".into(),
-            manifest: boat(),
+            manifest: boat().into(),
         })
     };
     let order = |slot, key| {
@@ -596,7 +596,7 @@ fn a_fold_stays_within_the_limits() {
             arrival: Micros(0),
             deadline: Micros(9),
             key: KeySlot(key),
-            demand: demand(),
+            demand: demand().into(),
         })
     };
     let beyond = |table: &str, row: u32| {

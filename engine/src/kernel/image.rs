@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use arrayvec::ArrayVec;
 
@@ -52,7 +53,7 @@ struct Packed(Vec<u8>);
 impl Sink for Packed {
     #[inline(always)]
     fn array<const N: usize>(&mut self, bytes: [u8; N]) {
-        if largest(N).is_none() {
+        if !is_packed(N) {
             return self.0.array(bytes);
         }
         let mut number = [0; 8];
@@ -81,14 +82,9 @@ impl Sink for Packed {
     }
 }
 
-/// The largest number of so many bytes, if it is one that is packed.
-const fn largest(bytes: usize) -> Option<u64> {
-    match bytes {
-        2 => Some(u16::MAX as u64),
-        4 => Some(u32::MAX as u64),
-        8 => Some(u64::MAX),
-        _ => None,
-    }
+/// Whether numbers of so many bytes are packed.
+const fn is_packed(bytes: usize) -> bool {
+    matches!(bytes, 2 | 4 | 8)
 }
 
 /// Appends the packed image of a value.
@@ -179,6 +175,17 @@ pub enum Misread {
     Rest,
 }
 
+/// The first thing that is wrong with bytes, if anything is.
+#[derive(Debug, Default)]
+pub struct Fault(Cell<Option<Misread>>);
+
+impl Fault {
+    /// What is wrong.
+    pub fn get(&self) -> Option<Misread> {
+        self.0.get()
+    }
+}
+
 /// Where the bytes of an image come from.
 ///
 /// What is wrong with them is noted, and whatever is read from there on means nothing: so values are
@@ -203,13 +210,13 @@ pub trait Source: Copy {
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a, const PACKED: bool = false, const SKIMS: bool = false> {
     left: &'a [u8],
-    fault: Option<Misread>,
+    fault: &'a Fault,
 }
 
 impl<'a, const PACKED: bool, const SKIMS: bool> Reader<'a, PACKED, SKIMS> {
-    /// Reads from the front of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { left: bytes, fault: None }
+    /// Reads from the front of `bytes`, and notes what is wrong with them.
+    pub fn new(bytes: &'a [u8], fault: &'a Fault) -> Self {
+        Self { left: bytes, fault }
     }
 
     /// What has not been read.
@@ -231,18 +238,18 @@ impl<'a, const PACKED: bool, const SKIMS: bool> Reader<'a, PACKED, SKIMS> {
         }
     }
 
-    /// A packed number that is at most `most`.
+    /// A packed number of at most so many bytes.
     #[inline(always)]
-    fn number(&mut self, most: u64) -> u64 {
+    fn number(&mut self, bytes: usize) -> u64 {
         let [first] = self.take();
         let (number, least) = match first {
             ..251 => return u64::from(first),
             251 => (u64::from(u16::from_le_bytes(self.take())), 251),
-            252 => (u64::from(u32::from_le_bytes(self.take())), 1 << 16),
-            253 => (u64::from_le_bytes(self.take()), 1 << 32),
-            254.. => (0, 1),
+            252 if bytes > 2 => (u64::from(u32::from_le_bytes(self.take())), 1 << 16),
+            253 if bytes > 4 => (u64::from_le_bytes(self.take()), 1 << 32),
+            _ => (0, 1),
         };
-        if number < least || number > most {
+        if number < least {
             self.fail(Misread::Wide);
         }
         number
@@ -252,8 +259,10 @@ impl<'a, const PACKED: bool, const SKIMS: bool> Reader<'a, PACKED, SKIMS> {
 impl<const PACKED: bool, const SKIMS: bool> Source for Reader<'_, PACKED, SKIMS> {
     #[inline(always)]
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        let Some(most) = largest(N).filter(|_| PACKED) else { return self.take() };
-        let number = self.number(most).to_le_bytes();
+        if !PACKED || !is_packed(N) {
+            return self.take();
+        }
+        let number = self.number(N).to_le_bytes();
         let mut bytes = [0; N];
         bytes.iter_mut().zip(number).for_each(|(to, from)| *to = from);
         bytes
@@ -286,10 +295,10 @@ impl<const PACKED: bool, const SKIMS: bool> Source for Reader<'_, PACKED, SKIMS>
         }
         let mut part = Self { left: own, fault: self.fault };
         let value = read(&mut part);
-        match part.fault {
-            Some(misread) => self.fail(misread),
-            None if part.left.is_empty() => {}
-            None => self.fail(Misread::Rest),
+        if !part.left.is_empty() {
+            self.fail(Misread::Rest);
+        } else if part.fault().is_some() {
+            self.left = &[];
         }
         value
     }
@@ -297,13 +306,15 @@ impl<const PACKED: bool, const SKIMS: bool> Source for Reader<'_, PACKED, SKIMS>
     // Not a call, which would have to be told where the place of the next byte is kept.
     #[inline(always)]
     fn fail(&mut self, misread: Misread) {
-        self.fault = self.fault.or(Some(misread));
+        if self.fault.get().is_none() {
+            self.fault.0.set(Some(misread));
+        }
         self.left = &[];
     }
 
     #[inline(always)]
     fn fault(&self) -> Option<Misread> {
-        self.fault
+        self.fault.get()
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::image::{Fill, Image, Reader, Source as _};
+use crate::kernel::image::{Fault, Fill, Image, Reader};
 use crate::kernel::units::{Key, Seq};
 
 /// The key of a table that holds one row.
@@ -71,8 +71,8 @@ impl Writer {
         (number < u64::BITS).then_some(number as u8)
     }
 
-    fn mark(&mut self, table: u8) {
-        self.written |= 1u64.checked_shl(u32::from(table)).unwrap_or(0);
+    fn mark(&mut self, table: u64) {
+        self.written |= table;
     }
 }
 
@@ -171,6 +171,8 @@ const PAGE_ROWS: usize = 1 << PAGE_BITS;
 #[derive(Clone, Debug)]
 pub struct Table<K, R> {
     number: u8,
+    /// The bit of this number.
+    bit: u64,
     module: &'static str,
     name: &'static str,
     /// Keys are below this.
@@ -192,6 +194,7 @@ impl<K: Key, R: Row> Table<K, R> {
     pub fn new(number: u8, module: &'static str, name: &'static str) -> Self {
         Self {
             number,
+            bit: 1u64.checked_shl(u32::from(number)).unwrap_or(0),
             module,
             name,
             bound: u32::from(K::SINGLE),
@@ -249,7 +252,7 @@ impl<K: Key, R: Row> Table<K, R> {
                 if !core::mem::replace(unsettled, true) {
                     self.unsettled.push(index);
                 }
-                by.mark(self.number);
+                by.mark(self.bit);
                 Ok(row)
             }
             _ => Err(breach(self.module, self.name, index, by.seq, Problem::Missing)),
@@ -278,7 +281,7 @@ impl<K: Key, R: Row> Table<K, R> {
                 self.unsettled.push(index);
             }
         }
-        by.mark(self.number);
+        by.mark(self.bit);
         self.occupied.insert(index);
         Ok(())
     }
@@ -294,7 +297,7 @@ impl<K: Key, R: Row> Table<K, R> {
         if slot.written_by(by.seq) {
             self.unsettled.push(index);
         }
-        by.mark(self.number);
+        by.mark(self.bit);
         self.occupied.remove(index);
         Ok(())
     }
@@ -461,9 +464,10 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
     }
 
     fn import(&mut self, key: u32, writer: Seq, image: &[u8]) -> Result<(), Breach> {
-        let mut source: Reader = Reader::new(image);
+        let fault = Fault::default();
+        let mut source: Reader = Reader::new(image, &fault);
         let row = R::read(&mut source);
-        if source.fault().is_some() || !source.left().is_empty() {
+        if fault.get().is_some() || !source.left().is_empty() {
             return Err(self.breach(key, writer, Problem::Undecodable));
         }
         let place = K::from_index(key);

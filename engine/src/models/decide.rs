@@ -1,6 +1,7 @@
 //! Who may take part, and whether a vessel is there.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use crate::allocator::cost;
@@ -87,7 +88,11 @@ fn register_vessel(tx: &mut Transaction, name: &str, manifest: &Manifest) -> Res
         check_failed_over(state, vessel)?;
     }
     let vessel = place(known, &state.tables.vessels, Bound::Vessels, max)?;
-    tx.emit(Event::VesselRegistered { vessel, name: name.to_owned(), manifest: manifest.clone() });
+    tx.emit(Event::VesselRegistered {
+        vessel,
+        name: name.to_owned(),
+        manifest: Box::new(manifest.clone()),
+    });
     tx.note_vessel(vessel);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What is said to and by those who take part: tenants, regions, models and vessels.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,7 @@ words! {
             /// Its name.
             name: String,
             /// What it carries.
-            manifest: Manifest,
+            manifest: Box<Manifest>,
         },
         /// A vessel was heard of.
         VesselSeen = 4 {

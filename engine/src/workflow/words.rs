@@ -1,5 +1,7 @@
 //! What is said to and about orders.
 
+use alloc::boxed::Box;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::{code, words};
@@ -119,7 +121,7 @@ words! {
             /// Where its key is remembered.
             key: KeySlot,
             /// What was asked for.
-            demand: Demand,
+            demand: Box<Demand>,
         },
         /// A leg was handed to its vessel.
         LegDispatched = 4 {

@@ -9,7 +9,7 @@ use bincode::config::{self, Config};
 use bincode::enc::write::{SizeWriter, Writer};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::image::{Image as _, Misread, Reader, Source as _, pack};
+use tensorforge_engine::image::{Fault, Image as _, Misread, Reader, pack};
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{Micros, TenantId};
 
@@ -323,10 +323,11 @@ pub(crate) fn decode_events<const SKIMS: bool>(
     events: &mut Vec<Event>,
 ) -> Result<(), DecodeError> {
     // No room is made for the number that the head claims: only bytes make an event.
-    let mut source = Reader::<true, SKIMS>::new(bytes);
+    let fault = Fault::default();
+    let mut source = Reader::<true, SKIMS>::new(bytes, &fault);
     for index in 0..count {
         events.push(Event::read(&mut source));
-        if let Some(misread) = source.fault() {
+        if let Some(misread) = fault.get() {
             return Err(DecodeError::misread(seq, Part::Event(index), misread));
         }
     }

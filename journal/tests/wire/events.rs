@@ -30,7 +30,7 @@ examples! { Event {
     "models.model_registered" Event::Models(models::Event::ModelRegistered { .. }) =>
         one(models::Event::ModelRegistered { model: ModelId(5), name: "coral-70b".into() }),
     "models.vessel_registered" Event::Models(models::Event::VesselRegistered { .. }) => one(models::Event::VesselRegistered {
-        vessel: VesselId(6), name: "deck-0".into(), manifest: manifest(Role::Prefill),
+        vessel: VesselId(6), name: "deck-0".into(), manifest: Box::new(manifest(Role::Prefill)),
     }),
     "models.vessel_seen" Event::Models(models::Event::VesselSeen { .. }) => one(models::Event::VesselSeen { vessel: VesselId(7) }),
     "models.vessel_returned" Event::Models(models::Event::VesselReturned { .. }) =>
@@ -80,7 +80,7 @@ examples! { Event {
         arrival: Micros(60_000_000),
         deadline: Micros(90_000_000),
         key: KeySlot(21),
-        demand: demand(),
+        demand: Box::new(demand()),
     }),
     "queue.order_queued" Event::Queue(queue::Event::OrderQueued { .. }) =>
         one(queue::Event::OrderQueued { order: order(), ticket: 31, ahead: 30 }),

@@ -63,7 +63,7 @@ impl Model {
             arrival: Micros(arrival),
             deadline: Micros(deadline),
             key,
-            demand: demand.clone(),
+            demand: Box::new(demand.clone()),
         })?;
         self.admit(id, tenant, arrival, deadline, key, demand);
         match berth {

@@ -5,6 +5,7 @@
 //! that is told.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 
 use crate::allocator;
 use crate::allocator::decide::find_berth;
@@ -65,7 +66,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         arrival,
         deadline,
         key,
-        demand: demand.clone(),
+        demand: Box::new(demand.clone()),
     };
     place(tx, order, admitted, demand)
 }

@@ -126,7 +126,7 @@ impl<'a> Exchange<'a> {
             arrival: now,
             deadline: Micros::MAX,
             key: KeySlot::NONE,
-            demand: demand.clone(),
+            demand: Box::new(demand.clone()),
         })]);
         let route = self.route(&demand);
         let live = Live { tenant, demand, route, attempt: 1, leg: 0, timeout: Micros::ZERO };
