@@ -2,11 +2,6 @@
 
 use std::{env, fs, thread};
 
-/// Bytes of this process in memory; zero where the system does not tell.
-pub(crate) fn resident_bytes() -> u64 {
-    status_bytes("self", "VmRSS:")
-}
-
 /// The most bytes of this process that were ever in memory; zero where the system does not tell.
 pub(crate) fn peak_bytes() -> u64 {
     status_bytes("self", "VmHWM:")
