@@ -29,6 +29,9 @@ sum! {
     }
 }
 
+// An event is as long in memory as the longest of them, and most are short.
+const _: () = assert!(size_of::<Event>() <= 104, "what a word repeats at length is boxed");
+
 impl Event {
     /// The most bytes of an event that a rule makes, without its candidates. Those that repeat what a
     /// command says are as long as the command lets them be, and there is one of them a record.

@@ -295,10 +295,8 @@ impl<const PACKED: bool, const SKIMS: bool> Source for Reader<'_, PACKED, SKIMS>
         }
         let mut part = Self { left: own, fault: self.fault };
         let value = read(&mut part);
-        if !part.left.is_empty() {
+        if !part.left.is_empty() || part.fault().is_some() {
             self.fail(Misread::Rest);
-        } else if part.fault().is_some() {
-            self.left = &[];
         }
         value
     }

@@ -71,8 +71,8 @@ impl Writer {
         (number < u64::BITS).then_some(number as u8)
     }
 
-    fn mark(&mut self, table: u64) {
-        self.written |= table;
+    fn mark(&mut self, table: u8) {
+        self.written |= 1u64.wrapping_shl(u32::from(table));
     }
 }
 
@@ -171,8 +171,6 @@ const PAGE_ROWS: usize = 1 << PAGE_BITS;
 #[derive(Clone, Debug)]
 pub struct Table<K, R> {
     number: u8,
-    /// The bit of this number.
-    bit: u64,
     module: &'static str,
     name: &'static str,
     /// Keys are below this.
@@ -194,7 +192,6 @@ impl<K: Key, R: Row> Table<K, R> {
     pub fn new(number: u8, module: &'static str, name: &'static str) -> Self {
         Self {
             number,
-            bit: 1u64.checked_shl(u32::from(number)).unwrap_or(0),
             module,
             name,
             bound: u32::from(K::SINGLE),
@@ -252,7 +249,7 @@ impl<K: Key, R: Row> Table<K, R> {
                 if !core::mem::replace(unsettled, true) {
                     self.unsettled.push(index);
                 }
-                by.mark(self.bit);
+                by.mark(self.number);
                 Ok(row)
             }
             _ => Err(breach(self.module, self.name, index, by.seq, Problem::Missing)),
@@ -281,7 +278,7 @@ impl<K: Key, R: Row> Table<K, R> {
                 self.unsettled.push(index);
             }
         }
-        by.mark(self.bit);
+        by.mark(self.number);
         self.occupied.insert(index);
         Ok(())
     }
@@ -297,7 +294,7 @@ impl<K: Key, R: Row> Table<K, R> {
         if slot.written_by(by.seq) {
             self.unsettled.push(index);
         }
-        by.mark(self.bit);
+        by.mark(self.number);
         self.occupied.remove(index);
         Ok(())
     }
