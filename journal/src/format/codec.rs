@@ -360,7 +360,8 @@ pub(crate) fn decode_command(seq: u64, bytes: &[u8]) -> Result<Command, DecodeEr
 mod tests {
     use super::*;
 
-    use tensorforge_engine::{models, workflow};
+    use tensorforge_engine::units::{OrderId, PolicyVersion};
+    use tensorforge_engine::{models, routing, workflow};
 
     const TIME: (Micros, Source) = (Micros(5), Source::OPERATOR);
 
@@ -379,5 +380,37 @@ mod tests {
         assert_eq!(refused, EncodeError::TooMany { events: RECORD_EVENTS_MAX + 1 });
         assert_eq!(bytes, [1, 2, 3]);
         encode_record(&mut bytes, TIME, &advance, &many[1..], 0).unwrap();
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_it_is_measured_and_a_number_as_its_field() {
+        let routed = routing::Event::OrderRouted {
+            order: OrderId(7),
+            attempt: 1,
+            policy: PolicyVersion(2),
+            open: 3,
+            candidates: routing::Candidates::default(),
+            route: models::Route::new(),
+        };
+        let mut bytes = Vec::new();
+        encode_events(&mut bytes, &[routed.into()]);
+        assert_eq!(bytes, [4, 0, 7, 1, 2, 3, 1, 0, 0, 0, 0, 0]);
+        let said = |bytes: &[u8]| {
+            let error = decode_events::<false>(5, 1, bytes, &mut Vec::new());
+            error.map_err(|error| error.to_string())
+        };
+        let with = |range: std::ops::Range<usize>, put: &[u8]| {
+            let mut bytes = bytes.clone();
+            bytes.splice(range, put.iter().copied());
+            bytes
+        };
+        assert_eq!(said(&bytes), Ok(()));
+        // A byte behind no candidates, which their measure takes in.
+        let error = said(&with(6..11, &[2, 0, 0, 0, 0, 0])).unwrap_err();
+        assert!(error.contains("bytes follow the last item"), "{error}");
+        // An attempt has two bytes at most, and none of them is cut off.
+        assert_eq!(said(&with(3..4, &[251, 0, 1])), Ok(()));
+        let error = said(&with(3..4, &[252, 1, 0, 1, 0])).unwrap_err();
+        assert!(error.contains("not as short"), "{error}");
     }
 }
