@@ -58,8 +58,7 @@ mod tests {
     use crate::command::Command;
     use crate::config::Limits;
     use crate::exchange::Exchange;
-    use crate::kernel::table::Only;
-    use crate::kernel::table::{AnyTable as _, Scratch};
+    use crate::kernel::table::{AnyTable as _, Only, Scratch, Writer};
     use crate::kernel::units::{
         BerthId, JournalId, KeySlot, MicroUsd, Millijoules, ModelId, OrderId, OrderSlot, Ppm,
         RegionId, Seq, TenantId, Tokens, VesselId,
@@ -255,8 +254,8 @@ mod tests {
             s.index.deciding.as_mut().unwrap().aboard = Aboard::default();
         });
         check("the sum of the digests", &|s| {
-            let _ = s.tables.keys.remove(KeySlot(0), &mut s.writer);
-            s.tables.keys.settle(&mut Scratch::default());
+            s.tables.keys.remove(KeySlot(0), &mut Writer::new(Seq(11))).unwrap();
+            s.tables.keys.settle(0, &mut Scratch::default());
         });
         check("wheel: tells", &|s| edit(s, 0, |o| o.wake = Micros(7)));
     }

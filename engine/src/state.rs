@@ -116,6 +116,7 @@ impl State {
 
     /// The digest of every table, in the order of their numbers.
     pub fn digests(&self) -> [u128; Tables::COUNT] {
+        debug_assert!(self.writer.is_settled(), "digests read before they were settled");
         self.tables.digests()
     }
 
@@ -160,11 +161,11 @@ impl State {
         Ok(())
     }
 
-    /// Brings digests and their sum up to date. Looks at the tables that were written, however many
-    /// there are besides.
+    /// Brings digests and their sum up to date. Looks at the rows that were written, however many
+    /// tables there are besides.
     pub(crate) fn settle(&mut self) {
-        while let Some(number) = self.writer.next_written() {
-            self.sum = self.sum.wrapping_add(self.tables.settle(number, &mut self.scratch));
+        while let Some((table, key)) = self.writer.next_unsettled() {
+            self.sum = self.sum.wrapping_add(self.tables.settle(table, key, &mut self.scratch));
         }
     }
 

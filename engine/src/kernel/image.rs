@@ -449,7 +449,7 @@ impl<T: Image> Image for Option<T> {
 impl<T: Image, const N: usize> Image for [T; N] {
     #[inline(always)]
     fn write(&self, sink: &mut impl Sink) {
-        self.iter().for_each(|item| item.write(sink));
+        let _: [(); N] = self.each_ref().map(|item| item.write(sink));
     }
 
     #[inline(always)]

@@ -37,21 +37,18 @@ pub trait Row: Image + Clone + PartialEq + Debug + Serialize {}
 
 impl<T: Image + Clone + PartialEq + Debug + Serialize> Row for T {}
 
-/// The record that writes, and the tables that it has written since they were last settled.
-#[derive(Clone, Copy, Debug)]
+/// The record that writes, and the rows that were written since they were last settled.
+#[derive(Clone, Debug)]
 pub struct Writer {
     seq: Seq,
-    /// Bit n is the table of number n.
-    written: u64,
+    /// The numbers of their tables, and their keys.
+    unsettled: Vec<(u8, u32)>,
 }
 
 impl Writer {
-    /// The most tables that a writer can tell apart.
-    pub const TABLES_MAX: usize = u64::BITS as usize;
-
     /// Record `seq`, which has written nothing yet.
     pub fn new(seq: Seq) -> Self {
-        Self { seq, written: 0 }
+        Self { seq, unsettled: Vec::new() }
     }
 
     /// The record.
@@ -59,20 +56,19 @@ impl Writer {
         self.seq
     }
 
-    /// Goes on as the next record. What is unsettled remains so.
+    /// Goes on as another record. What is unsettled remains so.
     pub(crate) fn begin(&mut self, seq: Seq) {
         self.seq = seq;
     }
 
-    /// The number of a table that has been written, each once.
-    pub(crate) fn next_written(&mut self) -> Option<u8> {
-        let number = self.written.trailing_zeros();
-        self.written &= self.written.wrapping_sub(1);
-        (number < u64::BITS).then_some(number as u8)
+    /// Whether no row is unsettled.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.unsettled.is_empty()
     }
 
-    fn mark(&mut self, table: u8) {
-        self.written |= 1u64.wrapping_shl(u32::from(table));
+    /// Hands out a row that is to be settled, each once.
+    pub(crate) fn next_unsettled(&mut self) -> Option<(u8, u32)> {
+        self.unsettled.pop()
     }
 }
 
@@ -141,10 +137,12 @@ struct Slot<R> {
 }
 
 impl<R> Slot<R> {
-    /// Notes that record `seq` writes the row; tells whether it was settled until now.
-    fn written_by(&mut self, seq: Seq) -> bool {
-        self.writer = seq;
-        !core::mem::replace(&mut self.unsettled, true)
+    /// Notes who writes this row of a table.
+    fn written(&mut self, table: u8, index: u32, by: &mut Writer) {
+        self.writer = by.seq;
+        if !core::mem::replace(&mut self.unsettled, true) {
+            by.unsettled.push((table, index));
+        }
     }
 }
 
@@ -182,7 +180,6 @@ pub struct Table<K, R> {
     pages: Vec<Vec<Slot<R>>>,
     occupied: Bits,
     digest: u128,
-    unsettled: Vec<u32>,
     key: PhantomData<K>,
 }
 
@@ -199,7 +196,6 @@ impl<K: Key, R: Row> Table<K, R> {
             pages: Vec::new(),
             occupied: Bits::default(),
             digest: 0,
-            unsettled: Vec::new(),
             key: PhantomData,
         }
     }
@@ -243,17 +239,13 @@ impl<K: Key, R: Row> Table<K, R> {
     /// The row under `key`, to be changed.
     pub fn edit(&mut self, key: K, by: &mut Writer) -> Result<&mut R, Breach> {
         let index = key.index();
-        match slot_mut(&mut self.pages, index) {
-            Some(Slot { row: Some(row), writer, unsettled, .. }) => {
-                *writer = by.seq;
-                if !core::mem::replace(unsettled, true) {
-                    self.unsettled.push(index);
-                }
-                by.mark(self.number);
-                Ok(row)
+        if let Some(slot) = slot_mut(&mut self.pages, index).filter(|slot| slot.row.is_some()) {
+            slot.written(self.number, index, by);
+            if let Some(row) = &mut slot.row {
+                return Ok(row);
             }
-            _ => Err(breach(self.module, self.name, index, by.seq, Problem::Missing)),
         }
+        Err(breach(self.module, self.name, index, by.seq, Problem::Missing))
     }
 
     /// Puts a row where there is none.
@@ -274,11 +266,8 @@ impl<K: Key, R: Row> Table<K, R> {
         self.grow(index);
         if let Some(slot) = slot_mut(&mut self.pages, index) {
             slot.row = Some(row);
-            if slot.written_by(by.seq) {
-                self.unsettled.push(index);
-            }
+            slot.written(self.number, index, by);
         }
-        by.mark(self.number);
         self.occupied.insert(index);
         Ok(())
     }
@@ -291,10 +280,7 @@ impl<K: Key, R: Row> Table<K, R> {
             return Err(self.breach(index, by.seq, Problem::Missing));
         };
         slot.row = None;
-        if slot.written_by(by.seq) {
-            self.unsettled.push(index);
-        }
-        by.mark(self.number);
+        slot.written(self.number, index, by);
         self.occupied.remove(index);
         Ok(())
     }
@@ -365,9 +351,8 @@ pub trait AnyTable {
     fn is_single(&self) -> bool;
     /// The sum of the digests of its rows, modulo 2^128.
     fn digest(&self) -> u128;
-    /// Brings the digest up to date with the rows written since it last was; by how much it has grown,
-    /// modulo 2^128.
-    fn settle(&mut self, scratch: &mut Scratch) -> u128;
+    /// Brings the digest up to date with a row that was written; by how much it has grown, modulo 2^128.
+    fn settle(&mut self, key: u32, scratch: &mut Scratch) -> u128;
     /// The digest computed anew from the rows, to check the one that is kept.
     fn recomputed_digest(&self) -> u128;
     /// One row as JSON.
@@ -379,8 +364,8 @@ pub trait AnyTable {
     fn writer(&self, row: u64) -> Option<Seq>;
     /// Hands over every row as key, last writer and image, in the order of the keys.
     fn export(&self, each: &mut dyn FnMut(u32, Seq, &[u8]));
-    /// Takes a row as `export` handed it over.
-    fn import(&mut self, key: u32, writer: Seq, image: &[u8]) -> Result<(), Breach>;
+    /// Takes a row as `export` handed it over, as its last writer.
+    fn import(&mut self, key: u32, image: &[u8], by: &mut Writer) -> Result<(), Breach>;
     /// Appends to `found` every field of every row that `other` has otherwise; ends with the row by
     /// which `limit` is reached.
     fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>);
@@ -404,28 +389,20 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
     }
 
     fn digest(&self) -> u128 {
-        debug_assert!(
-            self.unsettled.is_empty(),
-            "digest of {} read before it was settled",
-            self.name
-        );
         self.digest
     }
 
-    fn settle(&mut self, scratch: &mut Scratch) -> u128 {
-        let before = self.digest;
-        while let Some(index) = self.unsettled.pop() {
-            if let Some(slot) = slot_mut(&mut self.pages, index) {
-                let fresh = match &slot.row {
-                    Some(row) => row_digest(self.number, index, row, scratch),
-                    None => 0,
-                };
-                self.digest = self.digest.wrapping_sub(slot.digest).wrapping_add(fresh);
-                slot.digest = fresh;
-                slot.unsettled = false;
-            }
-        }
-        self.digest.wrapping_sub(before)
+    fn settle(&mut self, key: u32, scratch: &mut Scratch) -> u128 {
+        let Some(slot) = slot_mut(&mut self.pages, key) else { return 0 };
+        let fresh = match &slot.row {
+            Some(row) => row_digest(self.number, key, row, scratch),
+            None => 0,
+        };
+        let grown = fresh.wrapping_sub(slot.digest);
+        slot.digest = fresh;
+        slot.unsettled = false;
+        self.digest = self.digest.wrapping_add(grown);
+        grown
     }
 
     fn recomputed_digest(&self) -> u128 {
@@ -460,20 +437,20 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
         }
     }
 
-    fn import(&mut self, key: u32, writer: Seq, image: &[u8]) -> Result<(), Breach> {
+    fn import(&mut self, key: u32, image: &[u8], by: &mut Writer) -> Result<(), Breach> {
         let fault = Fault::default();
         let mut source: Reader = Reader::new(image, &fault);
         let row = R::read(&mut source);
         if fault.get().is_some() || !source.left().is_empty() {
-            return Err(self.breach(key, writer, Problem::Undecodable));
+            return Err(self.breach(key, by.seq, Problem::Undecodable));
         }
         let place = K::from_index(key);
         if place.index() != key {
-            return Err(self.breach(key, writer, Problem::OutOfBounds));
+            return Err(self.breach(key, by.seq, Problem::OutOfBounds));
         }
         // Rows that were there between those of a snapshot are gone.
         self.end = self.end.map(|end| end.max(key));
-        self.insert(place, row, &mut Writer::new(writer))
+        self.insert(place, row, by)
     }
 
     fn differences(&self, other: &dyn AnyTable, limit: usize, found: &mut Vec<Difference>) {
@@ -493,20 +470,21 @@ impl<K: Key, R: Row> AnyTable for Table<K, R> {
     }
 }
 
-/// The digest of one row: XXH3-128 of the table's number, the key and the row's image.
+/// The digest of one row: XXH3-128 of the table's number, the key and the row's image. The first two
+/// take eight bytes, and rows have their widest fields first: so what is hashed is what was written,
+/// word by word, and need not come back from memory.
 fn row_digest(number: u8, index: u32, row: &impl Image, scratch: &mut Scratch) -> u128 {
     let Scratch(scratch) = scratch;
+    let place = u64::from(number) | u64::from(index) << u32::BITS;
     let mut fill = Fill::new(scratch);
-    number.write(&mut fill);
-    index.write(&mut fill);
+    place.write(&mut fill);
     row.write(&mut fill);
     if let Some(left) = fill.left() {
         let length = SCRATCH_BYTES.saturating_sub(left);
         return xxh3_128(scratch.get(..length).unwrap_or_default());
     }
     let mut image = Vec::new();
-    number.write(&mut image);
-    index.write(&mut image);
+    place.write(&mut image);
     row.write(&mut image);
     xxh3_128(&image)
 }

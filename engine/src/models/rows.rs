@@ -185,18 +185,10 @@ row! {
 row! {
     /// What a vessel has aboard, as far as it changes with every order.
     pub struct Load {
-        /// Slots in use.
-        pub used: u32,
-        /// How often it has been lost, and with it whatever its cache held.
-        pub starts: u32,
-        /// Failures since the last success.
-        pub failures: u32,
         /// The predicted time of all the work aboard.
         pub backlog: Micros,
         /// When it was last heard of.
         pub seen: Micros,
-        /// The circuit breaker before it.
-        pub breaker: Breaker,
         /// When an open breaker lets a probe pass.
         pub retry_at: Micros,
         /// When the exchange has to look at it again.
@@ -205,6 +197,14 @@ row! {
         pub completed: u64,
         /// Legs failed.
         pub failed: u64,
+        /// Slots in use.
+        pub used: u32,
+        /// How often it has been lost, and with it whatever its cache held.
+        pub starts: u32,
+        /// Failures since the last success.
+        pub failures: u32,
+        /// The circuit breaker before it.
+        pub breaker: Breaker,
     }
 }
 
@@ -251,14 +251,6 @@ row! {
     pub struct Demand {
         /// The submitter's own number for it, such as a row of a trace.
         pub external: u64,
-        /// The model that shall answer.
-        pub model: ModelId,
-        /// Where the demand arises.
-        pub origin: RegionId,
-        /// What is asked for.
-        pub kind: Kind,
-        /// How urgent it is.
-        pub class: Class,
         /// Tokens of the prompt.
         pub tokens_in: Tokens,
         /// The most tokens the answer may have.
@@ -267,10 +259,18 @@ row! {
         pub deadline: Micros,
         /// Names the demand, so that sending it twice orders it once; zero names nothing.
         pub idempotency: u64,
-        /// Content marks of the prompt, shallowest first; at most `MARKS_MAX`.
-        pub prefix: Vec<Mark>,
+        /// The model that shall answer.
+        pub model: ModelId,
+        /// Where the demand arises.
+        pub origin: RegionId,
+        /// What is asked for.
+        pub kind: Kind,
+        /// How urgent it is.
+        pub class: Class,
         /// The window it needs capacity for, if it does not want to be served at once.
         pub window: Option<Window>,
+        /// Content marks of the prompt, shallowest first; at most `MARKS_MAX`.
+        pub prefix: Vec<Mark>,
     }
 }
 
@@ -279,16 +279,6 @@ row! {
     pub struct Order {
         /// Its name for life.
         pub id: OrderId,
-        /// Who pays.
-        pub tenant: TenantId,
-        /// Where it stands.
-        pub stage: Stage,
-        /// How often it has been routed, this time included.
-        pub attempt: u16,
-        /// Which leg is being worked.
-        pub leg: u8,
-        /// The hops of the present attempt.
-        pub route: Route,
         /// Its place in the queue while it waits there.
         pub ticket: u64,
         /// When it came.
@@ -301,12 +291,6 @@ row! {
         pub deadline: Micros,
         /// When the exchange has to look at it again: a timeout, a retry, a berth or the deadline.
         pub wake: Micros,
-        /// The vessel that failed it last, to be avoided.
-        pub avoid: VesselId,
-        /// The berth it holds.
-        pub berth: BerthId,
-        /// Where its idempotency key is remembered.
-        pub key: KeySlot,
         /// Prompt tokens found in prefix caches in this attempt.
         pub cached: Tokens,
         /// Tokens generated in this attempt.
@@ -317,8 +301,24 @@ row! {
         pub cost: MicroUsd,
         /// Burnt so far, in all attempts.
         pub energy: Millijoules,
+        /// Who pays.
+        pub tenant: TenantId,
+        /// The vessel that failed it last, to be avoided.
+        pub avoid: VesselId,
+        /// The berth it holds.
+        pub berth: BerthId,
+        /// Where its idempotency key is remembered.
+        pub key: KeySlot,
+        /// How often it has been routed, this time included.
+        pub attempt: u16,
+        /// Where it stands.
+        pub stage: Stage,
+        /// Which leg is being worked.
+        pub leg: u8,
         /// What was asked for.
         pub demand: Demand,
+        /// The hops of the present attempt.
+        pub route: Route,
     }
 }
 

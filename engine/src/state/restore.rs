@@ -1,12 +1,13 @@
 //! A state from its rows: the indexes are rebuilt.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::kernel::table::{Breach, Problem};
-use crate::kernel::units::{JournalId, Micros, Seq};
-use crate::models::rows::Stage;
+use crate::kernel::table::{Breach, Problem, Table};
+use crate::kernel::units::{JournalId, Micros, OrderSlot, Seq};
+use crate::models::rows::{Order, Stage};
+use crate::queue::index::{Lane, Lanes};
 use crate::state::State;
-use crate::state::tables::Tables;
 
 impl State {
     /// A state from the rows of a snapshot, handed over table by table.
@@ -21,15 +22,15 @@ impl State {
             let outside =
                 Breach { seq, module, table: "tables", row, problem: Problem::OutOfBounds };
             let table = state.tables.by_number(number).ok_or(outside)?;
-            table.import(key, writer, image.as_ref())?;
+            state.writer.begin(writer);
+            table.import(key, image.as_ref(), &mut state.writer)?;
             // The limits come before whatever they bound.
             if table.name() == "limits" {
                 state.bound()?;
             }
+            state.settle();
         }
-        for number in 0..Tables::COUNT as u8 {
-            state.sum = state.sum.wrapping_add(state.tables.settle(number, &mut state.scratch));
-        }
+        state.writer.begin(seq);
         state.now = state.control().map_or(Micros::ZERO, |control| control.now);
         state.rebuild_index();
         Ok(state)
@@ -54,12 +55,29 @@ impl State {
         for (id, berth) in tables.berths.iter() {
             index.berths.entry(berth.vessel).or_default().push(id);
         }
-        let orders = tables.orders.iter().map(|(_, order)| order);
-        let mut waiting: Vec<_> = orders.filter(|order| order.stage == Stage::Queued).collect();
-        waiting.sort_unstable_by_key(|order| order.ticket);
-        for order in waiting {
-            let lane = index.lanes.entry((order.demand.model, order.demand.class)).or_default();
-            lane.push_back((order.ticket, order.id));
-        }
+        index.lanes = lanes(&tables.orders);
     }
+}
+
+/// Who waits. Each list is made as long as it gets, so that none is there twice while it grows.
+fn lanes(orders: &Table<OrderSlot, Order>) -> Lanes {
+    let waiting = || {
+        let queued = orders.iter().map(|(_, order)| order).filter(|o| o.stage == Stage::Queued);
+        queued.map(|order| ((order.demand.model, order.demand.class), (order.ticket, order.id)))
+    };
+    let mut lengths: BTreeMap<Lane, usize> = BTreeMap::new();
+    for (lane, _) in waiting() {
+        let length = lengths.entry(lane).or_default();
+        *length = length.saturating_add(1);
+    }
+    let empty = |(lane, length)| (lane, Vec::with_capacity(length));
+    let mut lists: BTreeMap<Lane, Vec<_>> = lengths.into_iter().map(empty).collect();
+    for (lane, entry) in waiting() {
+        lists.entry(lane).or_default().push(entry);
+    }
+    let in_order = |(lane, mut list): (Lane, Vec<_>)| {
+        list.sort_unstable();
+        (lane, list.into())
+    };
+    lists.into_iter().map(in_order).collect()
 }

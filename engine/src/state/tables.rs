@@ -2,7 +2,7 @@
 
 use crate::allocator::rows::Berth;
 use crate::config::rows::Limits;
-use crate::kernel::table::{AnyTable, Only, Scratch, Table, Writer};
+use crate::kernel::table::{AnyTable, Only, Scratch, Table};
 use crate::kernel::units::{
     BerthId, KeySlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId, TenantId, VesselId,
 };
@@ -42,10 +42,10 @@ macro_rules! tables {
                 }
             }
 
-            /// Settles one table; by how much its digest has grown.
-            pub(crate) fn settle(&mut self, number: u8, scratch: &mut Scratch) -> u128 {
+            /// Settles a row of one table; by how much its digest has grown.
+            pub(crate) fn settle(&mut self, number: u8, key: u32, scratch: &mut Scratch) -> u128 {
                 match number {
-                    $($number => self.$field.settle(scratch),)*
+                    $($number => self.$field.settle(key, scratch),)*
                     _ => 0,
                 }
             }
@@ -89,8 +89,6 @@ tables! {
     /// Prefixes.
     14 routing prefixes: PrefixSlot => Prefix,
 }
-
-const _: () = assert!(Tables::COUNT <= Writer::TABLES_MAX);
 
 impl Tables {
     /// Has every table take as many rows as there may be.
