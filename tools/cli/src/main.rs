@@ -4,6 +4,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![deny(unsafe_code)]
 
+mod allocator;
 mod args;
 mod builtin;
 mod drive;
@@ -22,12 +23,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::allocator::Mimalloc;
 use crate::args::{Cli, Verb};
 use crate::failure::{Exit, Failure, Result};
 use crate::text::Text;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Mimalloc = Mimalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
