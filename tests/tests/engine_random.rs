@@ -2,6 +2,7 @@
 //! the events alone leads to the same state as deciding did.
 
 use tensorforge_engine::security::Source;
+use tensorforge_engine::table::AnyTable;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{Event, Exchange, Stamp, State};
 use tensorforge_tests::walk::{Random, bounds, command, setup};
@@ -37,7 +38,10 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
         assert_eq!(live.state().tag(), replica.state().tag(), "record {seq}: {events:?}");
         if seq.0 % 97 == 0 {
             replica = Exchange::resume(restored(replica.state()));
+            assert_eq!(replica.state().check(), Vec::<String>::new(), "restored after {seq}");
             assert_eq!(live.state().root(), replica.state().root());
+            assert_eq!(live.state().seq(), replica.state().seq());
+            assert_eq!(writers(live.state()), writers(replica.state()), "restored after {seq}");
             assert_eq!(
                 live.state().next_deadline(),
                 replica.state().next_deadline(),
@@ -57,6 +61,12 @@ fn restored(state: &State) -> State {
         table.export(&mut |key, writer, image| rows.push((number, key, writer, image.to_vec())));
     }
     State::restore(state.journal(), state.seq(), rows).unwrap()
+}
+
+/// The record that last wrote each row, table by table.
+fn writers(state: &State) -> Vec<Vec<Option<Seq>>> {
+    let of = |table: &dyn AnyTable| table.keys().into_iter().map(|key| table.writer(key)).collect();
+    state.tables.all().into_iter().map(of).collect()
 }
 
 #[test]

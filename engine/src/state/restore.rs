@@ -1,7 +1,6 @@
 //! A state from its rows: the indexes are rebuilt.
 
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::kernel::table::{Breach, Problem, Table};
 use crate::kernel::units::{JournalId, Micros, OrderSlot, Seq};
@@ -70,14 +69,11 @@ fn lanes(orders: &Table<OrderSlot, Order>) -> Lanes {
         let length = lengths.entry(lane).or_default();
         *length = length.saturating_add(1);
     }
-    let empty = |(lane, length)| (lane, Vec::with_capacity(length));
-    let mut lists: BTreeMap<Lane, Vec<_>> = lengths.into_iter().map(empty).collect();
+    let empty = |(lane, length)| (lane, VecDeque::with_capacity(length));
+    let mut lanes: Lanes = lengths.into_iter().map(empty).collect();
     for (lane, entry) in waiting() {
-        lists.entry(lane).or_default().push(entry);
+        lanes.entry(lane).or_default().push_back(entry);
     }
-    let in_order = |(lane, mut list): (Lane, Vec<_>)| {
-        list.sort_unstable();
-        (lane, list.into())
-    };
-    lists.into_iter().map(in_order).collect()
+    lanes.values_mut().for_each(|lane| lane.make_contiguous().sort_unstable());
+    lanes
 }
