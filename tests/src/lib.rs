@@ -1,7 +1,8 @@
-//! Judges, and what several of them share: a random walk through the commands, the model that it is held
-//! against, and journals that end many frames and segments in a short run.
+//! Judges, and what several of them share: a desk to tell commands at, a random walk through them, the
+//! model that it is held against, and journals that end many frames and segments in a short run.
 
 pub mod arrows;
+pub mod desk;
 pub mod model;
 pub mod walk;
 

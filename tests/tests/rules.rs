@@ -2,131 +2,21 @@
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
+    Demand, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
 };
-use tensorforge_engine::policy::{Policy, PolicyLevel};
+use tensorforge_engine::policy::PolicyLevel;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
-use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
-    JournalId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq,
-    TenantId, Tokens, VesselId,
+    JournalId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, RegionId, Seq, TenantId,
+    Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
 use tensorforge_engine::{
-    Command, Event, Exchange, Stamp, State, config, models, policy, resilience, routing, telemetry,
-    workflow,
+    Command, Event, Exchange, config, models, resilience, routing, telemetry, workflow,
 };
+use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk;
-
-/// An exchange with regions `here` and `there` (30 ms away), one model and tenant `alba`.
-struct Desk {
-    exchange: Exchange,
-    records: u64,
-}
-
-impl Desk {
-    fn open(journal: u8, policy: &Policy, contract: (u32, u32, u32)) -> Self {
-        let exchange = Exchange::genesis(JournalId([journal; 16]));
-        let mut desk = Self { exchange, records: 0 };
-        let (rate, burst, live_max) = contract;
-        for command in [
-            Command::Config(config::Command::Configure(Limits::default())),
-            Command::Models(models::Command::RegisterRegion {
-                name: "here".into(),
-                hop: Micros(10_000),
-            }),
-            Command::Models(models::Command::RegisterRegion {
-                name: "there".into(),
-                hop: Micros(30_000),
-            }),
-            Command::Models(models::Command::RegisterModel { name: "minnow".into() }),
-            Command::Models(models::Command::RegisterTenant(Tenant {
-                name: "alba".into(),
-                rate,
-                burst,
-                live_max,
-            })),
-            Command::Policy(policy::Command::SetPolicy(Box::new(policy.clone()))),
-        ] {
-            desk.tell(0, command);
-        }
-        desk
-    }
-
-    fn tell(&mut self, time: u64, command: Command) -> Vec<Event> {
-        let source = match command {
-            Command::Workflow(workflow::Command::Submit(_)) => Source::tenant(TenantId(0)),
-            _ => Source::OPERATOR,
-        };
-        let stamp = Stamp { seq: Seq(self.records), time: Micros(time), source };
-        self.records += 1;
-        let mut events = Vec::new();
-        self.exchange.decide(stamp, &command, &mut events).unwrap();
-        assert_eq!(self.state().check(), Vec::<String>::new(), "{command:?} {events:?}");
-        events
-    }
-
-    fn vessel(&mut self, name: &str, manifest: Manifest) {
-        self.tell(
-            0,
-            Command::Models(models::Command::RegisterVessel { name: name.into(), manifest }),
-        );
-    }
-
-    fn state(&self) -> &State {
-        self.exchange.state()
-    }
-
-    fn order(&self, slot: u32) -> OrderId {
-        self.state().tables.orders.get(OrderSlot(slot)).unwrap().id
-    }
-
-    fn report(&mut self, time: u64, slot: u32, outcome: Outcome) -> Vec<Event> {
-        let row = self.state().tables.orders.get(OrderSlot(slot)).unwrap();
-        let (order, attempt, leg) = (row.id, row.attempt, row.leg);
-        self.tell(
-            time,
-            Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }),
-        )
-    }
-}
-
-/// A thousandth of a second a prompt token and ten for a generated one, one and two micro-dollars, one
-/// and ten millijoules.
-fn boat() -> Manifest {
-    Manifest {
-        region: RegionId(0),
-        role: Role::Whole,
-        models: vec![ModelId(0)],
-        slots: 2,
-        context_max: Tokens(4_000),
-        prefill_per_kilotoken: Micros(1_000_000),
-        decode_per_token: Micros(10_000),
-        price_in: MicroUsd(1_000_000),
-        price_cached: MicroUsd(100_000),
-        price_out: MicroUsd(2_000_000),
-        fuel_in: Millijoules(1_000),
-        fuel_out: Millijoules(10_000),
-        heartbeat: Micros::ZERO,
-    }
-}
-
-fn demand() -> Demand {
-    Demand {
-        external: 0,
-        model: ModelId(0),
-        origin: RegionId::NONE,
-        kind: Kind::Inference,
-        class: Class::Standard,
-        tokens_in: Tokens(1_000),
-        tokens_out_max: Tokens(100),
-        deadline: Micros::ZERO,
-        idempotency: 0,
-        prefix: Vec::new(),
-        window: None,
-    }
-}
 
 const DONE: Outcome = Outcome::Done {
     tokens_out: Tokens(100),
@@ -142,7 +32,7 @@ fn rates_are_kept() {
         let mut desk = Desk::open(1, &walk::policy(), (rate, burst, 0));
         desk.vessel("dory", Manifest { slots: 100, ..boat() });
         for (at, refused) in arrivals {
-            let events = desk.tell(*at, Command::Workflow(workflow::Command::Submit(demand())));
+            let events = desk.submit(*at, demand());
             let told = match &events[0] {
                 Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => {
                     refusal.to_string()
@@ -197,7 +87,7 @@ fn retries_wait_ever_longer() {
     for journal in 0..100 {
         let mut desk = Desk::open(journal, &policy, (0, 0, 0));
         desk.vessel("dory", boat());
-        desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+        desk.submit(10, demand());
         let mut now = 10;
         for (attempt, span) in (1u16..).zip(&spans) {
             let events = desk.report(now, 0, Outcome::Failed(Fault::Error));
@@ -306,7 +196,7 @@ fn breakers_count_failures_in_a_row() {
         let mut desk = Desk::open(1, &policy, (0, 0, 0));
         desk.vessel("dory", boat());
         for (at, outcome) in (10..).zip(outcomes.chars()) {
-            desk.tell(at, Command::Workflow(workflow::Command::Submit(demand())));
+            desk.submit(at, demand());
             let outcome = if outcome == 'x' { Outcome::Failed(Fault::Error) } else { DONE };
             desk.report(at, 0, outcome);
         }
@@ -354,14 +244,14 @@ fn a_loss_is_forgiven_only_when_there_was_one() {
     policy.breaker.failures = 1;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+    desk.submit(10, demand());
     desk.report(20, 0, Outcome::Failed(Fault::VesselLost));
     let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
     assert_eq!((load.breaker, load.failures), (Breaker::Open, 1));
 
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+    desk.submit(10, demand());
     desk.tell(20, Command::Models(models::Command::Lose { vessel: VesselId(0) }));
     desk.tell(20, Command::Workflow(workflow::Command::Advance));
     let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
@@ -374,7 +264,7 @@ fn a_berth_at_the_first_moment_is_taken_up() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     desk.vessel("dory", boat());
     let window = Some(Window { from: Micros(0), until: Micros(5) });
-    desk.tell(0, Command::Workflow(workflow::Command::Submit(Demand { window, ..demand() })));
+    desk.submit(0, Demand { window, ..demand() });
     assert_eq!(desk.state().next_deadline(), Some(Micros(0)));
     desk.tell(0, Command::Workflow(workflow::Command::Advance));
     let order = desk.state().order(desk.order(0)).unwrap();
@@ -431,8 +321,7 @@ fn a_loss_is_failed_over_record_by_record() {
     policy.retry.attempts = 1;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", Manifest { slots: 1_500, ..boat() });
-    (0..1_500)
-        .for_each(|_| drop(desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())))));
+    (0..1_500).for_each(|_| drop(desk.submit(10, demand())));
     let vessel = VesselId(0);
     let events = desk.tell(20, Command::Models(models::Command::Lose { vessel }));
     assert!(matches!(events[..], [Event::Models(models::Event::VesselLost { .. })]), "{events:?}");
@@ -470,7 +359,7 @@ fn no_leg_goes_to_a_vessel_that_is_lost() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     desk.vessel("dory", Manifest { role: Role::Prefill, ..boat() });
     desk.vessel("punt", Manifest { role: Role::Decode, ..boat() });
-    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+    desk.submit(10, demand());
     desk.tell(20, Command::Models(models::Command::Lose { vessel: VesselId(1) }));
     let events = desk.report(20, 0, DONE);
     let [
@@ -498,7 +387,7 @@ fn an_attempt_begins_anew_and_is_paid_all_the_same() {
         first_token: Micros::ZERO,
         energy: Millijoules(7),
     };
-    desk.tell(10, Command::Workflow(workflow::Command::Submit(demand())));
+    desk.submit(10, demand());
     desk.report(20, 0, done(1, 800));
     desk.report(30, 0, Outcome::Failed(Fault::Error));
     let retry = desk.state().next_deadline().unwrap().0;
@@ -682,14 +571,14 @@ fn what_failed_is_not_believed_to_be_cached() {
 fn a_half_without_the_other_is_no_vessel() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     for (role, name) in [(Role::Prefill, "dory"), (Role::Decode, "punt")] {
-        let events = desk.tell(0, Command::Workflow(workflow::Command::Submit(demand())));
+        let events = desk.submit(0, demand());
         let Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) = &events[0] else {
             panic!("{events:?}")
         };
         assert_eq!(refusal, &Refusal::Models(models::Refusal::NoVessel));
         desk.vessel(name, Manifest { role, ..boat() });
     }
-    let events = desk.tell(0, Command::Workflow(workflow::Command::Submit(demand())));
+    let events = desk.submit(0, demand());
     assert!(
         matches!(events[0], Event::Workflow(workflow::Event::OrderAdmitted { .. })),
         "{events:?}"
