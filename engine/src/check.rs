@@ -61,13 +61,16 @@ mod tests {
     use crate::kernel::table::{AnyTable as _, Only, Scratch, Writer};
     use crate::kernel::units::{
         BerthId, JournalId, KeySlot, MicroUsd, Millijoules, ModelId, OrderId, OrderSlot, Ppm,
-        RegionId, Seq, TenantId, Tokens, VesselId,
+        RegionId, Seq, TenantId, Tokens, TurnSlot, VesselId,
     };
+    use crate::models::fold::alter_load;
     use crate::models::index::Serving;
     use crate::models::{
         Class, Demand, Kind, Manifest, Order, Role, Stage, Tenant, VesselStatus, Window,
     };
     use crate::policy::{Escalation, Policy};
+    use crate::queue::Shares;
+    use crate::queue::index::{Place, Queues};
     use crate::resilience::{BreakerRule, RetryRule};
     use crate::routing::Weights;
     use crate::security::Source;
@@ -80,6 +83,7 @@ mod tests {
         Policy {
             weights: Weights { time: 1, cost: 0, energy: 0, avoid: 0 },
             candidates: 2,
+            shares: Shares { classes: [4, 2, 1], overdue: 1 },
             patience: [Micros(1); 3],
             lifetime: [Micros(50_000_000); 3],
             timeout_percent: 100,
@@ -173,7 +177,6 @@ mod tests {
             let faults = state.check();
             assert!(faults.iter().any(|fault| fault.contains(found)), "{found}: {faults:?}");
         };
-        let lane = (ModelId(0), Class::Standard);
 
         check("2 slots", &|s| {
             s.tables.loads.edit(VesselId(0), &mut s.writer).unwrap().used = 2;
@@ -233,21 +236,41 @@ mod tests {
         check("berths: the index knows others", &|s| {
             s.index.berths.insert(VesselId(1), vec![BerthId(1)]);
         });
-        check("orders.1: waits, and stands in 0 lanes", &|s| {
-            s.index.lanes.get_mut(&lane).unwrap().pop_front();
+        check("queues: not those who wait", &|s| s.index.queues = Queues::default());
+        check("queues: not those who wait", &|s| {
+            let place = Place::of(s.tables.orders.get(OrderSlot(2)).unwrap());
+            s.index.queues.leave(place, 0, &s.index.parties);
+            s.index.queues.enter(place, 1, &s.index.parties);
         });
-        check("orders.2: waits, and stands in 2 lanes", &|s| {
-            let lanes = &mut s.index.lanes;
-            let last = lanes[&lane].back().copied().unwrap();
-            lanes.entry((ModelId(0), Class::Batch)).or_default().push_back(last);
+        check("lines.0: [0, 3, 0] orders queued", &|s| {
+            s.tables.lines.edit(ModelId(0), &mut s.writer).unwrap().queued[1] = 3;
+            s.settle();
         });
-        check("orders.2: stands in the wrong lane", &|s| {
-            let lanes = &mut s.index.lanes;
-            let last = lanes.get_mut(&lane).unwrap().pop_back().unwrap();
-            lanes.entry((ModelId(0), Class::Batch)).or_default().push_back(last);
+        check("lines.0: is not there", &|s| {
+            s.tables.lines.remove(ModelId(0), &mut s.writer).unwrap();
+            s.settle();
         });
-        check("tickets are not ascending", &|s| {
-            s.index.lanes.get_mut(&lane).unwrap().swap(0, 1);
+        check("turns.0: 1 queued, but 2 wait", &|s| {
+            s.tables.turns.edit(TurnSlot(0), &mut s.writer).unwrap().queued = 1;
+            s.settle();
+        });
+        check("waits, and takes no turns", &|s| {
+            s.tables.turns.remove(TurnSlot(0), &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("turns.0: of a queue in which nobody", &|s| {
+            s.tables.lines.remove(ModelId(0), &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("orders.1: waits, and there is room", &|s| {
+            alter_load(s, VesselId(0), |load| load.used = 0).unwrap();
+            s.settle();
+        });
+        check("largest order for which there is room", &|s| {
+            let mut vessel = s.tables.vessels.get(VesselId(0)).unwrap().clone();
+            s.index.parties.reopen(VesselId(0), &vessel, 0);
+            vessel.manifest.context_max = Tokens(5);
+            s.index.parties.reopen(VesselId(0), &vessel, 1);
         });
         check("wheel: tells None", &|s| s.index.deciding = Some(Deciding::default()));
         check("vessels.0: not the orders", &|s| {

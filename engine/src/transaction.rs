@@ -7,9 +7,8 @@ use crate::command::Stamp;
 use crate::event::Event;
 use crate::fold::fold;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, VesselId};
+use crate::kernel::units::{Micros, ModelId, VesselId};
 use crate::kernel::wheel::Due;
-use crate::queue::index::Lane;
 use crate::routing::words::Candidate;
 use crate::state::State;
 
@@ -22,9 +21,10 @@ pub(crate) struct Transaction<'a> {
     breach: Option<Breach>,
     /// The most bytes that its events have in the record.
     bytes: usize,
-    /// What came free: vessels that may have room, and lanes whose head has changed; some more than once.
+    /// What came free: vessels that may have room, and models for which somebody may find it; some more
+    /// than once.
     vessels: Vec<VesselId>,
-    lanes: Vec<Lane>,
+    models: Vec<ModelId>,
 }
 
 /// A unit of work is a route and a dozen events around it.
@@ -45,8 +45,8 @@ impl<'a> Transaction<'a> {
 
     /// The transaction of a command on a state that stands at its record.
     pub(crate) fn new(state: &'a mut State, stamp: Stamp, events: &'a mut Vec<Event>) -> Self {
-        let (vessels, lanes) = (Vec::new(), Vec::new());
-        Self { state, stamp, events, breach: None, bytes: 0, vessels, lanes }
+        let (vessels, models) = (Vec::new(), Vec::new());
+        Self { state, stamp, events, breach: None, bytes: 0, vessels, models }
     }
 
     /// The state as it stands.
@@ -93,14 +93,14 @@ impl<'a> Transaction<'a> {
         self.vessels.push(vessel);
     }
 
-    /// Notes that somebody else heads a lane, or that all of it may find room.
-    pub(crate) fn note_lane(&mut self, lane: Lane) {
-        self.lanes.push(lane);
+    /// Notes that somebody who waits for a model may find room.
+    pub(crate) fn note_model(&mut self, model: ModelId) {
+        self.models.push(model);
     }
 
     /// What has been noted so far, each once.
-    pub(crate) fn take_noted(&mut self) -> (BTreeSet<VesselId>, BTreeSet<Lane>) {
-        (self.vessels.drain(..).collect(), self.lanes.drain(..).collect())
+    pub(crate) fn take_noted(&mut self) -> (BTreeSet<VesselId>, BTreeSet<ModelId>) {
+        (self.vessels.drain(..).collect(), self.models.drain(..).collect())
     }
 
     /// The breach that ended it, if one did.

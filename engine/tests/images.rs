@@ -23,7 +23,7 @@ use tensorforge_engine::image::{Fault, Misread, Reader};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
-use tensorforge_engine::queue::Waiting;
+use tensorforge_engine::queue::{Line, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::resilience::{BreakerRule, RetryRule};
 use tensorforge_engine::routing::Prefix;
@@ -98,6 +98,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         berths: t12,
         keys: t13,
         prefixes: t14,
+        lines: t15,
+        turns: t16,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -114,6 +116,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t12, BerthId(11), berth(), DIGESTS[12]);
     golden.check(t13, KeySlot(12), key(), DIGESTS[13]);
     golden.check(t14, PrefixSlot(13), prefix(), DIGESTS[14]);
+    golden.check(t15, ModelId(14), line(), DIGESTS[15]);
+    golden.check(t16, TurnSlot(15), turn(), DIGESTS[16]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -121,11 +125,11 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 }
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
-const DIGESTS: [u128; 15] = [
+const DIGESTS: [u128; 17] = [
     0x49e6_14f4_edb7_3879_7ed6_d262_d1a5_a5cf,
     0x67a5_8cd3_d0c5_bfc2_e341_6ce6_2fc4_c5c1,
     0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
-    0x26a4_0086_479c_ccc5_a064_0b27_9e7b_960a,
+    0x4e83_a414_d75a_5e34_25bd_683a_aab7_8bb2,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
     0x4320_7680_7461_8f2c_3e7e_8ae7_797f_44f8,
     0xd8d7_1c07_01ef_2179_8b17_427e_919b_b7f8,
@@ -137,6 +141,8 @@ const DIGESTS: [u128; 15] = [
     0xb547_c44e_3c47_a89d_7d24_8fa0_ed41_f33f,
     0x2fce_b078_3a95_d689_4572_c108_83ef_47de,
     0x2852_bd01_9bc8_b2cf_c325_8f8f_12eb_cdf7,
+    0xc96e_3cb3_39e0_f82a_f65c_74dd_570f_74ef,
+    0xcfcf_a7bb_3f11_7019_2e02_dd3c_571b_f78d,
 ];
 
 /// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
@@ -167,8 +173,8 @@ fn the_roots_of_small_states_are_pinned() {
     assert_eq!(exchange.state().tag(), SMALL_TAG);
 }
 
-const GENESIS_ROOT: &str = "4479a38eded880400209a850d4b3fd284e32640af88e9fade1c405e3e570e4f4";
-const SMALL_ROOT: &str = "5d934841f8b39b64bed1d3c00ab3945b077f346c78628fff73062115536e81a0";
+const GENESIS_ROOT: &str = "1b5b78a43329422df01e7f0742bd421a090bd761b6c84aaa7b798317e40aee30";
+const SMALL_ROOT: &str = "9b754dabc39df6850fdd1aa2ee6d5a212dd6a7c53cb054e0694424e329337e52";
 const SMALL_TAG: u64 = 0x6f62_5c3a_4f22_4be2;
 
 fn control() -> Control {
@@ -187,6 +193,15 @@ fn stance() -> Stance {
 
 fn waiting() -> Waiting {
     Waiting { tickets: 5, queued: 6, serve_at: Micros(7) }
+}
+
+fn line() -> Line {
+    Line { first: 1, served: [2, 3, 4], floor: 5, floors: [6, 7, 8], queued: [9, 10, 11] }
+}
+
+fn turn() -> Turn {
+    let (model, tenant, class) = (ModelId(2), TenantId(3), Class::Batch);
+    Turn { served: 1, model, tenant, queued: 4, class }
 }
 
 fn limits() -> Limits {
@@ -208,6 +223,7 @@ fn policy() -> Policy {
     Policy {
         weights: Weights { time: 1, cost: 2, energy: 3, avoid: 4 },
         candidates: 5,
+        shares: Shares { classes: [25, 26, 27], overdue: 28 },
         patience: [Micros(6), Micros(7), Micros(8)],
         lifetime: [Micros(9), Micros(10), Micros(11)],
         timeout_percent: 12,

@@ -14,7 +14,7 @@ use tensorforge_engine::models::{Class, End, Kind, LegKind, Role, Stage, VesselS
 use tensorforge_engine::models::{Load, Model, Order, Region, Tenant, Vessel};
 use tensorforge_engine::models::{LossCause, Thing};
 use tensorforge_engine::policy::{Policy, PolicyLevel, Stance};
-use tensorforge_engine::queue::Waiting;
+use tensorforge_engine::queue::{Line, Turn, Waiting};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::routing::{Prefix, Verdict};
@@ -97,6 +97,8 @@ fn traced() -> String {
         Berth,
         RememberedKey,
         Prefix,
+        Line,
+        Turn,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

@@ -22,6 +22,8 @@ pub struct Desk {
     records: u64,
     /// The most bytes of events that a record had.
     pub longest: usize,
+    /// Whose orders are submitted.
+    pub tenant: TenantId,
     /// The invariants are looked at after every command, and not only when asked.
     pub checks: bool,
 }
@@ -31,7 +33,7 @@ impl Desk {
     /// (0: no bound).
     pub fn open(journal: u8, policy: &Policy, (rate, burst, live_max): (u32, u32, u32)) -> Self {
         let exchange = Exchange::genesis(JournalId([journal; 16]));
-        let mut desk = Self { exchange, records: 0, longest: 0, checks: true };
+        let mut desk = Self { exchange, records: 0, longest: 0, tenant: TenantId(0), checks: true };
         desk.tell(0, config::Command::Configure(Limits::default()));
         for (name, hop) in [("here", 10_000), ("there", 30_000)] {
             let (name, hop) = (name.into(), Micros(hop));
@@ -47,7 +49,7 @@ impl Desk {
     /// The next stamp: orders come from the tenant, all else from the operator.
     pub fn stamp(&mut self, time: u64, command: &Command) -> Stamp {
         let source = match command {
-            Command::Workflow(workflow::Command::Submit(_)) => Source::tenant(TenantId(0)),
+            Command::Workflow(workflow::Command::Submit(_)) => Source::tenant(self.tenant),
             _ => Source::OPERATOR,
         };
         let stamp = Stamp { seq: Seq(self.records), time: Micros(time), source };

@@ -128,14 +128,24 @@ pub struct Model {
     failed: u64,
     /// When those who wait are to be served again.
     serve_at: Option<u64>,
-    /// Vessels that may have room, and lanes that may have another head.
+    /// Vessels that may have room, and models for which somebody may find it.
     noted_ships: BTreeSet<u32>,
-    noted_lanes: BTreeSet<Lane>,
+    noted_models: BTreeSet<ModelId>,
+    /// What has been served of those models that somebody waits for.
+    queues: BTreeMap<ModelId, Served>,
     /// What the engine decided and the model has not come to yet.
     record: std::collections::VecDeque<Event>,
 }
 
-type Lane = (ModelId, Class);
+/// What those who wait for a model have been served since somebody does.
+#[derive(Default)]
+struct Served {
+    first: u64,
+    classes: [u64; 3],
+    floor: u64,
+    floors: [u64; 3],
+    tenants: BTreeMap<(Class, u32), u64>,
+}
 
 const LEVELS: [PolicyLevel; 4] =
     [PolicyLevel::Normal, PolicyLevel::Elevated, PolicyLevel::Restricted, PolicyLevel::Halted];
@@ -570,6 +580,30 @@ impl Model {
             .collect();
         let own: Vec<_> = self.berths.iter().map(|(id, row)| (*id, row.clone())).collect();
         same("berths".into(), format!("{own:?}"), format!("{berths:?}"));
+        let lines = state.tables.lines.iter().map(|(model, row)| {
+            let queued = row.queued.map(u64::from);
+            (model, (row.first, row.served, row.floor, row.floors, queued))
+        });
+        let lines: Vec<_> = lines.collect();
+        let own = self.queues.iter().map(|(model, queue)| {
+            let waiting = |class| self.waiting(*model).filter(|o| o.demand.class == class).count();
+            let queued =
+                [Class::Interactive, Class::Standard, Class::Batch].map(|c| waiting(c) as u64);
+            (*model, (queue.first, queue.classes, queue.floor, queue.floors, queued))
+        });
+        let own: Vec<_> = own.collect();
+        same("lines".into(), format!("{own:?}"), format!("{lines:?}"));
+        let turns: BTreeSet<_> = state
+            .tables
+            .turns
+            .iter()
+            .map(|(_, row)| (row.model, row.class, row.tenant.0, row.served))
+            .collect();
+        let own = self.queues.iter().flat_map(|(model, queue)| {
+            queue.tenants.iter().map(|((class, tenant), n)| (*model, *class, *tenant, *n))
+        });
+        let own: BTreeSet<_> = own.collect();
+        same("turns".into(), format!("{own:?}"), format!("{turns:?}"));
         same(
             "live orders".into(),
             self.orders.len().to_string(),
@@ -589,12 +623,11 @@ impl Model {
         if self.serve_at.is_some() {
             return None;
         }
-        let lanes = (0..self.models.len() as u32)
-            .flat_map(|model| Class::ALL.iter().map(move |class| (ModelId(model), *class)));
-        let mut heads = lanes.filter_map(|lane| self.head(lane));
-        heads
-            .find(|slot| self.orders.get(slot).is_some_and(|order| self.has_room(&order.demand)))
-            .map(|slot| format!("order in slot {slot} waits although there is room for it"))
+        let waiting = self.orders.iter().filter(|(_, order)| order.stage == Stage::Queued);
+        let mut forgotten = waiting.filter(|(_, order)| self.has_room(&order.demand));
+        forgotten
+            .next()
+            .map(|(slot, _)| format!("order in slot {slot} waits although there is room for it"))
     }
 }
 

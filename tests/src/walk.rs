@@ -2,9 +2,10 @@
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Window,
+    Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
 };
 use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};
@@ -38,6 +39,7 @@ pub fn policy() -> Policy {
     Policy {
         weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
         candidates: 3,
+        shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(1), Micros(500_000), Micros(5_000_000)],
         lifetime: [Micros(2_000_000), Micros(20_000_000), Micros(60_000_000)],
         timeout_percent: 300,
@@ -66,6 +68,10 @@ fn some_policy(random: &mut Random) -> Policy {
             avoid: random.below(100_000) as u32,
         },
         candidates: random.below(7) as u8,
+        shares: Shares {
+            classes: [(); 3].map(|()| 1 + random.below(9) as u32),
+            overdue: random.below(4) as u32,
+        },
         patience: [(); 3].map(|()| Micros(1 + random.below(3_000_000))),
         timeout_percent: 100 + random.below(300) as u32,
         timeout_min: Micros(random.below(2) * 300_000),
@@ -142,7 +148,15 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }),
         4 => Command::Models(models::Command::Drain { vessel }),
         5 => Command::Models(models::Command::Lose { vessel }),
-        6..9 => Command::Models(models::Command::Heartbeat { vessel }),
+        6 => {
+            // Of one that is lost with all that it has aboard, if there is one.
+            let mut loads = state.tables.loads.iter().filter(|(_, load)| load.used > 0);
+            let status = |id| state.tables.vessels.get(id).map(|vessel| vessel.status);
+            let wreck = loads.find(|(id, _)| status(*id) == Some(VesselStatus::Lost));
+            let vessel = wreck.map_or(vessel, |(id, _)| id);
+            Command::Models(models::Command::Heartbeat { vessel })
+        }
+        7..9 => Command::Models(models::Command::Heartbeat { vessel }),
         9 => Command::Models(models::Command::RegisterTenant(Tenant {
             name: format!("t{}", random.below(4)),
             rate: random.below(60) as u32,

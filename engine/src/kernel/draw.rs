@@ -20,6 +20,8 @@ pub enum Purpose {
     Jitter = 4,
     /// Which vessels are asked for a berth.
     Berth = 5,
+    /// For which of several models those who wait are served.
+    Service = 6,
 }
 
 /// A source of draws for one purpose in one record.

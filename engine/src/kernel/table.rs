@@ -211,6 +211,11 @@ impl<K: Key, R: Row> Table<K, R> {
         self.end = None;
     }
 
+    /// How many rows there may be.
+    pub fn bounded(&self) -> u32 {
+        self.bound
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> u32 {
         self.occupied.count()

@@ -188,6 +188,10 @@ dense_id! {
     KeySlot
 }
 dense_id! {
+    /// The place of a tenant among those who take turns in the queues.
+    TurnSlot
+}
+dense_id! {
     /// A place in the direct-mapped table of prefixes.
     PrefixSlot
 }

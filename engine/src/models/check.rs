@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::kernel::bits::Bits;
 use crate::kernel::table::{Row, Table};
 use crate::kernel::units::{BerthId, Key, ModelId, Tokens, VesselId};
 use crate::models::rows::{Role, Stage, VesselStatus};
@@ -96,6 +97,14 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
             let of_role = vessels.filter(|row| row.manifest.role == role);
             of_role.map(|row| row.manifest.context_max).max().unwrap_or(Tokens::ZERO)
         };
+        let room = |set: &Bits| {
+            let vessels = set.iter().filter_map(|id| state.tables.vessels.get(VesselId(id)));
+            vessels.map(|row| row.manifest.context_max).max().unwrap_or(Tokens::ZERO)
+        };
+        let [whole, prefill, decode] = serving.open.each_ref().map(room);
+        if serving.room() != whole.max(prefill.min(decode)) {
+            faults.push(format!("models.{model}: not the largest order for which there is room"));
+        }
         let pair = most(Role::Prefill).min(most(Role::Decode));
         if serving.context_max() != most(Role::Whole).max(pair) {
             faults.push(format!("models.{model}: not the largest order that can be held"));

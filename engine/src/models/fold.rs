@@ -124,8 +124,10 @@ fn fold_vessel(
     let lost = known.is_some_and(|row| row.status == VesselStatus::Lost);
     let row =
         Vessel { name: name.to_owned(), status: VesselStatus::Up, manifest: manifest.clone() };
+    let before = known.map(|row| row.manifest.clone());
     state.index.parties.vessels.insert(name.to_owned(), vessel);
-    if known.is_some() {
+    size(state, before.as_ref(), manifest);
+    if before.is_some() {
         alter_vessel(state, vessel, |known| *known = row)?;
         alter_load(state, vessel, |load| {
             load.seen = now;
@@ -151,6 +153,20 @@ fn fold_vessel(
     state.tables.vessels.insert(vessel, row, &mut state.writer)?;
     state.tables.loads.insert(vessel, load, &mut state.writer)?;
     state.wake_vessel(vessel)
+}
+
+/// Notes what a vessel holds from now on, by which those who wait are set apart.
+fn size(state: &mut State, before: Option<&Manifest>, manifest: &Manifest) {
+    let same = |known: &&Manifest| {
+        known.context_max == manifest.context_max && known.models == manifest.models
+    };
+    if before.filter(same).is_some() {
+        return;
+    }
+    let index = &mut state.index;
+    let mut models = index.parties.size(manifest, true);
+    models.extend(before.into_iter().flat_map(|known| index.parties.size(known, false)));
+    models.iter().for_each(|model| index.queues.refit(*model, &state.tables, &index.parties));
 }
 
 /// A vessel that comes back begins anew: whatever failed on it is gone with what it had.

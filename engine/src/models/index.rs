@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::bits::Bits;
 use crate::kernel::units::{ModelId, RegionId, TenantId, Tokens, VesselId};
-use crate::models::rows::{Load, Role, Vessel, VesselStatus};
+use crate::models::rows::{Load, Manifest, Role, Vessel, VesselStatus};
 use crate::resilience::rows::Breaker;
 
 /// Which vessels serve a model.
@@ -17,40 +17,54 @@ pub(crate) struct Serving {
     /// Those that are up.
     pub(crate) up: Bits,
     /// How many of those that are up hold at most so much, by role.
-    contexts: [BTreeMap<Tokens, u32>; 3],
+    contexts: Contexts,
+    /// How many of those that take work at this moment.
+    open_contexts: Contexts,
+    /// How many of all that serve it, wherever they are: orders that wait are set apart by these.
+    sizes: BTreeMap<Tokens, u32>,
 }
+
+/// How many vessels hold at most so much, by role.
+type Contexts = [BTreeMap<Tokens, u32>; 3];
 
 impl Serving {
     /// The largest order that can be held: by one whole vessel, or by a pair of prefill and decode.
     pub(crate) fn context_max(&self) -> Tokens {
-        let largest = |held: &BTreeMap<Tokens, u32>| {
-            held.last_key_value().map_or(Tokens::ZERO, |(largest, _)| *largest)
-        };
-        let [whole, prefill, decode] = self.contexts.each_ref().map(largest);
-        whole.max(prefill.min(decode))
+        largest(&self.contexts)
     }
 
-    /// Whether some vessel, or some of both halves of a pair, takes work at this moment.
-    pub(crate) fn has_open(&self) -> bool {
-        let [whole, prefill, decode] = self.open.each_ref().map(|open| open.count() > 0);
-        whole || (prefill && decode)
+    /// The largest order for which there is room at this moment.
+    pub(crate) fn room(&self) -> Tokens {
+        largest(&self.open_contexts)
     }
+}
 
-    fn count(&mut self, role: Role, size: Tokens, up: bool) {
-        let [whole, prefill, decode] = &mut self.contexts;
-        let held = match role {
-            Role::Whole => whole,
-            Role::Prefill => prefill,
-            Role::Decode => decode,
-        };
-        if up {
-            let count = held.entry(size).or_default();
-            *count = count.saturating_add(1);
-        } else if let Some(count) = held.get_mut(&size) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                held.remove(&size);
-            }
+/// The largest order that fits: one whole vessel, or a pair of prefill and decode.
+fn largest(contexts: &Contexts) -> Tokens {
+    let largest = |held: &BTreeMap<Tokens, u32>| {
+        held.last_key_value().map_or(Tokens::ZERO, |(largest, _)| *largest)
+    };
+    let [whole, prefill, decode] = contexts.each_ref().map(largest);
+    whole.max(prefill.min(decode))
+}
+
+fn of_role<T>([whole, prefill, decode]: &mut [T; 3], role: Role) -> &mut T {
+    match role {
+        Role::Whole => whole,
+        Role::Prefill => prefill,
+        Role::Decode => decode,
+    }
+}
+
+/// Counts a vessel of this context, or counts it no more.
+fn count(held: &mut BTreeMap<Tokens, u32>, context: Tokens, enters: bool) {
+    if enters {
+        let count = held.entry(context).or_default();
+        *count = count.saturating_add(1);
+    } else if let Some(count) = held.get_mut(&context) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            held.remove(&context);
         }
     }
 }
@@ -112,17 +126,43 @@ impl Parties {
             return;
         }
         self.open.set(id.0, open);
-        for model in &vessel.manifest.models {
-            if let Some(serving) = self.serving.get_mut(model.0 as usize) {
-                let [whole, prefill, decode] = &mut serving.open;
-                let of_role = match vessel.manifest.role {
-                    Role::Whole => whole,
-                    Role::Prefill => prefill,
-                    Role::Decode => decode,
-                };
-                of_role.set(id.0, open);
+        let Manifest { models, role, context_max, .. } = &vessel.manifest;
+        for (place, model) in models.iter().enumerate() {
+            let Some(serving) = self.serving.get_mut(model.0 as usize) else { continue };
+            of_role(&mut serving.open, *role).set(id.0, open);
+            if !models.iter().take(place).any(|other| other == model) {
+                count(of_role(&mut serving.open_contexts, *role), *context_max, open);
             }
         }
+    }
+
+    /// The largest order for a model for which there is room at this moment.
+    pub(crate) fn room_for(&self, model: ModelId) -> Tokens {
+        self.serving.get(model.0 as usize).map_or(Tokens::ZERO, Serving::room)
+    }
+
+    /// The least context of the vessels of a model, wherever they are, that holds so much.
+    pub(crate) fn fit(&self, model: ModelId, size: Tokens) -> Tokens {
+        let sizes = self.serving.get(model.0 as usize).map(|serving| &serving.sizes);
+        let fit = sizes.and_then(|sizes| sizes.range(size..).next());
+        fit.map_or(Tokens::MAX, |(context, _)| *context)
+    }
+
+    /// Notes what a vessel holds for the models that it serves, once it is registered, or that it does so
+    /// no more. Answers with the models whose orders are to be set apart anew.
+    pub(crate) fn size(&mut self, manifest: &Manifest, enters: bool) -> Vec<ModelId> {
+        let mut changed = Vec::new();
+        for (place, model) in manifest.models.iter().enumerate() {
+            let again = manifest.models.iter().take(place).any(|other| other == model);
+            if let Some(serving) = self.serving.get_mut(model.0 as usize).filter(|_| !again) {
+                let before = serving.sizes.len();
+                count(&mut serving.sizes, manifest.context_max, enters);
+                if serving.sizes.len() != before {
+                    changed.push(*model);
+                }
+            }
+        }
+        changed
     }
 
     fn count(&mut self, id: VesselId, vessel: &Vessel, load: &Load, enters: bool) {
@@ -151,7 +191,8 @@ impl Parties {
             let again = manifest.models.iter().take(earlier).any(|other| other == model);
             if let Some(serving) = self.serving.get_mut(model.0 as usize).filter(|_| !again) {
                 serving.up.set(id.0, enters);
-                serving.count(manifest.role, manifest.context_max, enters);
+                let of_role = of_role(&mut serving.contexts, manifest.role);
+                count(of_role, manifest.context_max, enters);
             }
         }
     }

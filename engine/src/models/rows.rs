@@ -279,7 +279,7 @@ row! {
     pub struct Order {
         /// Its name for life.
         pub id: OrderId,
-        /// Its place in the queue while it waits there.
+        /// Its place in the queue, while it waits there and in the attempt that follows; else zero.
         pub ticket: u64,
         /// When it came.
         pub submitted: Micros,
@@ -320,6 +320,23 @@ row! {
         /// The hops of the present attempt.
         pub route: Route,
     }
+}
+
+impl Demand {
+    /// Prompt and longest answer together.
+    pub(crate) fn size(&self) -> Tokens {
+        self.tokens_in + self.tokens_out_max
+    }
+
+    /// What a turn of it is charged for in the queue: a generated token counts two.
+    pub(crate) fn turn(&self) -> u64 {
+        served(self.tokens_in, self.tokens_out_max)
+    }
+}
+
+/// What it is to have been served so many tokens; those that are generated count two.
+pub(crate) fn served(tokens_in: Tokens, tokens_out: Tokens) -> u64 {
+    (tokens_in + tokens_out + tokens_out).0
 }
 
 impl Vessel {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::image::{code, row};
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
+use crate::queue::rows::Shares;
 use crate::resilience::rows::{BreakerRule, RetryRule};
 use crate::routing::rows::Weights;
 
@@ -51,8 +52,9 @@ row! {
         pub weights: Weights,
         /// How many vessels are drawn as candidates for a route.
         pub candidates: u8,
-        /// How long an order of each class may wait before it is due; among those that wait, the one
-        /// that is due first goes first.
+        /// What the classes weigh against each other while several of them wait.
+        pub shares: Shares,
+        /// How long an order of each class may wait before its class is lent a larger share for it.
         pub patience: [Micros; 3],
         /// How long an order of each class lives when it names no deadline of its own.
         pub lifetime: [Micros; 3],
@@ -98,8 +100,12 @@ impl Policy {
         fault(time == 0 && cost == 0 && energy == 0, "weights: time, cost and energy are all 0");
         fault(self.candidates == 0, "candidates is 0");
         fault(self.candidates > CANDIDATES_MAX, "candidates is above 64");
+        let most = Shares::MOST;
+        fault(self.shares.overdue > most, "shares.overdue is above 1000");
         for (place, class) in ["interactive", "standard", "batch"].into_iter().enumerate() {
             let zero = |spans: &[Micros; 3]| spans.get(place) == Some(&Micros::ZERO);
+            let share = self.shares.classes.get(place).copied().unwrap_or(0);
+            fault(share == 0 || share > most, &format!("shares.{class} is 0 or above 1000"));
             fault(zero(&self.patience), &format!("patience.{class} is 0"));
             fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
         }

@@ -5,49 +5,73 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::kernel::units::ModelId;
 use crate::models::rows::Stage;
+use crate::queue::index::Queues;
 use crate::state::State;
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     check_queued(state, faults);
-    check_lanes(state, faults);
+    check_turns(state, faults);
+    if Queues::of(&state.tables, &state.index.parties) != state.index.queues {
+        faults.push("queues: not those who wait, or not where they stand".into());
+    }
+    check_service(state, faults);
 }
 
-/// As many are counted as waiting as wait.
+/// As many are counted as waiting as wait, in all and in each queue.
 fn check_queued(state: &State, faults: &mut Vec<String>) {
-    let orders = state.tables.orders.iter();
-    let queued = orders.filter(|(_, order)| order.stage == Stage::Queued).count() as u64;
+    let mut lines: BTreeMap<ModelId, [u32; 3]> = BTreeMap::new();
+    let mut queued = 0u64;
+    for (_, order) in state.tables.orders.iter().filter(|(_, row)| row.stage == Stage::Queued) {
+        queued = queued.saturating_add(1);
+        let line = lines.entry(order.demand.model).or_default();
+        if let Some(count) = line.get_mut(order.demand.class as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
     let counted = state.waiting().map_or(0, |waiting| waiting.queued);
     if counted != queued {
         faults.push(format!("waiting: {counted} orders queued, but {queued} wait"));
     }
-}
-
-/// Whoever waits stands in one lane, once, and behind those who came before.
-fn check_lanes(state: &State, faults: &mut Vec<String>) {
-    let mut standing: BTreeMap<_, u64> = BTreeMap::new();
-    for ((model, class), lane) in &state.index.lanes {
-        if !lane.iter().is_sorted_by(|(a, _), (b, _)| a < b) {
-            faults.push(format!("lanes of model {model}: tickets are not ascending"));
-        }
-        for (ticket, id) in lane {
-            let waits = state
-                .order(*id)
-                .filter(|order| order.stage == Stage::Queued && order.ticket == *ticket);
-            if let Some(order) = waits {
-                let count = standing.entry(*id).or_default();
-                *count = count.saturating_add(1);
-                if (order.demand.model, order.demand.class) != (*model, *class) {
-                    faults.push(format!("orders.{}: stands in the wrong lane", id.slot()));
-                }
-            }
+    for (model, line) in state.tables.lines.iter() {
+        let waiting = lines.remove(&model).unwrap_or_default();
+        if line.queued != waiting || waiting == [0; 3] {
+            let queued = line.queued;
+            faults.push(format!("lines.{model}: {queued:?} orders queued, but {waiting:?} wait"));
         }
     }
-    let waiting = state.tables.orders.iter().filter(|(_, row)| row.stage == Stage::Queued);
-    for (slot, order) in waiting {
-        let times = standing.get(&order.id).copied().unwrap_or(0);
-        if times != 1 {
-            faults.push(format!("orders.{slot}: waits, and stands in {times} lanes"));
+    faults
+        .extend(lines.keys().map(|model| format!("lines.{model}: is not there, but orders wait")));
+}
+
+/// Every tenant that takes turns has as many orders in the queue as are counted.
+fn check_turns(state: &State, faults: &mut Vec<String>) {
+    let mut turns: BTreeMap<_, u32> = BTreeMap::new();
+    for (_, order) in state.tables.orders.iter().filter(|(_, row)| row.stage == Stage::Queued) {
+        let lane = (order.demand.model, order.demand.class, order.tenant);
+        let count = turns.entry(lane).or_default();
+        *count = count.saturating_add(1);
+    }
+    for (slot, turn) in state.tables.turns.iter() {
+        let waiting = turns.remove(&(turn.model, turn.class, turn.tenant)).unwrap_or(0);
+        if turn.queued != waiting {
+            faults.push(format!("turns.{slot}: {} queued, but {waiting} wait", turn.queued));
+        }
+        if state.tables.lines.get(turn.model).is_none() {
+            faults.push(format!("turns.{slot}: of a queue in which nobody waits"));
+        }
+    }
+    faults.extend(turns.keys().map(|lane| format!("turns: {lane:?} waits, and takes no turns")));
+}
+
+/// Nobody waits who would find room, unless another record is to serve him.
+fn check_service(state: &State, faults: &mut Vec<String>) {
+    let deferred = state.waiting().is_some_and(|waiting| waiting.serve_at <= state.now);
+    for (model, line) in state.tables.lines.iter().filter(|_| !deferred) {
+        let room = state.index.parties.room_for(model);
+        if let Some(order) = state.index.queues.next(model, room, &line.served) {
+            faults.push(format!("orders.{}: waits, and there is room for it", order.slot()));
         }
     }
 }

@@ -1,14 +1,27 @@
 //! Who may submit how fast, and who waits before whom.
 //!
-//! Rates are kept by the generic cell rate algorithm (ITU-T I.371): one moment a tenant. Waiting
-//! orders stand in lanes, one a model and class, first come first; between the classes the one goes
-//! first whose head has waited longest beyond the patience of its class, so that no class starves.
+//! Rates are kept by the generic cell rate algorithm (ITU-T I.371): one moment a tenant.
+//!
+//! Those who wait for a model share what comes free, in tokens. Of its classes the one goes first that
+//! has been served least for its share, of the tenants of that class the one that has been served least,
+//! and of his orders the one that expires first. One of whom nobody waited begins where the one stood
+//! that was served last, so that nothing is saved up (start-time fair queueing: Goyal, Vin and Cheng,
+//! SIGCOMM 1996; as virtual token counters: Sheng et al., OSDI 2024, whose weights are ours: a prompt
+//! token counts one, a generated one two). Between two tenants of a class that both wait all the while
+//! what is served never differs by more than twice the largest order, and so between classes for their
+//! shares. Orders are charged for the longest answer that they may get, and what they did not need is
+//! given back. What waits beyond the patience of its class is charged at a larger share: lent, so that
+//! its class comes forward and yet passes nobody for good.
+//!
+//! Who fits no open vessel holds nobody up who does (backfilling: Lifka, JSSPP 1995): he is passed by,
+//! keeps his place, and the vessels that hold him are left to him by all that fit another one.
+
+use alloc::vec::Vec;
 
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
-use crate::kernel::units::{Micros, OrderId};
+use crate::kernel::units::{Micros, ModelId, OrderId, Tokens};
 use crate::models::rows::Tenant;
-use crate::queue::index::Lane;
 use crate::queue::words::{Event, Refusal as Queue};
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -53,13 +66,47 @@ pub(crate) fn defer(tx: &mut Transaction) {
 /// Takes up what was left: whoever waits may be served.
 pub(crate) fn resume(tx: &mut Transaction) {
     tx.emit(Event::ServiceResumed);
-    let lanes: alloc::vec::Vec<Lane> = tx.state().index.lanes.keys().copied().collect();
-    lanes.into_iter().for_each(|lane| tx.note_lane(lane));
+    let models: Vec<ModelId> = tx.state().index.queues.models().collect();
+    models.into_iter().for_each(|model| tx.note_model(model));
 }
 
-/// When the head of a lane is due, and who it is: among several lanes the least goes first.
-pub(crate) fn head(state: &State, lane: Lane) -> Option<(Micros, u64, Lane, OrderId)> {
-    let (ticket, order) = state.index.lanes.get(&lane)?.front().copied()?;
-    let patience = state.policy()?.1.patience.get(lane.1 as usize).copied()?;
-    Some((state.order(order)?.queued + patience, ticket, lane, order))
+/// Who goes next of those who wait for a model and find room on a vessel that is open.
+pub(crate) fn next(state: &State, model: ModelId) -> Option<OrderId> {
+    let line = state.tables.lines.get(model)?;
+    state.index.queues.next(model, state.index.parties.room_for(model), &line.served)
+}
+
+/// Whether an order of this size would have to wait: there is no room, or there is and somebody waits
+/// who finds it too.
+pub(crate) fn must_wait(state: &State, model: ModelId, size: Tokens) -> bool {
+    size > state.index.parties.room_for(model) || next(state, model).is_some()
+}
+
+/// The contexts to be kept for those who wait, by an order of this size: those that hold the largest
+/// of them, where a smaller one is enough for this order.
+pub(crate) fn kept(state: &State, model: ModelId, size: Tokens) -> Tokens {
+    let largest = state.index.queues.largest(model).unwrap_or(Tokens::MAX);
+    if largest > state.index.parties.fit(model, size) { largest } else { Tokens::MAX }
+}
+
+/// Gives an order that waits its turn, and charges its class and its tenant.
+pub(crate) fn choose(tx: &mut Transaction, id: OrderId) {
+    let state = tx.state();
+    let (Some(order), Some((_, policy))) = (state.order(id), state.policy()) else { return };
+    let (model, class) = (order.demand.model, order.demand.class);
+    let Some(line) = state.tables.lines.get(model) else { return };
+    let turn = state.index.queues.turns.get(&(model, class, order.tenant));
+    let turn = turn.and_then(|slot| state.tables.turns.get(*slot));
+    let of_class = |values: &[u32; 3]| values.get(class as usize).copied().unwrap_or(1);
+    let patience = policy.patience.get(class as usize).copied().unwrap_or(Micros::MAX);
+    let overdue = order.queued + patience <= tx.now();
+    let lent = if overdue { policy.shares.overdue } else { 0 };
+    let event = Event::OrderChosen {
+        order: id,
+        tokens: order.demand.turn(),
+        share: of_class(&policy.shares.classes).saturating_add(lent),
+        class_served: line.served.get(class as usize).copied().unwrap_or(0),
+        tenant_served: turn.map_or(0, |turn| turn.served),
+    };
+    tx.emit(event);
 }

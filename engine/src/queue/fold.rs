@@ -1,14 +1,17 @@
-//! How orders come to wait, and leave.
-
-use alloc::collections::VecDeque;
+//! How orders come to wait, take turns, and leave.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, OrderId};
+use crate::kernel::units::{Micros, ModelId, OrderId, TenantId, TurnSlot};
 use crate::kernel::wheel::Due;
-use crate::models::rows::Stage;
-use crate::queue::index::Lane;
+use crate::models::rows::{Class, Stage};
+use crate::queue::index::Place;
+use crate::queue::rows::{Line, Turn};
 use crate::queue::words::Event;
 use crate::state::State;
+
+/// What a class has been served is counted in this part of a token, so that dividing by its share loses
+/// little.
+const PARTS: u64 = 4_096;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
@@ -22,6 +25,9 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             state.edit_waiting()?.serve_at = Micros::MAX;
             Ok(())
         }
+        Event::OrderChosen { order, tokens, share, class_served, tenant_served } => {
+            fold_chosen(state, *order, *tokens, *share, *class_served, *tenant_served)
+        }
     }
 }
 
@@ -31,28 +37,108 @@ fn fold_queued(state: &mut State, order: OrderId, ticket: u64) -> Result<(), Bre
     row.stage = Stage::Queued;
     row.ticket = ticket;
     row.queued = now;
-    let (lane, deadline) = ((row.demand.model, row.demand.class), row.deadline);
+    let (place, deadline) = (Place::of(row), row.deadline);
     let waiting = state.edit_waiting()?;
     waiting.tickets = ticket;
     waiting.queued = waiting.queued.saturating_add(1);
-    let queued = waiting.queued;
     state.wake_order(order, deadline)?;
-    state.index.lanes.entry(lane).or_default().push_back((ticket, order));
-    sweep(state, lane, queued);
+    let floor = join_line(state, place.model, place.class, ticket)?;
+    let served = join_turns(state, (place.model, place.class, place.tenant), floor)?;
+    state.index.queues.enter(place, served, &state.index.parties);
     Ok(())
 }
 
-/// Drops the entries of those who left once they are the most of a lane, so that memory follows the
-/// orders that wait and not those that have waited.
-fn sweep(state: &mut State, lane: Lane, queued: u64) {
-    let held = state.index.lanes.get(&lane).map_or(0, VecDeque::len);
-    if held as u64 <= queued.saturating_mul(2).saturating_add(64) {
-        return;
+/// Counts one more who waits in a class. One of which nobody waited has not saved up what it was not
+/// served meanwhile. Answers with what the tenants of the class have been served at least.
+fn join_line(state: &mut State, model: ModelId, class: Class, ticket: u64) -> Result<u64, Breach> {
+    if state.tables.lines.get(model).is_none() {
+        let line = Line { first: ticket, served: [0; 3], floor: 0, floors: [0; 3], queued: [0; 3] };
+        state.tables.lines.insert(model, line, &mut state.writer)?;
     }
-    if let Some(mut entries) = state.index.lanes.remove(&lane) {
-        entries.retain(|(ticket, order)| waits(state, *ticket, *order));
-        state.index.lanes.insert(lane, entries);
+    let line = state.tables.lines.edit(model, &mut state.writer)?;
+    let class = class as usize;
+    if let (Some(served), Some(queued)) = (line.served.get_mut(class), line.queued.get_mut(class)) {
+        if *queued == 0 {
+            *served = line.floor.max(*served);
+        }
+        *queued = queued.saturating_add(1);
     }
+    Ok(line.floors.get(class).copied().unwrap_or(0))
+}
+
+/// Counts one more of a tenant's. Answers with what the tenant has been served.
+fn join_turns(
+    state: &mut State,
+    lane: (ModelId, Class, TenantId),
+    floor: u64,
+) -> Result<u64, Breach> {
+    let (tables, queues) = (&mut state.tables, &mut state.index.queues);
+    let slot = match queues.turns.get(&lane) {
+        Some(slot) => *slot,
+        None => {
+            // There are as many places as orders may live, so if all are taken some are of nobody who waits.
+            if tables.turns.len() >= tables.orders.bounded()
+                && let Some(idle) = queues.idle.pop_first()
+            {
+                if let Some(turn) = tables.turns.get(idle) {
+                    queues.turns.remove(&(turn.model, turn.class, turn.tenant));
+                }
+                tables.turns.remove(idle, &mut state.writer)?;
+            }
+            let (slot, (model, class, tenant)) = (tables.turns.vacancy(), lane);
+            let turn = Turn { served: 0, model, tenant, queued: 0, class };
+            tables.turns.insert(slot, turn, &mut state.writer)?;
+            queues.turns.insert(lane, slot);
+            slot
+        }
+    };
+    queues.idle.remove(&slot);
+    let turn = tables.turns.edit(slot, &mut state.writer)?;
+    if turn.queued == 0 {
+        turn.served = floor.max(turn.served);
+    }
+    turn.queued = turn.queued.saturating_add(1);
+    Ok(turn.served)
+}
+
+fn fold_chosen(
+    state: &mut State,
+    order: OrderId,
+    tokens: u64,
+    share: u32,
+    class_served: u64,
+    tenant_served: u64,
+) -> Result<(), Breach> {
+    let place = Place::of(state.edit_order(order)?);
+    let line = state.tables.lines.edit(place.model, &mut state.writer)?;
+    line.floor = line.floor.max(class_served);
+    if let Some(floor) = line.floors.get_mut(place.class as usize) {
+        *floor = tenant_served.max(*floor);
+    }
+    if let Some(served) = line.served.get_mut(place.class as usize) {
+        *served = class_served.saturating_add(parts(tokens, share));
+    }
+    set_served(state, &place, |_| tenant_served.saturating_add(tokens))
+}
+
+/// What a class is charged for these tokens.
+fn parts(tokens: u64, share: u32) -> u64 {
+    tokens.saturating_mul(PARTS).checked_div(u64::from(share)).unwrap_or(u64::MAX)
+}
+
+fn set_served(
+    state: &mut State,
+    place: &Place,
+    served: impl FnOnce(u64) -> u64,
+) -> Result<(), Breach> {
+    let lane = (place.model, place.class, place.tenant);
+    let Some(slot) = state.index.queues.turns.get(&lane).copied() else { return Ok(()) };
+    let turn = state.tables.turns.edit(slot, &mut state.writer)?;
+    let before = turn.served;
+    let after = served(before);
+    turn.served = after;
+    state.index.queues.turn(lane, before, after);
+    Ok(())
 }
 
 /// Takes an order out of those that wait, before its stage changes.
@@ -61,23 +147,58 @@ pub(crate) fn leave(state: &mut State, order: OrderId) -> Result<(), Breach> {
     if row.stage != Stage::Queued {
         return Ok(());
     }
-    let lane = (row.demand.model, row.demand.class);
     row.stage = Stage::Backoff;
+    let place = Place::of(row);
     let waiting = state.edit_waiting()?;
     waiting.queued = waiting.queued.saturating_sub(1);
-    while let Some((ticket, order)) =
-        state.index.lanes.get(&lane).and_then(|lane| lane.front().copied())
+    let slot = state.index.queues.turns.get(&(place.model, place.class, place.tenant));
+    let slot = slot.copied().unwrap_or(TurnSlot::NONE);
+    let turn = state.tables.turns.edit(slot, &mut state.writer)?;
+    turn.queued = turn.queued.saturating_sub(1);
+    state.index.queues.leave(place, turn.served, &state.index.parties);
+    if turn.queued == 0 {
+        state.index.queues.idle.insert(slot);
+    }
+    let line = state.tables.lines.edit(place.model, &mut state.writer)?;
+    if let Some(queued) = line.queued.get_mut(place.class as usize) {
+        *queued = queued.saturating_sub(1);
+    }
+    if line.queued == [0; 3] { close(state, place.model) } else { Ok(()) }
+}
+
+/// Nobody waits for a model any more: what its classes and tenants were served is forgotten.
+fn close(state: &mut State, model: ModelId) -> Result<(), Breach> {
+    state.tables.lines.remove(model, &mut state.writer)?;
+    let queues = &mut state.index.queues;
+    let first = (model, Class::Interactive, TenantId(0));
+    while let Some((lane, slot)) =
+        queues.turns.range(first..).next().map(|(lane, slot)| (*lane, *slot))
+        && lane.0 == model
     {
-        if waits(state, ticket, order) {
-            break;
-        }
-        if let Some(lane) = state.index.lanes.get_mut(&lane) {
-            lane.pop_front();
-        }
+        queues.turns.remove(&lane);
+        queues.idle.remove(&slot);
+        state.tables.turns.remove(slot, &mut state.writer)?;
     }
     Ok(())
 }
 
-fn waits(state: &State, ticket: u64, order: OrderId) -> bool {
-    state.order(order).is_some_and(|row| row.stage == Stage::Queued && row.ticket == ticket)
+/// An attempt is over, of which so many tokens were worked: what the order was charged for beyond them
+/// when it was chosen is given back to its tenant and its class, if others have waited ever since.
+pub(crate) fn settle_turn(state: &mut State, order: OrderId, worked: u64) -> Result<(), Breach> {
+    let Some(row) = state.order(order).filter(|row| row.ticket > 0) else { return Ok(()) };
+    let (place, ticket) = (Place::of(row), row.ticket);
+    let spared = row.demand.turn().saturating_sub(worked);
+    state.edit_order(order)?.ticket = 0;
+    let since = state.tables.lines.get(place.model).is_some_and(|line| ticket >= line.first);
+    if !since || spared == 0 {
+        return Ok(());
+    }
+    let share = state
+        .policy()
+        .and_then(|(_, policy)| policy.shares.classes.get(place.class as usize).copied());
+    let line = state.tables.lines.edit(place.model, &mut state.writer)?;
+    if let (Some(served), Some(share)) = (line.served.get_mut(place.class as usize), share) {
+        *served = served.saturating_sub(parts(spared, share));
+    }
+    set_served(state, &place, |served| served.saturating_sub(spared))
 }

@@ -1,13 +1,167 @@
 //! Who waits in which order.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::kernel::units::{ModelId, OrderId};
-use crate::models::rows::Class;
+use crate::kernel::units::{Micros, ModelId, OrderId, TenantId, Tokens, TurnSlot};
+use crate::models::index::Parties;
+use crate::models::rows::{Class, Order, Stage};
+use crate::state::tables::Tables;
 
 /// Where an order stands while it waits.
-pub(crate) type Lane = (ModelId, Class);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) model: ModelId,
+    pub(crate) class: Class,
+    pub(crate) tenant: TenantId,
+    /// Prompt and answer together.
+    size: Tokens,
+    /// Earliest deadline first, then first come first.
+    rank: (Micros, u64, OrderId),
+}
 
-/// Who waits, by model and class, first come first. The first entry of each lane waits; entries
-/// behind it of those who left are skipped.
-pub(crate) type Lanes = BTreeMap<Lane, VecDeque<(u64, OrderId)>>;
+impl Place {
+    pub(crate) fn of(order: &Order) -> Self {
+        Self {
+            model: order.demand.model,
+            class: order.demand.class,
+            tenant: order.tenant,
+            size: order.demand.size(),
+            rank: (order.deadline, order.ticket, order.id),
+        }
+    }
+}
+
+/// Whose turn is whose: the rows of those who take turns in a class of a model's queue.
+pub(crate) type Turns = BTreeMap<(ModelId, Class, TenantId), TurnSlot>;
+
+/// Everybody who waits. Orders of a model stand apart by the least context of its vessels that holds
+/// them: those of one such fit find room at the same time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Queues {
+    models: BTreeMap<ModelId, Fits>,
+    pub(crate) turns: Turns,
+    /// Those of nobody who waits at this moment.
+    pub(crate) idle: BTreeSet<TurnSlot>,
+}
+
+type Fits = BTreeMap<Tokens, [Shelf; 3]>;
+
+/// Those of one class and fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shelf {
+    /// By what they have been served.
+    tenants: BTreeSet<(u64, TenantId)>,
+    orders: BTreeMap<TenantId, BTreeSet<(Micros, u64, OrderId)>>,
+}
+
+impl Queues {
+    /// Those who wait, as the rows have it.
+    pub(crate) fn of(tables: &Tables, parties: &Parties) -> Self {
+        let mut queues = Self::default();
+        for (slot, turn) in tables.turns.iter() {
+            queues.turns.insert((turn.model, turn.class, turn.tenant), slot);
+            if turn.queued == 0 {
+                queues.idle.insert(slot);
+            }
+        }
+        for (_, order) in tables.orders.iter().filter(|(_, order)| order.stage == Stage::Queued) {
+            let place = Place::of(order);
+            let turn = queues.turns.get(&(place.model, place.class, place.tenant));
+            let served = turn.and_then(|slot| tables.turns.get(*slot)).map_or(0, |row| row.served);
+            queues.enter(place, served, parties);
+        }
+        queues
+    }
+
+    /// Takes in somebody whose tenant has been served so much.
+    pub(crate) fn enter(&mut self, place: Place, served: u64, parties: &Parties) {
+        let fit = parties.fit(place.model, place.size);
+        let shelves = self.models.entry(place.model).or_default().entry(fit).or_default();
+        if let Some(shelf) = shelves.get_mut(place.class as usize) {
+            shelf.tenants.insert((served, place.tenant));
+            shelf.orders.entry(place.tenant).or_default().insert(place.rank);
+        }
+    }
+
+    /// Takes him out again.
+    pub(crate) fn leave(&mut self, place: Place, served: u64, parties: &Parties) {
+        let fit = parties.fit(place.model, place.size);
+        let Some(fits) = self.models.get_mut(&place.model) else { return };
+        let Some(shelves) = fits.get_mut(&fit) else { return };
+        let Some(shelf) = shelves.get_mut(place.class as usize) else { return };
+        if let Some(orders) = shelf.orders.get_mut(&place.tenant) {
+            orders.remove(&place.rank);
+            if orders.is_empty() {
+                shelf.orders.remove(&place.tenant);
+                shelf.tenants.remove(&(served, place.tenant));
+            }
+        }
+        if shelves.iter().all(|shelf| shelf.tenants.is_empty()) {
+            fits.remove(&fit);
+        }
+        if fits.is_empty() {
+            self.models.remove(&place.model);
+        }
+    }
+
+    /// Notes that a tenant has been served another amount.
+    pub(crate) fn turn(&mut self, lane: (ModelId, Class, TenantId), from: u64, to: u64) {
+        let (model, class, tenant) = lane;
+        for shelves in self.models.get_mut(&model).into_iter().flat_map(BTreeMap::values_mut) {
+            if let Some(shelf) = shelves.get_mut(class as usize)
+                && shelf.tenants.remove(&(from, tenant))
+            {
+                shelf.tenants.insert((to, tenant));
+            }
+        }
+    }
+
+    /// Sets those of a model apart anew, once its vessels hold other contexts.
+    pub(crate) fn refit(&mut self, model: ModelId, tables: &Tables, parties: &Parties) {
+        let Some(fits) = self.models.remove(&model) else { return };
+        let mut anew = Fits::new();
+        for (class, shelf) in fits.into_values().flat_map(|shelves| (0..).zip(shelves)) {
+            let served: BTreeMap<_, _> =
+                shelf.tenants.iter().map(|(served, tenant)| (*tenant, *served)).collect();
+            for (tenant, ranks) in shelf.orders {
+                for rank in ranks {
+                    let order = tables.orders.get(rank.2.slot());
+                    let size = order.map_or(Tokens::ZERO, |order| order.demand.size());
+                    let shelves: &mut [Shelf; 3] =
+                        anew.entry(parties.fit(model, size)).or_default();
+                    if let Some(shelf) = shelves.get_mut::<usize>(class) {
+                        let served = served.get(&tenant).copied().unwrap_or(0);
+                        shelf.tenants.insert((served, tenant));
+                        shelf.orders.entry(tenant).or_default().insert(rank);
+                    }
+                }
+            }
+        }
+        self.models.insert(model, anew);
+    }
+
+    /// Who goes next of those of a model who fit into `most`, when its classes have been served so much:
+    /// of the class served least the tenant served least, of his orders the one that expires first.
+    pub(crate) fn next(&self, model: ModelId, most: Tokens, served: &[u64; 3]) -> Option<OrderId> {
+        let fits = self.models.get(&model)?;
+        let shelves =
+            |class: usize| fits.range(..=most).filter_map(move |(_, shelves)| shelves.get(class));
+        let waits = |class: &usize| shelves(*class).any(|shelf| !shelf.tenants.is_empty());
+        let ranked = served.iter().copied().zip(0usize..).filter(|(_, class)| waits(class));
+        let (_, class) = ranked.min()?;
+        let (_, tenant) = shelves(class).filter_map(|shelf| shelf.tenants.first()).min()?;
+        let of_tenant = |shelf: &'_ Shelf| shelf.orders.get(tenant)?.first().copied();
+        let (.., order) = shelves(class).filter_map(of_tenant).min()?;
+        Some(order)
+    }
+
+    /// The least context that holds the largest of those who wait for a model.
+    pub(crate) fn largest(&self, model: ModelId) -> Option<Tokens> {
+        self.models.get(&model)?.last_key_value().map(|(fit, _)| *fit)
+    }
+
+    /// The models that somebody waits for.
+    pub(crate) fn models(&self) -> impl Iterator<Item = ModelId> {
+        self.models.keys().copied()
+    }
+}

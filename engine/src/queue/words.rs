@@ -23,6 +23,20 @@ words! {
         },
         /// Those who wait are served, as far as there is room.
         ServiceResumed = 2,
+        /// It is an order's turn: of those who wait for its model and find room, its class has been served
+        /// least for its share, and of that class its tenant.
+        OrderChosen = 3 {
+            /// Which one.
+            order: OrderId,
+            /// The tokens it is charged for: its prompt, and twice the longest answer.
+            tokens: u64,
+            /// The share of its class, and what that is lent while the order is overdue.
+            share: u32,
+            /// What its class had been served before, in tokens divided by its share, times 4 096.
+            class_served: u64,
+            /// What its tenant had been served before, in tokens.
+            tenant_served: u64,
+        },
     }
 }
 

@@ -9,12 +9,11 @@ use alloc::vec::Vec;
 use crate::allocator::cost;
 use crate::kernel::bits::Bits;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{
-    MicroUsd, Micros, Millijoules, ModelId, OrderId, Tokens, VesselId, clamp,
-};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
 use crate::models::index::Serving;
 use crate::models::rows::{Leg, LegKind, Manifest, Mark, Order, Role, Route};
 use crate::policy::rows::Policy;
+use crate::queue::decide::kept;
 use crate::routing::fold::prefix_slot;
 use crate::routing::rows::Weights;
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
@@ -23,19 +22,6 @@ use crate::transaction::Transaction;
 
 /// Vessels looked at, at most, when none of those drawn can hold the order.
 const SEARCH_MAX: usize = 1_024;
-
-/// Whether an order of this size finds room on one of the first open vessels. Asked only when nobody
-/// else may wait, so that an order that need not is not refused.
-pub(crate) fn has_room(state: &State, model: ModelId, size: Tokens) -> bool {
-    let Some(serving) = state.index.parties.serving.get(model.0 as usize) else { return false };
-    let holds = |id: u32| {
-        let vessel = state.tables.vessels.get(VesselId(id));
-        vessel.is_some_and(|vessel| fits(&vessel.manifest, size) == Verdict::Eligible)
-    };
-    let [whole, prefill, decode] =
-        serving.open.each_ref().map(|open| open.iter().take(SEARCH_MAX).any(holds));
-    whole || (prefill && decode)
-}
 
 /// One vessel's share of a candidate: the hops it would take and what they mean.
 struct Part {
@@ -56,7 +42,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId, only: VesselId) -> Option<Even
     let (policy_version, policy) = state.policy()?;
     let order = state.order(id)?;
     let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
-    if !serving.has_open() {
+    if order.demand.size() > serving.room() {
         return None;
     }
     let mut scored = Vec::new();
@@ -68,7 +54,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId, only: VesselId) -> Option<Even
     }
     scored.sort_by_key(|(candidate, _)| rank(candidate));
     let (best, route) = scored.first()?;
-    if best.verdict != Verdict::Eligible {
+    if best.verdict == Verdict::TooLarge {
         return None;
     }
     let [whole, prefill, _] = &serving.open;
@@ -148,11 +134,12 @@ fn parts(
     } else if open.contains(only.0) {
         vessels.push(only.0);
     }
-    let assess = |sight: Sight<'_>| part(state, order, &sight, &holders);
+    let kept = kept(state, order.demand.model, order.demand.size());
+    let assess = |sight: Sight<'_>| part(state, order, &sight, &holders, kept);
     // All of them are looked at before the first is assessed: so memory brings their rows together.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
-    if only != VesselId::NONE || found.iter().any(|part| part.verdict == Verdict::Eligible) {
+    if only != VesselId::NONE || found.iter().any(|part| part.verdict != Verdict::TooLarge) {
         return found;
     }
     // Whatever was drawn is too small: the first one that is not, from a drawn place on.
@@ -169,7 +156,7 @@ fn search(
     let start = open.select(draw.below(u64::MAX, open.count()))?;
     let round = open.iter_from(start).chain(open.iter().take_while(|id| *id < start));
     let sights = round.take(SEARCH_MAX).filter_map(|id| sight(tx.state(), id));
-    sights.map(assess).find(|part| part.verdict == Verdict::Eligible)
+    sights.map(assess).find(|part| part.verdict != Verdict::TooLarge)
 }
 
 /// The vessels that are believed to hold a prefix of the prompt, the longest first, each once.
@@ -205,8 +192,15 @@ fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
     Some(Sight { vessel, manifest, backlog: state.tables.loads.get(vessel)?.backlog })
 }
 
-/// What it would mean to have a vessel do its role's share of an order.
-fn part(state: &State, order: &Order, sight: &Sight<'_>, holders: &[(VesselId, Tokens)]) -> Part {
+/// What it would mean to have a vessel do its role's share of an order, where contexts of `kept` and
+/// more are for others who wait.
+fn part(
+    state: &State,
+    order: &Order,
+    sight: &Sight<'_>,
+    holders: &[(VesselId, Tokens)],
+    kept: Tokens,
+) -> Part {
     let Sight { vessel, manifest, backlog } = *sight;
     let demand = &order.demand;
     // What failed this order last is not believed to have worked its prompt.
@@ -220,7 +214,7 @@ fn part(state: &State, order: &Order, sight: &Sight<'_>, holders: &[(VesselId, T
     };
     let mut part = Part {
         vessel,
-        verdict: fits(manifest, demand.tokens_in + demand.tokens_out_max),
+        verdict: fits(manifest, demand.size(), kept),
         eta: Micros(backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
         cost: MicroUsd::ZERO,
         energy: Millijoules::ZERO,
@@ -243,8 +237,14 @@ fn part(state: &State, order: &Order, sight: &Sight<'_>, holders: &[(VesselId, T
     part
 }
 
-fn fits(manifest: &Manifest, size: Tokens) -> Verdict {
-    if size > manifest.context_max { Verdict::TooLarge } else { Verdict::Eligible }
+fn fits(manifest: &Manifest, size: Tokens, kept: Tokens) -> Verdict {
+    if size > manifest.context_max {
+        Verdict::TooLarge
+    } else if manifest.context_max >= kept {
+        Verdict::Kept
+    } else {
+        Verdict::Eligible
+    }
 }
 
 fn hop(state: &State, order: &Order, manifest: &Manifest) -> Micros {

@@ -17,8 +17,11 @@ code! {
     pub enum Verdict {
         /// It could.
         Eligible = 0,
+        /// It could, but it is kept for a larger order that waits, and this one fits another vessel: it is
+        /// taken only where there is no other.
+        Kept = 1,
         /// The order is larger than its context.
-        TooLarge = 1,
+        TooLarge = 2,
     }
 }
 

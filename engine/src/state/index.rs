@@ -6,13 +6,13 @@ use crate::allocator::index::{Aboard, Berths};
 use crate::kernel::units::{KeySlot, TenantId};
 use crate::kernel::wheel::Wheel;
 use crate::models::index::Parties;
-use crate::queue::index::Lanes;
+use crate::queue::index::Queues;
 
 /// Every index.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     pub(crate) parties: Parties,
-    pub(crate) lanes: Lanes,
+    pub(crate) queues: Queues,
     pub(crate) berths: Berths,
     pub(crate) keys: BTreeMap<(TenantId, u64), KeySlot>,
     /// None while records are only folded.

@@ -1,11 +1,8 @@
 //! A state from its rows: the indexes are rebuilt.
 
-use alloc::collections::{BTreeMap, VecDeque};
-
-use crate::kernel::table::{Breach, Problem, Table};
-use crate::kernel::units::{JournalId, Micros, OrderSlot, Seq};
-use crate::models::rows::{Order, Stage};
-use crate::queue::index::{Lane, Lanes};
+use crate::kernel::table::{Breach, Problem};
+use crate::kernel::units::{JournalId, Micros, Seq};
+use crate::queue::index::Queues;
 use crate::state::State;
 
 impl State {
@@ -46,6 +43,7 @@ impl State {
         }
         for (id, row) in tables.vessels.iter() {
             parties.vessels.insert(row.name.clone(), id);
+            parties.size(&row.manifest, true);
             if let Some(load) = tables.loads.get(id) {
                 parties.enter(id, row, load);
             }
@@ -54,26 +52,6 @@ impl State {
         for (id, berth) in tables.berths.iter() {
             index.berths.entry(berth.vessel).or_default().push(id);
         }
-        index.lanes = lanes(&tables.orders);
+        index.queues = Queues::of(tables, parties);
     }
-}
-
-/// Who waits. Each list is made as long as it gets, so that none is there twice while it grows.
-fn lanes(orders: &Table<OrderSlot, Order>) -> Lanes {
-    let waiting = || {
-        let queued = orders.iter().map(|(_, order)| order).filter(|o| o.stage == Stage::Queued);
-        queued.map(|order| ((order.demand.model, order.demand.class), (order.ticket, order.id)))
-    };
-    let mut lengths: BTreeMap<Lane, usize> = BTreeMap::new();
-    for (lane, _) in waiting() {
-        let length = lengths.entry(lane).or_default();
-        *length = length.saturating_add(1);
-    }
-    let empty = |(lane, length)| (lane, VecDeque::with_capacity(length));
-    let mut lanes: Lanes = lengths.into_iter().map(empty).collect();
-    for (lane, entry) in waiting() {
-        lanes.entry(lane).or_default().push_back(entry);
-    }
-    lanes.values_mut().for_each(|lane| lane.make_contiguous().sort_unstable());
-    lanes
 }

@@ -4,11 +4,12 @@ use crate::allocator::rows::Berth;
 use crate::config::rows::Limits;
 use crate::kernel::table::{AnyTable, Only, Scratch, Table};
 use crate::kernel::units::{
-    BerthId, KeySlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId, TenantId, VesselId,
+    BerthId, KeySlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId, TenantId, TurnSlot,
+    VesselId,
 };
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
 use crate::policy::rows::{Policy, Stance};
-use crate::queue::rows::Waiting;
+use crate::queue::rows::{Line, Turn, Waiting};
 use crate::routing::rows::Prefix;
 use crate::telemetry::rows::Account;
 use crate::workflow::rows::{Control, RememberedKey};
@@ -88,6 +89,10 @@ tables! {
     13 workflow keys: KeySlot => RememberedKey,
     /// Prefixes.
     14 routing prefixes: PrefixSlot => Prefix,
+    /// The queues of the models that somebody waits for.
+    15 queue lines: ModelId => Line,
+    /// Who takes turns in them.
+    16 queue turns: TurnSlot => Turn,
 }
 
 impl Tables {
@@ -104,5 +109,7 @@ impl Tables {
         self.berths.bound(limits.berths);
         self.keys.bound(limits.keys);
         self.prefixes.bound_scattered(limits.prefixes);
+        self.lines.bound_scattered(limits.models);
+        self.turns.bound(limits.orders);
     }
 }

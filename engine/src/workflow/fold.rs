@@ -6,8 +6,8 @@ use crate::kernel::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, TenantId, Tokens, VesselId,
 };
 use crate::models::fold::lost_of;
-use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage};
-use crate::queue::fold::leave;
+use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, served};
+use crate::queue::fold::{leave, settle_turn};
 use crate::state::State;
 use crate::telemetry::fold::count_end;
 use crate::workflow::rows::RememberedKey;
@@ -39,6 +39,11 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::OrderEnded { order, tenant, end, .. } => {
             leave(state, *order)?;
+            if *end == End::Completed {
+                let row = state.edit_order(*order)?;
+                let worked = served(row.demand.tokens_in, row.tokens_out);
+                settle_turn(state, *order, worked)?;
+            }
             let held: Route = state.edit_order(*order)?.held().iter().cloned().collect();
             state.tables.orders.remove(order.slot(), &mut state.writer)?;
             release(state, order.slot(), &held)?;
@@ -138,6 +143,7 @@ fn fold_failed(
     row.stage = Stage::Backoff;
     row.avoid = blamed;
     let deadline = row.deadline;
+    settle_turn(state, id, 0)?;
     release(state, id.slot(), &held)?;
     let load = state.tables.loads.edit(blamed, &mut state.writer)?;
     load.failed = load.failed.saturating_add(1);

@@ -4,6 +4,7 @@ use tensorforge_engine::Command;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window};
 use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::units::{
@@ -116,6 +117,7 @@ pub(crate) fn policy() -> Policy {
     Policy {
         weights: Weights { time: 10, cost: 2, energy: 5, avoid: 100_000 },
         candidates: 4,
+        shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(5_000_000), Micros(20_000_000), Micros(120_000_000)],
         lifetime: [Micros(120_000_000), Micros(600_000_000), Micros(3_600_000_000)],
         timeout_percent: 400,

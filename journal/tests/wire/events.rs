@@ -86,6 +86,14 @@ examples! { Event {
         one(queue::Event::OrderQueued { order: order(), ticket: 31, ahead: 30 }),
     "queue.service_deferred" Event::Queue(queue::Event::ServiceDeferred { .. }) =>
         one(queue::Event::ServiceDeferred { at: Micros(50_000_000) }),
+    "queue.order_chosen" Event::Queue(queue::Event::OrderChosen { .. }) =>
+        one(queue::Event::OrderChosen {
+            order: order(),
+            tokens: 1_850,
+            share: 10,
+            class_served: 70_000,
+            tenant_served: 5_000_000_000,
+        }),
     "queue.service_resumed" Event::Queue(queue::Event::ServiceResumed) => one(queue::Event::ServiceResumed),
     "allocator.order_berthed" Event::Allocator(allocator::Event::OrderBerthed { .. }) => one(allocator::Event::OrderBerthed {
         order: order(),
@@ -168,6 +176,7 @@ fn routed() -> routing::Event {
         open: 9,
         candidates: Candidates(vec![
             candidate(1, VesselId(2), Verdict::Eligible),
+            candidate(4, VesselId::NONE, Verdict::Kept),
             candidate(3, VesselId::NONE, Verdict::TooLarge),
         ]),
         route,

@@ -46,9 +46,7 @@ impl Model {
         let id = OrderId((self.submitted + 1) << 24 | u64::from(slot));
         let place = (self.keys_given % u64::from(limits.keys)) as u32;
         let key = if demand.idempotency == 0 { KeySlot::NONE } else { KeySlot(place) };
-        let lane = (demand.model, demand.class);
-        let behind = self.head(lane).is_some();
-        let room = self.has_room(demand) && !behind;
+        let room = self.has_room(demand) && self.next(demand.model).is_none();
         let berth = match &demand.window {
             Some(window) => Some((self.berth(&limits, demand, window)?, window.clone())),
             None if !room && self.queue_length() >= u64::from(limits.queued) => {
@@ -69,13 +67,7 @@ impl Model {
         match berth {
             Some((berth, window)) => self.take_berth(slot, berth, window),
             None if room => self.route(slot, None),
-            None => {
-                self.enqueue(slot)?;
-                if behind {
-                    self.noted_lanes.insert(lane);
-                }
-                Ok(())
-            }
+            None => self.enqueue(slot),
         }
     }
 
@@ -237,7 +229,7 @@ impl Model {
         Ok(vessel)
     }
 
-    /// Nobody passes those of his kind who wait, but to a vessel that was kept for him.
+    /// Nobody passes those who wait and find room, but to a vessel that was kept for him.
     pub(super) fn route_or_queue(&mut self, slot: u32, kept: Option<u32>) -> Decided<()> {
         let demand = self.order(slot)?.demand.clone();
         let open = self.open(demand.model, Role::Whole);
@@ -247,12 +239,8 @@ impl Model {
         if kept.is_some() {
             return self.route(slot, kept);
         }
-        let lane = (demand.model, demand.class);
-        let behind = self.head(lane).is_some();
-        if behind {
-            self.noted_lanes.insert(lane);
-        }
-        if !behind && self.has_room(&demand) { self.route(slot, None) } else { self.enqueue(slot) }
+        let room = self.has_room(&demand) && self.next(demand.model).is_none();
+        if room { self.route(slot, None) } else { self.enqueue(slot) }
     }
 
     pub(super) fn dispatch(&mut self, slot: u32) -> Decided<()> {
@@ -412,6 +400,7 @@ impl Model {
         row.stage = Stage::Backoff;
         row.avoid = blamed;
         row.wake = row.deadline;
+        self.give_turn_back(slot, 0)?;
         let (attempt, leg) = (order.attempt, order.leg as u8);
         self.expect(workflow::Event::LegFailed { order: order.id, attempt, leg, vessel, fault })?;
         if lost.is_none() {
@@ -492,7 +481,11 @@ impl Model {
         }
         let held = Self::held(&order);
         self.give_back(&held)?;
+        if end == End::Completed {
+            self.give_turn_back(slot, order.demand.tokens_in.0 + 2 * order.tokens_out)?;
+        }
         self.orders.remove(&slot);
+        self.forget_if_idle(order.demand.model);
         let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
         self.expect(workflow::Event::OrderEnded {
             order: order.id,
@@ -504,10 +497,6 @@ impl Model {
             first_token: Micros(order.first_token),
             latency: Micros(self.now - order.submitted),
         })?;
-        self.left(&held)?;
-        if order.stage == Stage::Queued {
-            self.noted_lanes.insert((order.demand.model, order.demand.class));
-        }
-        Ok(())
+        self.left(&held)
     }
 }

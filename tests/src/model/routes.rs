@@ -40,6 +40,19 @@ impl Model {
         self.ships[&vessel].manifest.context_max.0 >= size(demand)
     }
 
+    /// The least context of all vessels of its model that holds an order.
+    fn fit(&self, demand: &Demand) -> u64 {
+        let serving = self.ships.values().filter(|s| s.manifest.models.contains(&demand.model));
+        let contexts = serving.map(|ship| ship.manifest.context_max.0);
+        contexts.filter(|context| *context >= size(demand)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether so large a vessel is kept for somebody who waits and needs a larger one than this order.
+    fn is_kept(&self, context: u64, demand: &Demand) -> bool {
+        let largest = self.waiting(demand.model).map(|order| self.fit(&order.demand)).max();
+        largest.is_some_and(|largest| largest > self.fit(demand) && context >= largest)
+    }
+
     /// Whether an order would find a route.
     pub(super) fn has_room(&self, demand: &Demand) -> bool {
         let any = |role| self.open(demand.model, role).into_iter().any(|id| self.holds(id, demand));
@@ -90,7 +103,11 @@ impl Model {
         let way = if prompts { hop } else { 0 };
         let fits = self.holds(vessel, demand);
         Share {
-            verdict: if fits { Verdict::Eligible } else { Verdict::TooLarge },
+            verdict: match fits {
+                false => Verdict::TooLarge,
+                true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
+                true => Verdict::Eligible,
+            },
             eta: rules::narrow(u128::from(waiting) + u128::from(way) + work),
             cost: rules::narrow(cost),
             energy: rules::narrow(energy),
@@ -129,6 +146,9 @@ impl Model {
     /// Takes a route from the record, and believes it only if it may have been drawn and is the best.
     pub(super) fn route(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
         let order = self.order(slot)?.clone();
+        if order.stage == Stage::Queued {
+            self.choose(slot)?;
+        }
         let Some(Event::Routing(routing::Event::OrderRouted { candidates, route, .. })) =
             self.record.front().cloned()
         else {
@@ -141,7 +161,7 @@ impl Model {
         if !candidates.is_sorted_by(|a, b| rank(a) < rank(b)) {
             return wrong(format!("not in order, or not distinct: {candidates:?}"));
         }
-        let Some(best) = candidates.first().filter(|c| c.verdict == Verdict::Eligible) else {
+        let Some(best) = candidates.first().filter(|c| c.verdict != Verdict::TooLarge) else {
             return wrong(format!("nothing to be had: {candidates:?}"));
         };
         match only {
@@ -298,6 +318,9 @@ impl Model {
         order.attempt += 1;
         order.leg = 0;
         order.route = legs;
+        let model = order.demand.model;
+        self.forget_if_idle(model);
+        let order = self.order(slot)?;
         for mark in order.demand.prefix.clone() {
             let starts = self.ships[&working[0].vessel.0].starts;
             let row = (mark.hash, working[0].vessel, mark.tokens, starts);

@@ -8,54 +8,140 @@ impl Model {
         let (ahead, now) = (self.queue_length(), self.now);
         self.tickets += 1;
         let ticket = self.tickets;
+        let order = self.order(slot)?.clone();
+        let (model, class) = (order.demand.model, order.demand.class);
+        let of_class: Vec<u32> =
+            self.waiting(model).filter(|o| o.demand.class == class).map(|o| o.tenant).collect();
+        let queue = self.queues.entry(model).or_default();
+        if queue.first == 0 {
+            queue.first = ticket;
+        }
+        // Whoever was away has saved up nothing.
+        let place = class as usize;
+        if of_class.is_empty() {
+            queue.classes[place] = queue.classes[place].max(queue.floor);
+        }
+        let served = queue.tenants.entry((class, order.tenant)).or_default();
+        if !of_class.contains(&order.tenant) {
+            *served = (*served).max(queue.floors[place]);
+        }
         let order = self.order(slot)?;
         order.stage = Stage::Queued;
         order.ticket = ticket;
         order.queued = now;
         order.wake = order.deadline;
         let order = order.id;
+        self.noted_models.insert(model);
         self.expect(queue::Event::OrderQueued { order, ticket, ahead })
     }
 
-    /// The order that heads a lane.
-    pub(super) fn head(&self, lane: Lane) -> Option<u32> {
-        let waiting = self.orders.values().filter(|order| {
-            order.stage == Stage::Queued && (order.demand.model, order.demand.class) == lane
-        });
-        waiting.min_by_key(|order| order.ticket).map(|order| order.id.slot().0)
+    /// Those who wait for a model.
+    pub(super) fn waiting(&self, model: ModelId) -> impl Iterator<Item = &Live> {
+        let queued =
+            move |order: &&Live| order.stage == Stage::Queued && order.demand.model == model;
+        self.orders.values().filter(queued)
     }
 
-    /// Those who wait, once all else is decided, where something has come free: due first, goes first.
+    /// Whose turn it is of those who wait for a model: the least served class, its least served tenant,
+    /// of his orders that which expires first; nobody counts who finds no room.
+    pub(super) fn next(&self, model: ModelId) -> Option<u32> {
+        let queue = self.queues.get(&model)?;
+        let rank = |order: &&Live| {
+            let class = order.demand.class;
+            (
+                (queue.classes[class as usize], class),
+                (queue.tenants[&(class, order.tenant)], order.tenant),
+                (order.deadline, order.ticket),
+            )
+        };
+        let ready = self.waiting(model).filter(|order| self.has_room(&order.demand));
+        ready.min_by_key(rank).map(|order| order.id.slot().0)
+    }
+
+    /// An order that waits gets its turn: its class is charged by its share, its tenant by the token.
+    pub(super) fn choose(&mut self, slot: u32) -> Decided<()> {
+        let (now, order) = (self.now, self.order(slot)?.clone());
+        let (_, policy) = self.policy()?;
+        let (class, place) = (order.demand.class, order.demand.class as usize);
+        let tokens = order.demand.tokens_in.0 + 2 * order.demand.tokens_out_max.0;
+        let overdue = now - order.queued >= policy.patience[place].0;
+        let lent = if overdue { policy.shares.overdue } else { 0 };
+        let share = policy.shares.classes[place] + lent;
+        let Some(queue) = self.queues.get_mut(&order.demand.model) else {
+            return wrong("nobody waits");
+        };
+        let class_served = queue.classes[place];
+        queue.classes[place] += tokens * 4_096 / u64::from(share);
+        queue.floor = queue.floor.max(class_served);
+        let served = queue.tenants.entry((class, order.tenant)).or_default();
+        let tenant_served = *served;
+        *served += tokens;
+        queue.floors[place] = queue.floors[place].max(tenant_served);
+        self.expect(queue::Event::OrderChosen {
+            order: order.id,
+            tokens,
+            share,
+            class_served,
+            tenant_served,
+        })
+    }
+
+    /// When nobody waits for a model any more, all is forgotten.
+    pub(super) fn forget_if_idle(&mut self, model: ModelId) {
+        if self.waiting(model).next().is_none() {
+            self.queues.remove(&model);
+        }
+    }
+
+    /// Gives back what an attempt did not need of what it was charged for, while others still wait.
+    pub(super) fn give_turn_back(&mut self, slot: u32, worked: u64) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let order = self.order(slot)?;
+        let ticket = std::mem::take(&mut order.ticket);
+        let order = order.clone();
+        let (class, place) = (order.demand.class, order.demand.class as usize);
+        let spared = (order.demand.tokens_in.0 + 2 * order.demand.tokens_out_max.0) - worked;
+        let queue = self.queues.get_mut(&order.demand.model);
+        if let Some(queue) = queue.filter(|queue| ticket > 0 && ticket >= queue.first) {
+            let parts = spared * 4_096 / u64::from(policy.shares.classes[place]);
+            queue.classes[place] = queue.classes[place].saturating_sub(parts);
+            if let Some(served) = queue.tenants.get_mut(&(class, order.tenant)) {
+                *served = served.saturating_sub(spared);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those who wait, once all else is decided, for each model for which something may have come free.
+    /// Between models a draw decides: the record says for which.
     pub(super) fn serve(&mut self) -> Decided<()> {
-        let mut lanes = std::mem::take(&mut self.noted_lanes);
+        let mut models = std::mem::take(&mut self.noted_models);
         for id in std::mem::take(&mut self.noted_ships) {
             let Some(ship) = self.ships.get(&id).filter(|ship| Self::is_open(ship)) else {
                 continue;
             };
-            for model in &ship.manifest.models {
-                lanes.extend(Class::ALL.iter().map(|class| (*model, *class)));
-            }
+            models.extend(ship.manifest.models.iter().copied());
         }
-        let Ok((_, policy)) = self.policy() else { return Ok(()) };
         loop {
-            let due = |lane: &Lane| {
-                let order = &self.orders[&self.head(*lane)?];
-                Some((order.queued + policy.patience[lane.1 as usize].0, order.ticket, *lane))
-            };
-            let Some((.., lane)) = lanes.iter().filter_map(due).min() else { return Ok(()) };
+            let turns: Vec<u32> = models.iter().filter_map(|model| self.next(*model)).collect();
+            if turns.is_empty() {
+                return Ok(());
+            }
             let deferred = queue::Event::ServiceDeferred { at: Micros(self.now) };
             if self.record.front() == Some(&Event::from(deferred.clone())) {
                 // How much a record holds is the engine's to say; that something is left is not.
                 self.serve_at = Some(self.now);
                 return self.expect(deferred);
             }
-            let Some(slot) = self.head(lane) else { return Ok(()) };
-            let demand = self.order(slot)?.demand.clone();
-            if self.has_room(&demand) {
-                self.route(slot, None)?;
-            } else {
-                lanes.remove(&lane);
+            let Some(Event::Queue(queue::Event::OrderChosen { order, .. })) = self.record.front()
+            else {
+                return wrong(format!("{turns:?} wait, but {:?}", self.record.front()));
+            };
+            let slot = order.slot().0;
+            if !turns.contains(&slot) {
+                return wrong(format!("{order} is not of those whose turn it is: {turns:?}"));
             }
+            self.route(slot, None)?;
         }
     }
 
@@ -88,9 +174,7 @@ impl Model {
 
     fn resume(&mut self) -> Decided<()> {
         self.serve_at = None;
-        for model in 0..self.models.len() as u32 {
-            self.noted_lanes.extend(Class::ALL.iter().map(|class| (ModelId(model), *class)));
-        }
+        self.noted_models.extend((0..self.models.len() as u32).map(ModelId));
         self.expect(queue::Event::ServiceResumed)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::units::Ppm;
@@ -48,6 +49,7 @@ fn in_file(fault: &str) -> String {
 struct PolicyFile {
     candidates: Candidates,
     weights: WeightsEntry,
+    shares: SharesEntry,
     patience_ms: Patience,
     lifetime_ms: Lifetime,
     timeout: TimeoutEntry,
@@ -90,6 +92,13 @@ table! { WeightsEntry {
     avoid: u32 = 100_000,
 } }
 
+table! { SharesEntry {
+    interactive: u32 = 8,
+    standard: u32 = 4,
+    batch: u32 = 1,
+    overdue: u32 = 2,
+} }
+
 table! { Patience {
     interactive: Millis = Millis::new(5_000),
     standard: Millis = Millis::new(20_000),
@@ -130,12 +139,15 @@ table! { EscalationEntry {
 impl PolicyFile {
     fn policy(self) -> Policy {
         let WeightsEntry { time, cost, energy, avoid } = self.weights;
+        let SharesEntry { interactive, standard, batch, overdue } = self.shares;
+        let shares = Shares { classes: [interactive, standard, batch], overdue };
         let Patience { interactive, standard, batch } = self.patience_ms;
         let patience = [interactive, standard, batch].map(Millis::micros);
         let Lifetime { interactive, standard, batch } = self.lifetime_ms;
         Policy {
             weights: Weights { time, cost, energy, avoid },
             candidates: self.candidates.0,
+            shares,
             patience,
             lifetime: [interactive, standard, batch].map(Millis::micros),
             timeout_percent: self.timeout.percent,

@@ -21,7 +21,6 @@ use crate::policy::words::Refusal as Rules;
 use crate::queue::decide as queue;
 use crate::queue::decide::pass;
 use crate::refusal::Refusal;
-use crate::routing::decide as routing;
 use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs;
@@ -78,7 +77,7 @@ fn place(
     admitted: Event,
     demand: &Demand,
 ) -> Result<(), Refusal> {
-    let size = demand.tokens_in + demand.tokens_out_max;
+    let size = demand.size();
     if let Some(window) = &demand.window {
         let (berth, vessel, overlapping) = find_berth(tx, order, demand.model, size, window)?;
         tx.emit(admitted);
@@ -92,11 +91,8 @@ fn place(
         });
         return Ok(());
     }
-    let behind = queue::head(tx.state(), (demand.model, demand.class)).is_some();
-    if let Err(full) = queue::check_room(tx.state())
-        && (behind || !routing::has_room(tx.state(), demand.model, size))
-    {
-        return Err(full);
+    if queue::must_wait(tx.state(), demand.model, size) {
+        queue::check_room(tx.state())?;
     }
     tx.emit(admitted);
     legs::route_or_queue(tx, order, VesselId::NONE);
@@ -162,7 +158,7 @@ fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
     if serving.up.count() == 0 {
         return Err(Models::NoVessel.into());
     }
-    let (asked, max) = (demand.tokens_in + demand.tokens_out_max, serving.context_max());
+    let (asked, max) = (demand.size(), serving.context_max());
     // Those that are up may be halves of pairs without another half.
     if max == Tokens::ZERO {
         return Err(Models::NoVessel.into());

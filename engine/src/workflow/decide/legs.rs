@@ -22,25 +22,25 @@ use crate::workflow::words::{Event, Fault, Outcome};
 /// With a vessel in `only`, no other one is considered.
 pub(crate) fn route(tx: &mut Transaction, order: OrderId, only: VesselId) -> bool {
     let Some(routed) = routing::plan(tx, order, only) else { return false };
+    if tx.state().order(order).is_some_and(|order| order.stage == Stage::Queued) {
+        queue::choose(tx, order);
+    }
     tx.emit(routed);
     dispatch(tx, order, 0);
     true
 }
 
-/// Routes an order, or has it wait: where there is no room, and where somebody of its kind waits
-/// already. A vessel that was kept for it is another matter.
+/// Routes an order, or has it wait: where there is no room, and where somebody waits who would find it
+/// too. A vessel that was kept for it is another matter.
 pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId, kept: VesselId) {
     if kept != VesselId::NONE && route(tx, id, kept) {
         return;
     }
     let Some(order) = tx.state().order(id) else { return };
-    let lane = (order.demand.model, order.demand.class);
-    let behind = queue::head(tx.state(), lane).is_some();
-    if behind || !route(tx, id, VesselId::NONE) {
+    let (model, size) = (order.demand.model, order.demand.size());
+    if queue::must_wait(tx.state(), model, size) || !route(tx, id, VesselId::NONE) {
         queue::enqueue(tx, id);
-    }
-    if behind {
-        tx.note_lane(lane);
+        tx.note_model(model);
     }
 }
 
@@ -191,7 +191,4 @@ pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
         latency: tx.now() - order.submitted,
     });
     capacity_legs(working).for_each(|leg| left(tx, leg.vessel));
-    if order.stage == Stage::Queued {
-        tx.note_lane((order.demand.model, order.demand.class));
-    }
 }

@@ -1,36 +1,41 @@
 //! Who waits is served: once, at the end of a command, with whatever has come free in it.
 
-use alloc::collections::BinaryHeap;
-use core::cmp::Reverse;
+use alloc::vec::Vec;
 
-use crate::kernel::units::VesselId;
-use crate::models::rows::Class;
-use crate::queue::decide::{defer, head};
+use crate::kernel::draw::{Draw, Purpose};
+use crate::kernel::units::{ModelId, OrderId, VesselId};
+use crate::queue::decide::{defer, next};
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs::route;
 
-/// Routes those who wait in the lanes that may have found room: due first goes first. A lane whose head
-/// does not fit into what is open is left alone: nobody is overtaken from within it.
+/// Routes those who wait for the models that may have found room. Where several models have come to
+/// the same vessels a draw says whose turn it is (lottery scheduling: Waldspurger and Weihl, OSDI
+/// 1994), so that none starves beside another; within a model the queue does.
 pub(crate) fn serve(tx: &mut Transaction) {
     if tx.state().waiting().is_none_or(|waiting| waiting.queued == 0) {
         return;
     }
-    let (vessels, mut lanes) = tx.take_noted();
+    let (vessels, mut models) = tx.take_noted();
     let state = tx.state();
     for vessel in vessels.into_iter().filter(|vessel| state.index.parties.open.contains(vessel.0)) {
-        let models = state.tables.vessels.get(vessel).map(|row| &row.manifest.models);
-        for model in models.into_iter().flatten() {
-            lanes.extend(Class::ALL.iter().map(|class| (*model, *class)));
-        }
+        let row = state.tables.vessels.get(vessel);
+        models.extend(row.into_iter().flat_map(|row| row.manifest.models.iter().copied()));
     }
-    let heads = lanes.into_iter().filter_map(|lane| head(state, lane));
-    let mut heads: BinaryHeap<_> = heads.map(Reverse).collect();
-    while let Some(Reverse((_, _, lane, order))) = heads.pop() {
+    let mut models: Vec<ModelId> = models.into_iter().collect();
+    let draw = Draw::new(state.journal(), tx.stamp().seq, OrderId(0), Purpose::Service);
+    for turn in 0u64.. {
+        let count = u32::try_from(models.len()).unwrap_or(u32::MAX);
+        let drawn = if count > 1 { draw.below(turn, count) as usize } else { 0 };
+        let Some(model) = models.get(drawn).copied() else { return };
+        let Some(order) = next(tx.state(), model) else {
+            models.swap_remove(drawn);
+            continue;
+        };
         if !tx.has_room() {
             return defer(tx);
         }
-        if route(tx, order, VesselId::NONE) {
-            heads.extend(head(tx.state(), lane).map(Reverse));
+        if !route(tx, order, VesselId::NONE) {
+            models.swap_remove(drawn);
         }
     }
 }

@@ -165,6 +165,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Workflow(workflow::Event::OrderRefused { order, .. })
         | Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
         | Event::Queue(queue::Event::OrderQueued { order, .. })
+        | Event::Queue(queue::Event::OrderChosen { order, .. })
         | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
         | Event::Allocator(allocator::Event::BerthReleased { order, .. })
         | Event::Routing(routing::Event::OrderRouted { order, .. })
@@ -197,7 +198,7 @@ impl Teller<'_> {
             | Event::Workflow(workflow::Event::OrderRefused { .. })
             | Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => self.arrival(event),
             Event::Routing(routing::Event::OrderRouted { .. }) => self.route(event),
-            Event::Queue(queue::Event::OrderQueued { .. })
+            Event::Queue(queue::Event::OrderQueued { .. } | queue::Event::OrderChosen { .. })
             | Event::Allocator(allocator::Event::OrderBerthed { .. })
             | Event::Allocator(allocator::Event::BerthReleased { .. })
             | Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
@@ -272,10 +273,23 @@ impl Teller<'_> {
         match event {
             Event::Queue(queue::Event::OrderQueued { ticket, ahead, .. }) => {
                 format!(
-                    "queued with ticket {ticket}: no vessel has room, {} ahead of it",
+                    "queued with ticket {ticket}: there is no room for it, or for others first; {} wait already",
                     counted(*ahead, "order"),
                 )
             }
+            Event::Queue(queue::Event::OrderChosen {
+                tokens,
+                share,
+                class_served,
+                tenant_served,
+                ..
+            }) => format!(
+                "its turn: class and tenant served least of those who find room ({} tokens a share, {} tokens); \
+                 charged for {} at a share of {share}",
+                grouped(class_served / 4_096),
+                grouped(*tenant_served),
+                grouped(*tokens),
+            ),
             Event::Allocator(allocator::Event::OrderBerthed {
                 vessel,
                 window,
@@ -431,6 +445,8 @@ impl Names {
         let verdict = match candidate.verdict {
             Verdict::Eligible if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Eligible => "      ".into(),
+            Verdict::Kept if rank == 0 => paint(GOOD, "chosen"),
+            Verdict::Kept => paint(BAD, "kept  "),
             Verdict::TooLarge => paint(BAD, "small "),
         };
         let told = format!(

@@ -44,6 +44,8 @@ fn state_text(state: &State) -> String {
         berths,
         keys,
         prefixes,
+        lines,
+        turns,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -61,6 +63,8 @@ fn state_text(state: &State) -> String {
         rows("berths", berths),
         rows("keys", keys),
         rows("prefixes", prefixes),
+        rows("lines", lines),
+        rows("turns", turns),
     ];
     tables.concat()
 }
@@ -128,7 +132,8 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Queue(queue::Event::OrderQueued { order, ahead, .. }) => {
             format!("{order} ahead={ahead}")
         }
-        Event::Workflow(workflow::Event::OrderDeduplicated { order, .. }) => order.to_string(),
+        Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
+        | Event::Queue(queue::Event::OrderChosen { order, .. }) => order.to_string(),
         Event::Telemetry(telemetry::Event::OrderSettled { order, cost, energy, .. }) => {
             format!("{order} cost={cost} energy={energy}")
         }
