@@ -3,6 +3,7 @@
 
 mod support;
 
+mod bad_days;
 mod captures;
 mod replays;
 mod resumes;
