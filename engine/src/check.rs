@@ -89,7 +89,16 @@ mod tests {
             timeout_percent: 100,
             timeout_min: Micros(1_000_000),
             retry: RetryRule { attempts: 1, backoff: Micros(1), backoff_max: Micros(1) },
-            breaker: BreakerRule { failures: 1, open: Micros(1) },
+            breaker: BreakerRule {
+                failures: 1,
+                failing: Ppm::ZERO,
+                calls: 1,
+                window: Micros(1),
+                open: Micros(1),
+                open_max: Micros(1),
+                probes: 1,
+                cut_off: Ppm::ONE,
+            },
             escalation: Escalation {
                 elevated: Ppm(600_000),
                 restricted: Ppm(700_000),
@@ -97,6 +106,8 @@ mod tests {
                 hysteresis: Ppm(1),
                 dwell: Micros(90_000_000),
                 review: Micros(90_000_000),
+                window: Micros(1),
+                calls: 1,
             },
         }
     }

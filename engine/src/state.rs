@@ -14,6 +14,7 @@ use crate::kernel::units::{JournalId, Micros, OrderId, PolicyVersion, Ppm, Seq};
 use crate::models::rows::Order;
 use crate::policy::rows::{Policy, PolicyLevel, Stance};
 use crate::queue::rows::Waiting;
+use crate::resilience::rows::Outcomes;
 use crate::state::index::Index;
 use crate::state::tables::Tables;
 use crate::workflow::rows::Control;
@@ -39,7 +40,7 @@ impl State {
     /// The state before the first record.
     pub fn genesis(journal: JournalId) -> Self {
         let mut state = Self::empty(journal, Seq(0));
-        let control = Control { now: Micros::ZERO, orders: 0, keys: 0, completed: 0, failed: 0 };
+        let control = Control { now: Micros::ZERO, orders: 0, keys: 0, legs: Outcomes::default() };
         let stance = Stance {
             policy: PolicyVersion::NONE,
             level: PolicyLevel::Normal,

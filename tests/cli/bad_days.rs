@@ -158,3 +158,35 @@ fn a_large_order_does_not_hold_up_small_ones() {
     assert_eq!(both[0].percentile(90), 1_080_000, "a prompt and 49 tokens more");
     assert_eq!(both[0].last, alone[0].last);
 }
+
+/// One vessel of eight fails all that it is given. Whom it fails goes elsewhere; nobody is refused, and
+/// nothing fails for good.
+#[test]
+fn one_sick_vessel_halts_nobody() {
+    let folder = Folder::new();
+    let fault = "[[fault]]\nkind = \"failing\"\nvessel = \"boat-0\"\nfrom_ms = 0\n\
+                 until_ms = 1_000_000\nshare_ppm = 1_000_000\nafter_ms = 50\n";
+    let classes = ["interactive", "standard", "batch"];
+    let rows = (0..150).map(|i| (i * 4_000_000, "alba", classes[i as usize % 3], 500, 100));
+    let ended = play(&folder, &fleet(8, fault), rows.collect(), 1);
+    assert!(ended[0].all_completed(), "{:?}", ended[0].ends);
+}
+
+/// A vessel three times as quick as the others fails two of every five. It is cut off, and whom it failed
+/// does not go back to it.
+#[test]
+fn a_quick_vessel_that_fails_is_no_trap() {
+    let folder = Folder::new();
+    let quick = "[preset.quick]\nbatch_max = 32\n".to_owned()
+        + &BOAT.replace("micros = [20_000]", "micros = [7_000]")
+        + "[[vessel]]\nname = \"quick\"\npreset = \"quick\"\nregion = \"quay\"\nmodels = [\"minnow\"]\n\
+           [[fault]]\nkind = \"failing\"\nvessel = \"quick\"\nfrom_ms = 0\nuntil_ms = 600_000\n\
+           share_ppm = 400_000\nafter_ms = 20\n";
+    let rows = (0..600).map(|i| (i * 500_000, "alba", "interactive", 500, 300));
+    let ended = play(&folder, &fleet(4, &quick), rows.collect(), 1);
+    assert!(ended[0].all_completed(), "{:?}", ended[0].ends);
+    let log = folder.log("day.tfj");
+    let told = |kind: &str| log.iter().flat_map(events).filter(|(name, _)| *name == kind).count();
+    let (failed, opened) = (told("leg_failed"), told("breaker_opened"));
+    assert!(opened > 0 && failed < 60, "{failed} of 600 failed, cut off {opened} times");
+}

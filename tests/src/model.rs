@@ -66,6 +66,11 @@ struct Ship {
     used: u32,
     starts: u32,
     failures: u32,
+    /// What became of its calls lately, and when its breaker last changed.
+    calls: Lately,
+    turned: u64,
+    trips: u32,
+    probes: u32,
     backlog: u64,
     seen: u64,
     breaker: Breaker,
@@ -74,6 +79,15 @@ struct Ship {
     lost_at: u64,
     completed: u64,
     failed: u64,
+}
+
+impl Ship {
+    /// Whoever comes back begins anew.
+    fn forgive(&mut self) {
+        (self.failures, self.trips) = (0, 0);
+        self.calls = Lately::default();
+        self.breaker = Breaker::Closed;
+    }
 }
 
 #[derive(Clone)]
@@ -90,7 +104,8 @@ struct Live {
     dispatched: u64,
     deadline: u64,
     wake: u64,
-    avoid: VesselId,
+    /// Vessels that failed it, no more than four.
+    tried: Vec<VesselId>,
     berth: Option<u32>,
     cached: u64,
     tokens_out: u64,
@@ -124,8 +139,7 @@ pub struct Model {
     level_since: u64,
     review_at: u64,
     risk: u64,
-    completed: u64,
-    failed: u64,
+    legs: Lately,
     /// When those who wait are to be served again.
     serve_at: Option<u64>,
     /// Vessels that may have room, and models for which somebody may find it.
@@ -135,6 +149,41 @@ pub struct Model {
     queues: BTreeMap<ModelId, Served>,
     /// What the engine decided and the model has not come to yet.
     record: std::collections::VecDeque<Event>,
+}
+
+/// Calls and failures of the present span of time, and of the one before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    since: u64,
+    now: [u32; 2],
+    before: [u32; 2],
+}
+
+impl Lately {
+    fn roll(&mut self, now: u64, span: u64) {
+        match (now - self.since) / span {
+            0 => {}
+            1 => *self = Self { since: self.since + span, now: [0; 2], before: self.now },
+            _ => *self = Self { since: now, ..Self::default() },
+        }
+    }
+
+    fn add(&mut self, now: u64, span: u64, failed: bool) {
+        self.roll(now, span);
+        self.now[0] += 1;
+        self.now[1] += u32::from(failed);
+    }
+
+    /// Millionths of the calls, if there are enough of them.
+    fn share(mut self, now: u64, span: u64, least: u32) -> u64 {
+        self.roll(now, span);
+        let [calls, failed] = [0, 1].map(|i| u64::from(self.now[i]) + u64::from(self.before[i]));
+        if calls < u64::from(least) { 0 } else { rules::share(failed, calls) }
+    }
+
+    fn told(&self) -> (u64, u32, u32, u32, u32) {
+        (self.since, self.now[0], self.now[1], self.before[0], self.before[1])
+    }
 }
 
 /// What those who wait for a model have been served since somebody does.
@@ -340,6 +389,10 @@ impl Model {
             used: 0,
             starts: 0,
             failures: 0,
+            calls: Lately::default(),
+            turned: 0,
+            trips: 0,
+            probes: 0,
             backlog: 0,
             seen: now,
             breaker: Breaker::Closed,
@@ -350,8 +403,7 @@ impl Model {
         });
         ship.manifest = manifest.clone();
         if ship.status == VesselStatus::Lost {
-            ship.failures = 0;
-            ship.breaker = Breaker::Closed;
+            ship.forgive();
         }
         ship.status = VesselStatus::Up;
         ship.seen = now;
@@ -370,8 +422,7 @@ impl Model {
             return self.expect(models::Event::VesselSeen { vessel });
         }
         ship.status = VesselStatus::Up;
-        ship.failures = 0;
-        ship.breaker = Breaker::Closed;
+        ship.forgive();
         self.expect(models::Event::VesselReturned { vessel })?;
         self.noted_ships.insert(vessel.0);
         Ok(())
@@ -495,18 +546,21 @@ impl Model {
                 found.push(format!("{what}: model {model}, engine {engine}"));
             }
         };
+        let told = |o: &resilience::Outcomes| {
+            (o.since.0, o.calls, o.failed, o.calls_before, o.failed_before)
+        };
         let engine = state.control().zip(state.stance()).zip(state.waiting());
         let engine = engine.map(|((control, stance), waiting)| {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
                 (control.orders, waiting.tickets, waiting.queued, control.keys),
-                (stance.risk.0, control.completed, control.failed, waiting.serve_at.0),
+                (stance.risk.0, told(&control.legs), waiting.serve_at.0),
             )
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
             (self.submitted, self.tickets, self.queue_length(), self.keys_given),
-            (self.risk, self.completed, self.failed, self.serve_at.unwrap_or(u64::MAX)),
+            (self.risk, self.legs.told(), self.serve_at.unwrap_or(u64::MAX)),
         ));
         same("control".into(), format!("{model:?}"), format!("{engine:?}"));
         for (id, (contract, account)) in self.tenants.iter().enumerate() {
@@ -523,12 +577,14 @@ impl Model {
                     (vessel.status, load.breaker, load.used, load.failures),
                     (load.backlog.0, load.seen.0, load.retry_at.0),
                     (load.completed, load.failed, load.wake.0, load.starts),
+                    (told(&load.outcomes), load.turned.0, load.trips, load.probes),
                 )
             });
             let model = Some((
                 (ship.status, ship.breaker, ship.used, ship.failures),
                 (ship.backlog, ship.seen, ship.retry_at),
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
+                (ship.calls.told(), ship.turned, ship.trips, ship.probes),
             ));
             same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));
         }
@@ -537,7 +593,7 @@ impl Model {
                 (
                     (row.id, row.tenant.0, row.stage, row.attempt, usize::from(row.leg)),
                     (row.ticket, row.submitted.0, row.queued.0, row.dispatched.0),
-                    (row.deadline.0, row.wake.0, row.avoid, row.berth),
+                    (row.deadline.0, row.wake.0, row.tried.to_vec(), row.berth),
                     (row.cached.0, row.tokens_out.0, row.first_token.0, row.cost.0),
                     (row.energy.0, row.route.to_vec()),
                 )
@@ -548,7 +604,7 @@ impl Model {
                 (
                     order.deadline,
                     order.wake,
-                    order.avoid,
+                    order.tried.clone(),
                     order.berth.map_or(BerthId::NONE, BerthId),
                 ),
                 (order.cached, order.tokens_out, order.first_token, order.cost),

@@ -45,7 +45,16 @@ pub fn policy() -> Policy {
         timeout_percent: 300,
         timeout_min: Micros(200_000),
         retry: RetryRule { attempts: 3, backoff: Micros(50_000), backoff_max: Micros(400_000) },
-        breaker: BreakerRule { failures: 3, open: Micros(1_000_000) },
+        breaker: BreakerRule {
+            failures: 3,
+            failing: Ppm(500_000),
+            calls: 4,
+            window: Micros(2_000_000),
+            open: Micros(1_000_000),
+            open_max: Micros(3_000_000),
+            probes: 2,
+            cut_off: Ppm(500_000),
+        },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(500_000),
@@ -53,6 +62,8 @@ pub fn policy() -> Policy {
             hysteresis: Ppm(50_000),
             dwell: Micros(2_000_000),
             review: Micros(1_000_000),
+            window: Micros(1_500_000),
+            calls: 3,
         },
     }
 }
@@ -80,7 +91,13 @@ fn some_policy(random: &mut Random) -> Policy {
             backoff,
             backoff_max: backoff + Micros(random.below(300_000)),
         },
-        breaker: BreakerRule { failures: random.below(5) as u32, open: Micros(900_000) },
+        breaker: BreakerRule {
+            failures: random.below(5) as u32,
+            failing: Ppm(random.below(3) * 300_000),
+            probes: 1 + random.below(3) as u32,
+            cut_off: Ppm(random.below(4) * 250_000),
+            ..policy().breaker
+        },
         ..policy()
     }
 }
@@ -148,7 +165,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }),
         4 => Command::Models(models::Command::Drain { vessel }),
         5 => Command::Models(models::Command::Lose { vessel }),
-        6 => {
+        6..9 if random.below(2) == 0 => {
             // Of one that is lost with all that it has aboard, if there is one.
             let mut loads = state.tables.loads.iter().filter(|(_, load)| load.used > 0);
             let status = |id| state.tables.vessels.get(id).map(|vessel| vessel.status);
@@ -156,7 +173,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             let vessel = wreck.map_or(vessel, |(id, _)| id);
             Command::Models(models::Command::Heartbeat { vessel })
         }
-        7..9 => Command::Models(models::Command::Heartbeat { vessel }),
+        6..9 => Command::Models(models::Command::Heartbeat { vessel }),
         9 => Command::Models(models::Command::RegisterTenant(Tenant {
             name: format!("t{}", random.below(4)),
             rate: random.below(60) as u32,

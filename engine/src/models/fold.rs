@@ -8,7 +8,7 @@ use crate::kernel::units::{
 };
 use crate::models::rows::{Load, Manifest, Model, Region, Tenant, Vessel, VesselStatus};
 use crate::models::words::Event;
-use crate::resilience::rows::Breaker;
+use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
 use crate::telemetry::rows::Account;
 
@@ -141,6 +141,10 @@ fn fold_vessel(
         used: 0,
         starts: 0,
         failures: 0,
+        probes: 0,
+        trips: 0,
+        turned: Micros::ZERO,
+        outcomes: Outcomes::default(),
         backlog: Micros::ZERO,
         seen: now,
         breaker: Breaker::Closed,
@@ -172,6 +176,8 @@ fn size(state: &mut State, before: Option<&Manifest>, manifest: &Manifest) {
 /// A vessel that comes back begins anew: whatever failed on it is gone with what it had.
 fn forgive(load: &mut Load) {
     load.failures = 0;
+    load.trips = 0;
+    load.outcomes = Outcomes::default();
     load.breaker = Breaker::Closed;
 }
 

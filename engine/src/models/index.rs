@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::units::{ModelId, RegionId, TenantId, Tokens, VesselId};
+use crate::kernel::units::{ModelId, Ppm, RegionId, TenantId, Tokens, VesselId};
 use crate::models::rows::{Load, Manifest, Role, Vessel, VesselStatus};
 use crate::resilience::rows::Breaker;
 
@@ -16,6 +16,8 @@ pub(crate) struct Serving {
     pub(crate) open: [Bits; 3],
     /// Those that are up.
     pub(crate) up: Bits,
+    /// How many of those that are up are cut off by their breakers, or are being probed.
+    cut_off: u32,
     /// How many of those that are up hold at most so much, by role.
     contexts: Contexts,
     /// How many of those that take work at this moment.
@@ -136,6 +138,16 @@ impl Parties {
         }
     }
 
+    /// Whether a vessel may be cut off besides those that are, of each of its models this share at most;
+    /// the first one always may.
+    pub(crate) fn may_cut_off(&self, manifest: &Manifest, most: Ppm) -> bool {
+        let serving = manifest.models.iter().filter_map(|model| self.serving.get(model.0 as usize));
+        serving.into_iter().all(|serving| {
+            let cut_off = u64::from(serving.cut_off).saturating_add(1);
+            cut_off == 1 || Ppm::ratio(cut_off, u64::from(serving.up.count())) <= most
+        })
+    }
+
     /// The largest order for a model for which there is room at this moment.
     pub(crate) fn room_for(&self, model: ModelId) -> Tokens {
         self.serving.get(model.0 as usize).map_or(Tokens::ZERO, Serving::room)
@@ -191,6 +203,11 @@ impl Parties {
             let again = manifest.models.iter().take(earlier).any(|other| other == model);
             if let Some(serving) = self.serving.get_mut(model.0 as usize).filter(|_| !again) {
                 serving.up.set(id.0, enters);
+                if load.breaker != Breaker::Closed {
+                    let cut_off = &mut serving.cut_off;
+                    *cut_off =
+                        if enters { cut_off.saturating_add(1) } else { cut_off.saturating_sub(1) };
+                }
                 let of_role = of_role(&mut serving.contexts, manifest.role);
                 count(of_role, manifest.context_max, enters);
             }

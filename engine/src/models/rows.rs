@@ -10,7 +10,7 @@ use crate::kernel::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, RegionId, TenantId, Tokens,
     VesselId,
 };
-use crate::resilience::rows::Breaker;
+use crate::resilience::rows::{Breaker, Outcomes};
 
 code! {
     /// The service level of an order, most urgent first.
@@ -193,6 +193,10 @@ row! {
         pub retry_at: Micros,
         /// When the exchange has to look at it again.
         pub wake: Micros,
+        /// When its breaker last changed.
+        pub turned: Micros,
+        /// What became of its legs lately.
+        pub outcomes: Outcomes,
         /// Legs completed.
         pub completed: u64,
         /// Legs failed.
@@ -203,6 +207,10 @@ row! {
         pub starts: u32,
         /// Failures since the last success.
         pub failures: u32,
+        /// Probes that still have to succeed before its breaker closes.
+        pub probes: u32,
+        /// How often its breaker has been opened soon after it was last.
+        pub trips: u32,
         /// The circuit breaker before it.
         pub breaker: Breaker,
     }
@@ -232,6 +240,9 @@ row! {
         pub work: Micros,
     }
 }
+
+/// Vessels that failed an order.
+pub type Tried = ArrayVec<VesselId, 4>;
 
 /// The hops of one order, in the order in which they are worked.
 pub type Route = ArrayVec<Leg, 3>;
@@ -303,8 +314,6 @@ row! {
         pub energy: Millijoules,
         /// Who pays.
         pub tenant: TenantId,
-        /// The vessel that failed it last, to be avoided.
-        pub avoid: VesselId,
         /// The berth it holds.
         pub berth: BerthId,
         /// Where its idempotency key is remembered.
@@ -317,6 +326,8 @@ row! {
         pub leg: u8,
         /// What was asked for.
         pub demand: Demand,
+        /// The vessels that failed it, the last one last; no more than four are remembered.
+        pub tried: Tried,
         /// The hops of the present attempt.
         pub route: Route,
     }
@@ -340,12 +351,12 @@ pub(crate) fn served(tokens_in: Tokens, tokens_out: Tokens) -> u64 {
 }
 
 impl Vessel {
-    /// How many orders it takes, those aboard included. A breaker that is probing lets a single one
-    /// pass.
+    /// How many orders it takes, those aboard included. A breaker that is probing lets no more pass than
+    /// still have to succeed.
     pub(crate) fn room(&self, load: &Load) -> u32 {
         match (self.status, load.breaker) {
             (VesselStatus::Up, Breaker::Closed) => self.manifest.slots,
-            (VesselStatus::Up, Breaker::Probing) => 1,
+            (VesselStatus::Up, Breaker::Probing) => load.probes.min(self.manifest.slots),
             _ => 0,
         }
     }

@@ -64,7 +64,7 @@ pub(crate) fn review(tx: &mut Transaction) {
     let (Some(control), Some(waiting)) = (state.control(), state.waiting()) else { return };
     let levels = policy.escalation.clone();
     let (from, since) = (stance.level, stance.level_since);
-    let failing = Ppm::ratio(control.failed, control.completed.saturating_add(control.failed));
+    let failing = control.legs.failing(tx.now(), levels.window, levels.calls);
     let queue = state.limits().map_or(1, |limits| limits.queued);
     let pressure = Ppm::ratio(waiting.queued, u64::from(queue));
     let parties = &state.index.parties;

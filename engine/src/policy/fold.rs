@@ -18,9 +18,6 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             review_at(state, at)
         }
         Event::RiskReviewed { risk, next, .. } => {
-            let control = state.edit_control()?;
-            control.completed = 0;
-            control.failed = 0;
             state.edit_stance()?.risk = *risk;
             review_at(state, *next)
         }

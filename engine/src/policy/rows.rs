@@ -39,6 +39,10 @@ row! {
         pub dwell: Micros,
         /// How often the risk is reviewed.
         pub review: Micros,
+        /// For how long a leg that failed counts: for this long at least, and for twice as long at most.
+        pub window: Micros,
+        /// The legs that there have to be in that time before a share of them is a risk.
+        pub calls: u32,
     }
 }
 
@@ -113,10 +117,20 @@ impl Policy {
         let RetryRule { attempts, backoff, backoff_max } = self.retry;
         fault(attempts == 0, "retry.attempts is 0");
         fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
-        let BreakerRule { failures, open } = self.breaker;
-        fault(failures > 0 && open.0 == 0, "breaker.open is 0, but breaker.failures is not");
-        let Escalation { elevated, restricted, halted, hysteresis, dwell, review } =
+        let BreakerRule { failures, failing, calls, window, open, open_max, probes, cut_off } =
+            self.breaker;
+        let trips = failures > 0 || failing > Ppm::ZERO;
+        fault(trips && open.0 == 0, "breaker.open is 0, but something trips it");
+        fault(open > open_max, "breaker.open is above breaker.open_max");
+        fault(failing > Ppm::ONE, "breaker.failing is above 1000000, which no share exceeds");
+        fault(calls == 0, "breaker.calls is 0");
+        fault(window.0 == 0, "breaker.window is 0");
+        fault(probes == 0, "breaker.probes is 0");
+        fault(cut_off > Ppm::ONE, "breaker.cut_off is above 1000000, which no share exceeds");
+        let Escalation { elevated, restricted, halted, hysteresis, dwell, review, window, calls } =
             self.escalation;
+        fault(window.0 == 0, "escalation.window is 0");
+        fault(calls == 0, "escalation.calls is 0");
         fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
         fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
         fault(halted > Ppm::ONE, "escalation.halted is above 1000000, which no risk exceeds");

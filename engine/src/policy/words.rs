@@ -48,7 +48,7 @@ words! {
         RiskReviewed = 2 {
             /// What it is.
             risk: Ppm,
-            /// The share of legs that failed since the last review.
+            /// The share of legs that have failed lately; zero where there were too few.
             failing: Ppm,
             /// How full the queue is.
             pressure: Ppm,

@@ -1,27 +1,33 @@
 //! What is said about failures.
 
 use crate::kernel::image::words;
-use crate::kernel::units::{Micros, OrderId, VesselId};
+use crate::kernel::units::{Micros, OrderId, Ppm, VesselId};
 
 words! {
     /// What failures led to.
     #[serde(rename = "resilience::Event")]
     pub enum Event {
-        /// A vessel failed too often in a row and is cut off.
+        /// A vessel failed too often and is cut off.
         BreakerOpened = 0 {
             /// Which one.
             vessel: VesselId,
             /// Failures in a row.
             failures: u32,
+            /// The share of its calls that have failed lately; zero where they were too few.
+            failing: Ppm,
+            /// How often it has been opened soon after it was last, this time included.
+            trips: u32,
             /// Until when.
             until: Micros,
         },
-        /// A vessel that was cut off may have one order, as a probe.
+        /// A vessel that was cut off may have a few orders, as probes.
         BreakerProbing = 1 {
             /// Which one.
             vessel: VesselId,
+            /// How many.
+            probes: u32,
         },
-        /// A probe succeeded.
+        /// Its probes succeeded.
         BreakerClosed = 2 {
             /// Which vessel's.
             vessel: VesselId,

@@ -139,13 +139,19 @@ fn parts(
     // All of them are looked at before the first is assessed: so memory brings their rows together.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
-    if only != VesselId::NONE || found.iter().any(|part| part.verdict != Verdict::TooLarge) {
+    if only != VesselId::NONE || found.iter().any(|part| part.verdict < Verdict::Tried) {
         return found;
     }
-    // Whatever was drawn is too small: the first one that is not, from a drawn place on.
-    search(tx, order, open, assess).map_or(found, |part| alloc::vec![part])
+    // Whatever was drawn is too small or has failed the order: another one of which neither is true.
+    let usable = found.iter().any(|part| part.verdict != Verdict::TooLarge);
+    match search(tx, order, open, assess) {
+        Some(part) if !usable || part.verdict < Verdict::Tried => alloc::vec![part],
+        _ => found,
+    }
 }
 
+/// The first open vessel, from a drawn place on, that fits the order and has not failed it; if there is
+/// none, the first that fits it.
 fn search(
     tx: &Transaction,
     order: &Order,
@@ -156,7 +162,15 @@ fn search(
     let start = open.select(draw.below(u64::MAX, open.count()))?;
     let round = open.iter_from(start).chain(open.iter().take_while(|id| *id < start));
     let sights = round.take(SEARCH_MAX).filter_map(|id| sight(tx.state(), id));
-    sights.map(assess).find(|part| part.verdict != Verdict::TooLarge)
+    let mut tried = None;
+    for part in sights.map(assess) {
+        match part.verdict {
+            Verdict::Eligible | Verdict::Kept => return Some(part),
+            Verdict::Tried => tried = tried.or(Some(part)),
+            Verdict::TooLarge => {}
+        }
+    }
+    tried
 }
 
 /// The vessels that are believed to hold a prefix of the prompt, the longest first, each once.
@@ -203,8 +217,9 @@ fn part(
 ) -> Part {
     let Sight { vessel, manifest, backlog } = *sight;
     let demand = &order.demand;
-    // What failed this order last is not believed to have worked its prompt.
-    let held = holders.iter().find(|(holder, _)| *holder == vessel && vessel != order.avoid);
+    let tried = order.tried.contains(&vessel);
+    // What has failed this order is not believed to have worked its prompt.
+    let held = holders.iter().find(|(holder, _)| *holder == vessel && !tried);
     let cached = held.map_or(Tokens::ZERO, |(_, tokens)| (*tokens).min(demand.tokens_in));
     let fresh = demand.tokens_in - cached;
     let (prompt, answer) = match manifest.role {
@@ -214,7 +229,7 @@ fn part(
     };
     let mut part = Part {
         vessel,
-        verdict: fits(manifest, demand.size(), kept),
+        verdict: fits(manifest, demand.size(), kept, tried),
         eta: Micros(backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
         cost: MicroUsd::ZERO,
         energy: Millijoules::ZERO,
@@ -237,9 +252,11 @@ fn part(
     part
 }
 
-fn fits(manifest: &Manifest, size: Tokens, kept: Tokens) -> Verdict {
+fn fits(manifest: &Manifest, size: Tokens, kept: Tokens, tried: bool) -> Verdict {
     if size > manifest.context_max {
         Verdict::TooLarge
+    } else if tried {
+        Verdict::Tried
     } else if manifest.context_max >= kept {
         Verdict::Kept
     } else {
@@ -267,8 +284,7 @@ fn candidate(
     let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
-    let avoided =
-        order.avoid != VesselId::NONE && (order.avoid == first.vessel || order.avoid == decode);
+    let avoided = order.tried.contains(&first.vessel) || order.tried.contains(&decode);
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
     let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
     Candidate {

@@ -20,8 +20,10 @@ code! {
         /// It could, but it is kept for a larger order that waits, and this one fits another vessel: it is
         /// taken only where there is no other.
         Kept = 1,
+        /// It has failed this order: it is taken only where there is no other.
+        Tried = 2,
         /// The order is larger than its context.
-        TooLarge = 2,
+        TooLarge = 3,
     }
 }
 

@@ -6,8 +6,9 @@ use crate::kernel::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, TenantId, Tokens, VesselId,
 };
 use crate::models::fold::lost_of;
-use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, served};
+use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, Tried, served};
 use crate::queue::fold::{leave, settle_turn};
+use crate::resilience::fold::note_outcome;
 use crate::state::State;
 use crate::telemetry::fold::count_end;
 use crate::workflow::rows::RememberedKey;
@@ -81,6 +82,7 @@ fn fold_admitted(
         stage: Stage::Backoff,
         attempt: 0,
         leg: 0,
+        tried: Tried::new(),
         route: Route::new(),
         ticket: 0,
         submitted: state.now,
@@ -88,7 +90,6 @@ fn fold_admitted(
         dispatched: Micros::ZERO,
         deadline,
         wake: Micros::MAX,
-        avoid: VesselId::NONE,
         berth: BerthId::NONE,
         key,
         cached: Tokens::ZERO,
@@ -108,6 +109,7 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         return Ok(());
     };
     let row = state.edit_order(*order)?;
+    let dispatched = row.dispatched;
     let done = row.route.get(usize::from(*leg)).cloned();
     row.leg = leg.saturating_add(1);
     row.tokens_out += *tokens_out;
@@ -121,12 +123,11 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         release(state, order.slot(), core::slice::from_ref(&done))?;
         let load = state.tables.loads.edit(done.vessel, &mut state.writer)?;
         load.completed = load.completed.saturating_add(1);
+        // To have arrived says nothing about the vessel; only work that is done does.
         if done.kind != LegKind::Hop {
-            load.failures = 0;
+            note_outcome(state, done.vessel, dispatched, false)?;
         }
     }
-    let control = state.edit_control()?;
-    control.completed = control.completed.saturating_add(1);
     Ok(())
 }
 
@@ -141,17 +142,22 @@ fn fold_failed(
     let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
     row.stage = Stage::Backoff;
-    row.avoid = blamed;
-    let deadline = row.deadline;
+    let (deadline, dispatched) = (row.deadline, row.dispatched);
+    // A request that is at fault itself says nothing about whoever found it so.
+    let answers = fault != Fault::Rejected;
+    if answers && !row.tried.contains(&blamed) {
+        if row.tried.is_full() {
+            row.tried.remove(0);
+        }
+        row.tried.push(blamed);
+    }
     settle_turn(state, id, 0)?;
     release(state, id.slot(), &held)?;
     let load = state.tables.loads.edit(blamed, &mut state.writer)?;
     load.failed = load.failed.saturating_add(1);
-    // A loss is no answer: it says nothing that the breaker of the vessel should count.
-    if lost.is_none() {
-        load.failures = load.failures.saturating_add(1);
+    // Nor is a loss an answer that the breaker of the vessel should count.
+    if answers && lost.is_none() {
+        note_outcome(state, blamed, dispatched, true)?;
     }
-    let control = state.edit_control()?;
-    control.failed = control.failed.saturating_add(1);
     state.wake_order(id, deadline)
 }

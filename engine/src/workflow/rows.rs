@@ -2,6 +2,7 @@
 
 use crate::kernel::image::row;
 use crate::kernel::units::{Micros, OrderId, TenantId};
+use crate::resilience::rows::Outcomes;
 
 row! {
     /// An idempotency key that is remembered, and the order it stands for.
@@ -24,9 +25,7 @@ row! {
         pub orders: u64,
         /// Idempotency keys remembered so far.
         pub keys: u64,
-        /// Legs completed since the last review of the risk.
-        pub completed: u64,
-        /// Legs failed since then.
-        pub failed: u64,
+        /// What became of legs lately, but for probes.
+        pub legs: Outcomes,
     }
 }

@@ -23,6 +23,8 @@ code! {
         Timeout = 2,
         /// The vessel was lost.
         VesselLost = 3,
+        /// The vessel found the request itself at fault: no other one would work it either.
+        Rejected = 4,
     }
 }
 

@@ -123,7 +123,16 @@ pub(crate) fn policy() -> Policy {
         timeout_percent: 400,
         timeout_min: Micros(30_000_000),
         retry: RetryRule { attempts: 3, backoff: Micros(250_000), backoff_max: Micros(8_000_000) },
-        breaker: BreakerRule { failures: 6, open: Micros(15_000_000) },
+        breaker: BreakerRule {
+            failures: 6,
+            failing: Ppm(400_000),
+            calls: 10,
+            window: Micros(30_000_000),
+            open: Micros(15_000_000),
+            open_max: Micros(240_000_000),
+            probes: 2,
+            cut_off: Ppm(500_000),
+        },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(550_000),
@@ -131,6 +140,8 @@ pub(crate) fn policy() -> Policy {
             hysteresis: Ppm(90_000),
             dwell: Micros(31_000_000),
             review: Micros(5_500_000),
+            window: Micros(30_000_000),
+            calls: 20,
         },
     }
 }

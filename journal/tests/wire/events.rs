@@ -42,10 +42,14 @@ examples! { Event {
     "models.vessel_lost" Event::Models(models::Event::VesselLost { .. }) =>
         each(LossCause::ALL, |cause| models::Event::VesselLost { vessel: VesselId(11), cause }),
     "resilience.breaker_opened" Event::Resilience(resilience::Event::BreakerOpened { .. }) => one(resilience::Event::BreakerOpened {
-        vessel: VesselId(12), failures: 5, until: Micros(15_000_000),
+        vessel: VesselId(12),
+        failures: 5,
+        failing: Ppm(416_666),
+        trips: 2,
+        until: Micros(15_000_000),
     }),
     "resilience.breaker_probing" Event::Resilience(resilience::Event::BreakerProbing { .. }) =>
-        one(resilience::Event::BreakerProbing { vessel: VesselId(13) }),
+        one(resilience::Event::BreakerProbing { vessel: VesselId(13), probes: 2 }),
     "resilience.breaker_closed" Event::Resilience(resilience::Event::BreakerClosed { .. }) =>
         one(resilience::Event::BreakerClosed { vessel: VesselId(14) }),
     "policy.policy_changed" Event::Policy(policy::Event::PolicyChanged { .. }) =>
@@ -177,6 +181,7 @@ fn routed() -> routing::Event {
         candidates: Candidates(vec![
             candidate(1, VesselId(2), Verdict::Eligible),
             candidate(4, VesselId::NONE, Verdict::Kept),
+            candidate(5, VesselId::NONE, Verdict::Tried),
             candidate(3, VesselId::NONE, Verdict::TooLarge),
         ]),
         route,

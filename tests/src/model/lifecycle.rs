@@ -192,7 +192,7 @@ impl Model {
             dispatched: 0,
             deadline,
             wake: deadline,
-            avoid: VesselId::NONE,
+            tried: Vec::new(),
             berth: None,
             cached: 0,
             tokens_out: 0,
@@ -304,16 +304,11 @@ impl Model {
         let ship = self.ship(leg.vessel)?;
         let cost = rules::leg_price(&ship.manifest, leg.kind, [asked, cached, tokens_out]);
         ship.completed += 1;
-        let probed = !hop && ship.breaker == Breaker::Probing;
         if !hop {
             ship.used -= 1;
             ship.backlog -= leg.work.0;
-            ship.failures = 0;
+            self.outcome(leg.vessel, order.dispatched, false)?;
         }
-        if probed {
-            ship.breaker = Breaker::Closed;
-        }
-        self.completed += 1;
         let row = self.order(slot)?;
         row.leg += 1;
         row.tokens_out += tokens_out;
@@ -334,7 +329,10 @@ impl Model {
             cost: MicroUsd(cost),
             energy: Millijoules(energy),
         })?;
-        if probed {
+        let ship = self.ship(leg.vessel)?;
+        if !hop && ship.breaker == Breaker::Probing && ship.probes == 0 {
+            (ship.breaker, ship.turned, ship.failures) = (Breaker::Closed, now, 0);
+            ship.calls = Lately::default();
             self.expect(resilience::Event::BreakerClosed { vessel: leg.vessel })?;
         }
         self.drained(leg.vessel)?;
@@ -390,44 +388,93 @@ impl Model {
         let gone = order.route[order.leg..].iter().find(is_gone);
         let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
         let blamed = lost.unwrap_or(vessel);
-        self.failed += 1;
-        let ship = self.ship(blamed)?;
-        ship.failed += 1;
-        if lost.is_none() {
-            ship.failures += 1;
+        self.ship(blamed)?.failed += 1;
+        // The sender's own fault is nobody else's, and nobody would do better.
+        let rejected = fault == Fault::Rejected;
+        let counts = lost.is_none() && !rejected;
+        if counts {
+            self.outcome(blamed, order.dispatched, true)?;
         }
         let row = self.order(slot)?;
         row.stage = Stage::Backoff;
-        row.avoid = blamed;
+        if !rejected && !row.tried.contains(&blamed) {
+            row.tried.push(blamed);
+            if row.tried.len() > 4 {
+                row.tried.remove(0);
+            }
+        }
         row.wake = row.deadline;
         self.give_turn_back(slot, 0)?;
         let (attempt, leg) = (order.attempt, order.leg as u8);
         self.expect(workflow::Event::LegFailed { order: order.id, attempt, leg, vessel, fault })?;
-        if lost.is_none() {
-            self.trip(vessel)?;
+        if counts {
+            self.trip(vessel, order.dispatched)?;
         }
-        self.retry_or_give_up(slot, attempt)?;
+        if rejected {
+            self.end(slot, End::Failed)?;
+        } else {
+            self.retry_or_give_up(slot, attempt)?;
+        }
         self.left(&held)
     }
 
-    /// So many in a row trip a breaker; of a probe, one.
-    fn trip(&mut self, vessel: VesselId) -> Decided<()> {
+    /// A call has been answered: that counts for its vessel and for the exchange, but of a vessel that is
+    /// cut off or probed only the success of a probe does.
+    fn outcome(&mut self, vessel: VesselId, dispatched: u64, failed: bool) -> Decided<()> {
         let (_, policy) = self.policy()?;
-        let until = self.now + policy.breaker.open.0;
-        let limit = policy.breaker.failures;
+        let now = self.now;
         let ship = self.ship(vessel)?;
-        let trips = match ship.breaker {
-            Breaker::Closed => limit != 0 && ship.failures >= limit,
-            Breaker::Probing => true,
-            Breaker::Open => false,
-        };
-        if !trips {
-            return Ok(());
+        match ship.breaker {
+            Breaker::Open => {}
+            Breaker::Probing => {
+                if !failed && dispatched >= ship.turned && ship.probes > 0 {
+                    ship.probes -= 1;
+                }
+            }
+            Breaker::Closed => {
+                ship.calls.add(now, policy.breaker.window.0, failed);
+                ship.failures = if failed { ship.failures + 1 } else { 0 };
+                self.legs.add(now, policy.escalation.window.0, failed);
+            }
         }
-        ship.breaker = Breaker::Open;
-        ship.retry_at = until;
-        let failures = ship.failures;
-        self.expect(resilience::Event::BreakerOpened { vessel, failures, until: Micros(until) })
+        Ok(())
+    }
+
+    /// So many in a row trip a breaker, or such a share of enough calls, unless of one of its models too
+    /// many are cut off already; of a probe, one does.
+    fn trip(&mut self, vessel: VesselId, dispatched: u64) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let (rule, now) = (policy.breaker, self.now);
+        let ship = &self.ships[&vessel.0];
+        let crowded = ship.manifest.models.iter().any(|model| {
+            let up = self.ships.values().filter(|other| {
+                other.status == VesselStatus::Up && other.manifest.models.contains(model)
+            });
+            let closed = |other: &&Ship| other.breaker == Breaker::Closed;
+            let (in_use, cut_off): (Vec<&Ship>, Vec<&Ship>) = up.partition(closed);
+            let all = in_use.len() + cut_off.len();
+            !cut_off.is_empty()
+                && rules::share(cut_off.len() as u64 + 1, all as u64) > rule.cut_off.0
+        });
+        let ship = self.ship(vessel)?;
+        let failing = ship.calls.share(now, rule.window.0, rule.calls);
+        let row = rule.failures != 0 && ship.failures >= rule.failures;
+        let share = rule.failing.0 != 0 && failing >= rule.failing.0;
+        let soon = match ship.breaker {
+            Breaker::Closed if (row || share) && !crowded => now - ship.turned <= rule.open_max.0,
+            Breaker::Probing if dispatched >= ship.turned => true,
+            _ => return Ok(()),
+        };
+        ship.trips = if soon { ship.trips + 1 } else { 1 };
+        let mut span = rule.open.0;
+        for _ in 1..ship.trips.min(40) {
+            span = (span * 2).min(rule.open_max.0);
+        }
+        let until = now + span.min(rule.open_max.0);
+        (ship.breaker, ship.retry_at, ship.turned) = (Breaker::Open, until, now);
+        let (failures, trips, until) = (ship.failures, ship.trips, Micros(until));
+        let failing = Ppm(failing);
+        self.expect(resilience::Event::BreakerOpened { vessel, failures, failing, trips, until })
     }
 
     fn retry_or_give_up(&mut self, slot: u32, attempt: u16) -> Decided<()> {

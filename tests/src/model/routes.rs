@@ -22,7 +22,7 @@ impl Model {
         let room = match ship.breaker {
             Breaker::Closed => ship.manifest.slots,
             Breaker::Open => 0,
-            Breaker::Probing => 1,
+            Breaker::Probing => ship.probes.min(ship.manifest.slots),
         };
         ship.status == VesselStatus::Up && ship.used < room
     }
@@ -81,7 +81,8 @@ impl Model {
         let prompts = manifest.role != Role::Decode;
         let answers = manifest.role != Role::Prefill;
         // An order that a vessel has failed expects nothing to be left of it there.
-        let trusts = prompts && order.avoid.0 != vessel;
+        let tried = order.tried.contains(&VesselId(vessel));
+        let trusts = prompts && !tried;
         let held = self.holders(demand).get(&vessel).copied().filter(|_| trusts).unwrap_or(0);
         let (prompt, answer) = (demand.tokens_in.0, demand.tokens_out_max.0);
         let cached = held.min(prompt);
@@ -105,6 +106,7 @@ impl Model {
         Share {
             verdict: match fits {
                 false => Verdict::TooLarge,
+                true if tried => Verdict::Tried,
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
             },
@@ -128,7 +130,7 @@ impl Model {
             sum.cost += second.cost;
             sum.energy += second.energy;
         }
-        let avoided = order.avoid != VesselId::NONE && [vessel, decode].contains(&order.avoid);
+        let avoided = order.tried.contains(&vessel) || order.tried.contains(&decode);
         let score = rules::points(&policy.weights, sum.eta, sum.cost, sum.energy, avoided);
         Ok(Candidate {
             vessel,
@@ -269,16 +271,20 @@ impl Model {
     ) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let count = usize::from(policy.candidates).min(open.len());
-        let large = |id: &u32| self.holds(*id, &order.demand);
+        let fit =
+            |id: &u32| self.holds(*id, &order.demand) && !order.tried.contains(&VesselId(*id));
         let holders: BTreeSet<u32> = holders.intersection(open).copied().collect();
         let others = found.difference(&holders).count();
         let sample = found.is_superset(&holders) && found.len() >= count && others <= count;
-        let too_small = open.iter().filter(|id| !large(id)).count();
-        let searched = found.len() == 1
-            && found.iter().all(large)
-            && too_small >= count
-            && !holders.iter().any(large);
-        let blind = !found.iter().any(large) && open.iter().any(large);
+        // One that is searched for stands alone; it is where none of those that were drawn will do.
+        let searched = |good: &dyn Fn(&u32) -> bool| {
+            let bad = open.iter().filter(|id| !good(id)).count();
+            found.len() == 1 && found.iter().all(good) && bad >= count && !holders.iter().any(good)
+        };
+        let missed = |good: &dyn Fn(&u32) -> bool| !found.iter().any(good) && open.iter().any(good);
+        let holds = |id: &u32| self.holds(*id, &order.demand);
+        let searched = searched(&fit) || (!open.iter().any(fit) && searched(&holds));
+        let blind = missed(&fit) || missed(&holds);
         if (sample && !blind) || searched {
             Ok(())
         } else {

@@ -187,8 +187,11 @@ impl Model {
         if ship.breaker != Breaker::Open || ship.retry_at > now {
             return self.lose(vessel, LossCause::Silent);
         }
-        ship.breaker = Breaker::Probing;
-        self.expect(resilience::Event::BreakerProbing { vessel })?;
+        (ship.breaker, ship.turned) = (Breaker::Probing, now);
+        let (_, policy) = self.policy()?;
+        let probes = policy.breaker.probes;
+        self.ship(vessel)?.probes = probes;
+        self.expect(resilience::Event::BreakerProbing { vessel, probes })?;
         self.noted_ships.insert(vessel.0);
         Ok(())
     }
@@ -228,7 +231,7 @@ impl Model {
         let (_, policy) = self.policy()?;
         let escalation = policy.escalation;
         let queued = u64::from(self.limits.as_ref().map_or(1, |limits| limits.queued));
-        let failing = rules::share(self.failed, self.completed + self.failed);
+        let failing = self.legs.share(self.now, escalation.window.0, escalation.calls);
         let pressure = rules::share(self.queue_length(), queued);
         let counted = |status, breakers: &[Breaker]| {
             let ships = self.ships.values();
@@ -240,7 +243,7 @@ impl Model {
         let lost = rules::share(missing, missing + working);
         let risk = failing.max(pressure).max(lost);
         let next = self.now + escalation.review.0;
-        (self.risk, self.completed, self.failed, self.review_at) = (risk, 0, 0, next);
+        (self.risk, self.review_at) = (risk, next);
         self.expect(policy::Event::RiskReviewed {
             risk: Ppm(risk),
             failing: Ppm(failing),

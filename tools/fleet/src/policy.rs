@@ -7,7 +7,7 @@ use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, RetryRule};
 use tensorforge_engine::routing::Weights;
-use tensorforge_engine::units::Ppm;
+use tensorforge_engine::units::{Micros, Ppm};
 
 use crate::document::{self, DocumentError, Millis};
 
@@ -33,10 +33,15 @@ fn in_file(fault: &str) -> String {
             }
             Some(
                 ("retry", "backoff" | "backoff_max")
-                | ("breaker", "open")
-                | ("escalation", "dwell" | "review"),
+                | ("breaker", "open" | "open_max" | "window")
+                | ("escalation", "dwell" | "review" | "window"),
             ) => word.replacen(key, &format!("{key}_ms"), 1),
-            Some(("escalation", _)) => word.replacen(key, &format!("{key}_ppm"), 1),
+            Some(("breaker", "failing" | "cut_off")) => {
+                word.replacen(key, &format!("{key}_ppm"), 1)
+            }
+            Some(("escalation", name)) if name != "calls" => {
+                word.replacen(key, &format!("{key}_ppm"), 1)
+            }
             _ => word.to_owned(),
         },
     };
@@ -124,7 +129,13 @@ table! { RetryEntry {
 
 table! { BreakerEntry {
     failures: u32 = 5,
+    failing_ppm: u64 = 400_000,
+    calls: u32 = 10,
+    window_ms: Millis = Millis::new(30_000),
     open_ms: Millis = Millis::new(15_000),
+    open_max_ms: Option<Millis> = None,
+    probes: u32 = 1,
+    cut_off_ppm: u64 = 500_000,
 } }
 
 table! { EscalationEntry {
@@ -134,7 +145,26 @@ table! { EscalationEntry {
     hysteresis_ppm: u64 = 100_000,
     dwell_ms: Millis = Millis::new(30_000),
     review_ms: Millis = Millis::new(5_000),
+    window_ms: Millis = Millis::new(30_000),
+    calls: u32 = 20,
 } }
+
+impl BreakerEntry {
+    fn rule(self) -> BreakerRule {
+        let open = self.open_ms.micros();
+        let doubled_four_times = Micros(open.0.saturating_mul(16));
+        BreakerRule {
+            failures: self.failures,
+            failing: Ppm(self.failing_ppm),
+            calls: self.calls,
+            window: self.window_ms.micros(),
+            open,
+            open_max: self.open_max_ms.map_or(doubled_four_times, Millis::micros),
+            probes: self.probes,
+            cut_off: Ppm(self.cut_off_ppm),
+        }
+    }
+}
 
 impl PolicyFile {
     fn policy(self) -> Policy {
@@ -157,10 +187,7 @@ impl PolicyFile {
                 backoff: self.retry.backoff_ms.micros(),
                 backoff_max: self.retry.backoff_max_ms.micros(),
             },
-            breaker: BreakerRule {
-                failures: self.breaker.failures,
-                open: self.breaker.open_ms.micros(),
-            },
+            breaker: self.breaker.rule(),
             escalation: Escalation {
                 elevated: Ppm(self.escalation.elevated_ppm),
                 restricted: Ppm(self.escalation.restricted_ppm),
@@ -168,6 +195,8 @@ impl PolicyFile {
                 hysteresis: Ppm(self.escalation.hysteresis_ppm),
                 dwell: self.escalation.dwell_ms.micros(),
                 review: self.escalation.review_ms.micros(),
+                window: self.escalation.window_ms.micros(),
+                calls: self.escalation.calls,
             },
         }
     }

@@ -321,7 +321,22 @@ fn policies_that_contradict_themselves() {
         "retry = { attempts = 0, backoff_ms = 9_000 }",
         ": retry.attempts is 0; retry.backoff_ms is above retry.backoff_max_ms",
     );
-    check("breaker = { open_ms = 0 }", ": breaker.open_ms is 0, but breaker.failures is not");
+    check(
+        "breaker = { open_max_ms = 1, window_ms = 0, calls = 0, probes = 0, cut_off_ppm = 1_000_001 }",
+        ": breaker.open_ms is above breaker.open_max_ms; breaker.calls is 0; \
+         breaker.window_ms is 0; breaker.probes is 0; \
+         breaker.cut_off_ppm is above 1000000, which no share exceeds",
+    );
+    check(
+        "breaker = { failing_ppm = 1_000_001 }",
+        ": breaker.failing_ppm is above 1000000, which no share exceeds",
+    );
+    check(
+        "escalation = { window_ms = 0, calls = 0 }\nshares = { batch = 0, overdue = 1_001 }",
+        ": shares.overdue is above 1000; shares.batch is 0 or above 1000; \
+         escalation.window_ms is 0; escalation.calls is 0",
+    );
+    check("breaker = { open_ms = 0 }", ": breaker.open_ms is 0, but something trips it");
     check(
         "escalation = { elevated_ppm = 550_000 }",
         ": escalation.elevated_ppm is not below escalation.restricted_ppm",
@@ -351,6 +366,9 @@ fn policies_that_contradict_themselves() {
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.
     assert!(
-        parse_policy("p", "breaker = { failures = 0, open_ms = 0 }").unwrap().faults().is_empty()
+        parse_policy("p", "breaker = { failures = 0, failing_ppm = 0, open_ms = 0 }")
+            .unwrap()
+            .faults()
+            .is_empty()
     );
 }

@@ -132,9 +132,8 @@ fn complete(tx: &mut Transaction, id: OrderId, completed: Event) {
         order.route.get(usize::from(leg)).is_some_and(|leg| leg.kind == LegKind::Hop)
     });
     tx.emit(completed);
-    // To have arrived says nothing about the vessel; only work that is done does.
     if !hop {
-        resilience::close_if_probing(tx, vessel);
+        resilience::close_if_probed(tx, vessel);
     }
     left(tx, vessel);
     let Some(order) = tx.state().order(id) else { return };
@@ -154,14 +153,15 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let Some(vessel) = order.route.get(usize::from(order.leg)).map(|leg| leg.vessel) else {
         return;
     };
-    let (attempt, leg) = (order.attempt, order.leg);
+    let (attempt, leg, dispatched) = (order.attempt, order.leg, order.dispatched);
     let held: Route = order.held().iter().cloned().collect();
     let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
-    if !lost {
-        resilience::trip_if_due(tx, vessel);
+    if !lost && fault != Fault::Rejected {
+        resilience::trip_if_due(tx, vessel, dispatched);
     }
-    match resilience::retry_at(tx, id) {
+    let retry_at = resilience::retry_at(tx, id).filter(|_| fault != Fault::Rejected);
+    match retry_at {
         Some(at) => {
             tx.emit(words::Event::RetryScheduled { order: id, attempts: attempt, at });
         }

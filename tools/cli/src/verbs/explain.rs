@@ -446,7 +446,9 @@ impl Names {
             Verdict::Eligible if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Eligible => "      ".into(),
             Verdict::Kept if rank == 0 => paint(GOOD, "chosen"),
+            Verdict::Tried if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Kept => paint(BAD, "kept  "),
+            Verdict::Tried => paint(BAD, "tried "),
             Verdict::TooLarge => paint(BAD, "small "),
         };
         let told = format!(

@@ -110,7 +110,7 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         | Event::Models(models::Event::VesselDraining { vessel: id })
         | Event::Models(models::Event::VesselDrained { vessel: id })
         | Event::Resilience(resilience::Event::BreakerOpened { vessel: id, .. })
-        | Event::Resilience(resilience::Event::BreakerProbing { vessel: id })
+        | Event::Resilience(resilience::Event::BreakerProbing { vessel: id, .. })
         | Event::Resilience(resilience::Event::BreakerClosed { vessel: id })
         | Event::Allocator(allocator::Event::OrderBerthed { vessel: id, .. })
         | Event::Workflow(workflow::Event::LegCompleted { vessel: id, .. }) => vessel(*id),
