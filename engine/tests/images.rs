@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use arrayvec::ArrayVec;
 use tensorforge_engine::allocator::Berth;
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::config::Limits;
@@ -342,7 +343,7 @@ fn order() -> Order {
         dispatched: Micros(11),
         deadline: Micros(12),
         wake: Micros(13),
-        tried: [VesselId(14), VesselId(31)].into_iter().collect(),
+        tried: [VesselId(14), VesselId(31)].into_iter().collect::<ArrayVec<_, 4>>().into(),
         berth: BerthId::NONE,
         key: KeySlot(15),
         cached: Tokens(16),

@@ -1,11 +1,14 @@
 //! What the exchange deals in: tenants, regions, models, vessels with their manifests, and orders.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Deref;
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
-use crate::kernel::image::{code, row};
+use crate::kernel::image::{Image, Sink, Source, code, row};
 use crate::kernel::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, RegionId, TenantId, Tokens,
     VesselId,
@@ -241,8 +244,58 @@ row! {
     }
 }
 
-/// Vessels that failed an order.
-pub type Tried = ArrayVec<VesselId, 4>;
+/// The vessels that failed an order, the last one last; no more than four are remembered. Most orders have
+/// none, so what they are kept in is made for the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ArrayVec<VesselId, 4>", into = "ArrayVec<VesselId, 4>")]
+pub struct Tried(Option<Box<ArrayVec<VesselId, 4>>>);
+
+impl Tried {
+    /// Remembers one more.
+    pub(crate) fn note(&mut self, vessel: VesselId) {
+        if self.contains(&vessel) {
+            return;
+        }
+        let tried = self.0.get_or_insert_default();
+        if tried.is_full() {
+            tried.remove(0);
+        }
+        tried.push(vessel);
+    }
+}
+
+impl Deref for Tried {
+    type Target = [VesselId];
+
+    fn deref(&self) -> &[VesselId] {
+        self.0.as_ref().map_or(&[], |tried| tried.as_slice())
+    }
+}
+
+impl From<ArrayVec<VesselId, 4>> for Tried {
+    fn from(tried: ArrayVec<VesselId, 4>) -> Self {
+        Self((!tried.is_empty()).then(|| Box::new(tried)))
+    }
+}
+
+impl From<Tried> for ArrayVec<VesselId, 4> {
+    fn from(tried: Tried) -> Self {
+        tried.iter().copied().collect()
+    }
+}
+
+impl Image for Tried {
+    fn write(&self, sink: &mut impl Sink) {
+        match &self.0 {
+            Some(tried) => tried.write(sink),
+            None => sink.array(0u32.to_le_bytes()),
+        }
+    }
+
+    fn read(source: &mut impl Source) -> Self {
+        ArrayVec::read(source).into()
+    }
+}
 
 /// The hops of one order, in the order in which they are worked.
 pub type Route = ArrayVec<Leg, 3>;
@@ -326,7 +379,7 @@ row! {
         pub leg: u8,
         /// What was asked for.
         pub demand: Demand,
-        /// The vessels that failed it, the last one last; no more than four are remembered.
+        /// The vessels that failed it.
         pub tried: Tried,
         /// The hops of the present attempt.
         pub route: Route,

@@ -82,7 +82,7 @@ fn fold_admitted(
         stage: Stage::Backoff,
         attempt: 0,
         leg: 0,
-        tried: Tried::new(),
+        tried: Tried::default(),
         route: Route::new(),
         ticket: 0,
         submitted: state.now,
@@ -145,11 +145,8 @@ fn fold_failed(
     let (deadline, dispatched) = (row.deadline, row.dispatched);
     // A request that is at fault itself says nothing about whoever found it so.
     let answers = fault != Fault::Rejected;
-    if answers && !row.tried.contains(&blamed) {
-        if row.tried.is_full() {
-            row.tried.remove(0);
-        }
-        row.tried.push(blamed);
+    if answers {
+        row.tried.note(blamed);
     }
     settle_turn(state, id, 0)?;
     release(state, id.slot(), &held)?;
