@@ -381,8 +381,10 @@ impl Flip {
             1 => "1 order was".to_owned(),
             orders => format!("{} orders were", grouped(orders)),
         };
-        let flipped =
-            format!(" order {} of {}; {were} decided otherwise in all", self.external, self.tenant);
+        let flipped = format!(
+            " external number {} of {}; {were} decided otherwise in all",
+            self.external, self.tenant
+        );
         [
             paint(NAME, "first flipped decision:") + flipped,
             format!("  left: {}", side(&self.left)).into(),
