@@ -70,8 +70,8 @@ fn check_service(state: &State, faults: &mut Vec<String>) {
     let deferred = state.waiting().is_some_and(|waiting| waiting.serve_at <= state.now);
     for (model, line) in state.tables.lines.iter().filter(|_| !deferred) {
         let room = state.index.parties.room_for(model);
-        if let Some(order) = state.index.queues.next(model, room, &line.served) {
-            faults.push(format!("orders.{}: waits, and there is room for it", order.slot()));
+        if let Some(slot) = state.index.queues.next(model, room, &line.served) {
+            faults.push(format!("orders.{slot}: waits, and there is room for it"));
         }
     }
 }

@@ -73,7 +73,8 @@ pub(crate) fn resume(tx: &mut Transaction) {
 /// Who goes next of those who wait for a model and find room on a vessel that is open.
 pub(crate) fn next(state: &State, model: ModelId) -> Option<OrderId> {
     let line = state.tables.lines.get(model)?;
-    state.index.queues.next(model, state.index.parties.room_for(model), &line.served)
+    let slot = state.index.queues.next(model, state.index.parties.room_for(model), &line.served)?;
+    state.tables.orders.get(slot).map(|order| order.id)
 }
 
 /// Whether an order of this size would have to wait: there is no room, or there is and somebody waits

@@ -51,7 +51,7 @@ impl Model {
             (
                 (queue.classes[class as usize], class),
                 (queue.tenants[&(class, order.tenant)], order.tenant),
-                (order.deadline, order.ticket),
+                (order.deadline, order.id.slot()),
             )
         };
         let ready = self.waiting(model).filter(|order| self.has_room(&order.demand));
