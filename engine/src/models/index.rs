@@ -1,8 +1,9 @@
 //! What is derived from vessels and their loads: names, who serves what, who has room, who is missing.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use crate::kernel::bits::Bits;
 use crate::kernel::units::{ModelId, Ppm, RegionId, TenantId, Tokens, VesselId};
@@ -19,34 +20,50 @@ pub(crate) struct Serving {
     /// How many of those that are up are cut off by their breakers, or are being probed.
     cut_off: u32,
     /// How many of those that are up hold at most so much, by role.
-    contexts: Contexts,
-    /// How many of those that take work at this moment.
-    open_contexts: Contexts,
+    contexts: [BTreeMap<Tokens, u32>; 3],
+    /// Those that take work at this moment by what they hold at most, by role.
+    open_contexts: [BTreeSet<(Tokens, VesselId)>; 3],
     /// How many of all that serve it, wherever they are: orders that wait are set apart by these.
     sizes: BTreeMap<Tokens, u32>,
 }
 
-/// How many vessels hold at most so much, by role.
-type Contexts = [BTreeMap<Tokens, u32>; 3];
-
 impl Serving {
     /// The largest order that can be held: by one whole vessel, or by a pair of prefill and decode.
     pub(crate) fn context_max(&self) -> Tokens {
-        largest(&self.contexts)
+        largest(self.contexts.each_ref().map(|held| held.last_key_value().map(|held| *held.0)))
     }
 
     /// The largest order for which there is room at this moment.
     pub(crate) fn room(&self) -> Tokens {
-        largest(&self.open_contexts)
+        largest(self.open_contexts.each_ref().map(|held| held.last().map(|held| held.0)))
+    }
+
+    /// The open vessels of a role that hold an order of this size, the smallest first; of those that are
+    /// alike, from `start` on and round.
+    pub(crate) fn holding(
+        &self,
+        role: Role,
+        size: Tokens,
+        start: VesselId,
+    ) -> impl Iterator<Item = VesselId> {
+        let [whole, prefill, decode] = &self.open_contexts;
+        let held = match role {
+            Role::Whole => whole,
+            Role::Prefill => prefill,
+            Role::Decode => decode,
+        };
+        let least = held.range((size, VesselId(0))..).next().map_or(size, |(context, _)| *context);
+        let (first, last) = ((least, VesselId(0)), (least, VesselId(u32::MAX)));
+        let on = held.range((least, start)..=last).chain(held.range(first..(least, start)));
+        let larger = held.range((Bound::Excluded(last), Bound::Unbounded));
+        on.chain(larger).map(|(_, vessel)| *vessel)
     }
 }
 
-/// The largest order that fits: one whole vessel, or a pair of prefill and decode.
-fn largest(contexts: &Contexts) -> Tokens {
-    let largest = |held: &BTreeMap<Tokens, u32>| {
-        held.last_key_value().map_or(Tokens::ZERO, |(largest, _)| *largest)
-    };
-    let [whole, prefill, decode] = contexts.each_ref().map(largest);
+/// The largest order that fits, where so much is the most of the vessels of each role: one whole vessel,
+/// or a pair of prefill and decode.
+fn largest(contexts: [Option<Tokens>; 3]) -> Tokens {
+    let [whole, prefill, decode] = contexts.map(|context| context.unwrap_or(Tokens::ZERO));
     whole.max(prefill.min(decode))
 }
 
@@ -133,7 +150,13 @@ impl Parties {
             let Some(serving) = self.serving.get_mut(model.0 as usize) else { continue };
             of_role(&mut serving.open, *role).set(id.0, open);
             if !models.iter().take(place).any(|other| other == model) {
-                count(of_role(&mut serving.open_contexts, *role), *context_max, open);
+                let held = of_role(&mut serving.open_contexts, *role);
+                let place = (*context_max, id);
+                if open {
+                    held.insert(place)
+                } else {
+                    held.remove(&place)
+                };
             }
         }
     }

@@ -244,11 +244,14 @@ row! {
     }
 }
 
+/// How many vessels an order remembers to have failed it.
+pub(crate) const TRIED_MAX: usize = 4;
+
 /// The vessels that failed an order, the last one last; no more than four are remembered. Most orders have
 /// none, so what they are kept in is made for the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "ArrayVec<VesselId, 4>", into = "ArrayVec<VesselId, 4>")]
-pub struct Tried(Option<Box<ArrayVec<VesselId, 4>>>);
+#[serde(from = "ArrayVec<VesselId, TRIED_MAX>", into = "ArrayVec<VesselId, TRIED_MAX>")]
+pub struct Tried(Option<Box<ArrayVec<VesselId, TRIED_MAX>>>);
 
 impl Tried {
     /// Remembers one more.
@@ -272,13 +275,13 @@ impl Deref for Tried {
     }
 }
 
-impl From<ArrayVec<VesselId, 4>> for Tried {
-    fn from(tried: ArrayVec<VesselId, 4>) -> Self {
+impl From<ArrayVec<VesselId, TRIED_MAX>> for Tried {
+    fn from(tried: ArrayVec<VesselId, TRIED_MAX>) -> Self {
         Self((!tried.is_empty()).then(|| Box::new(tried)))
     }
 }
 
-impl From<Tried> for ArrayVec<VesselId, 4> {
+impl From<Tried> for ArrayVec<VesselId, TRIED_MAX> {
     fn from(tried: Tried) -> Self {
         tried.iter().copied().collect()
     }

@@ -7,11 +7,10 @@
 use alloc::vec::Vec;
 
 use crate::allocator::cost;
-use crate::kernel::bits::Bits;
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
 use crate::models::index::Serving;
-use crate::models::rows::{Leg, LegKind, Manifest, Mark, Order, Role, Route};
+use crate::models::rows::{Leg, LegKind, Manifest, Mark, Order, Role, Route, TRIED_MAX};
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
 use crate::routing::fold::prefix_slot;
@@ -19,9 +18,6 @@ use crate::routing::rows::Weights;
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
 use crate::state::State;
 use crate::transaction::Transaction;
-
-/// Vessels looked at, at most, when none of those drawn can hold the order.
-const SEARCH_MAX: usize = 1_024;
 
 /// One vessel's share of a candidate: the hops it would take and what they mean.
 struct Part {
@@ -139,38 +135,20 @@ fn parts(
     // All of them are looked at before the first is assessed: so memory brings their rows together.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
-    if only != VesselId::NONE || found.iter().any(|part| part.verdict < Verdict::Tried) {
+    let best = found.iter().map(|part| part.verdict).min().unwrap_or(Verdict::TooLarge);
+    if only != VesselId::NONE || best == Verdict::Eligible {
         return found;
     }
-    // Whatever was drawn is too small or has failed the order: another one of which neither is true.
-    let usable = found.iter().any(|part| part.verdict != Verdict::TooLarge);
-    match search(tx, order, open, assess) {
-        Some(part) if !usable || part.verdict < Verdict::Tried => alloc::vec![part],
+    // Whatever was drawn is too small, has failed the order or is kept for others: is another one not?
+    let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
+    let start = open.select(draw.below(u64::MAX, open.count())).unwrap_or(0);
+    let holding = serving.holding(role, order.demand.size(), VesselId(start));
+    // One more than have failed it at most, as far as it remembers.
+    let others = holding.take(TRIED_MAX + 1).filter_map(|id| sight(state, id.0)).map(assess);
+    match others.min_by_key(|part| part.verdict) {
+        Some(part) if part.verdict < best => alloc::vec![part],
         _ => found,
     }
-}
-
-/// The first open vessel, from a drawn place on, that fits the order and has not failed it; if there is
-/// none, the first that fits it.
-fn search(
-    tx: &Transaction,
-    order: &Order,
-    open: &Bits,
-    assess: impl Fn(Sight<'_>) -> Part,
-) -> Option<Part> {
-    let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Candidates);
-    let start = open.select(draw.below(u64::MAX, open.count()))?;
-    let round = open.iter_from(start).chain(open.iter().take_while(|id| *id < start));
-    let sights = round.take(SEARCH_MAX).filter_map(|id| sight(tx.state(), id));
-    let mut tried = None;
-    for part in sights.map(assess) {
-        match part.verdict {
-            Verdict::Eligible | Verdict::Kept => return Some(part),
-            Verdict::Tried => tried = tried.or(Some(part)),
-            Verdict::TooLarge => {}
-        }
-    }
-    tried
 }
 
 /// The vessels that are believed to hold a prefix of the prompt, the longest first, each once.

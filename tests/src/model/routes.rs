@@ -271,21 +271,23 @@ impl Model {
     ) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let count = usize::from(policy.candidates).min(open.len());
-        let fit =
-            |id: &u32| self.holds(*id, &order.demand) && !order.tried.contains(&VesselId(*id));
+        let verdict = |id: &u32| self.share(order, *id).verdict as u8;
+        let best = open.iter().map(verdict).min();
+        let good = |id: &&u32| Some(verdict(id)) == best;
         let holders: BTreeSet<u32> = holders.intersection(open).copied().collect();
         let others = found.difference(&holders).count();
         let sample = found.is_superset(&holders) && found.len() >= count && others <= count;
-        // One that is searched for stands alone; it is where none of those that were drawn will do.
-        let searched = |good: &dyn Fn(&u32) -> bool| {
-            let bad = open.iter().filter(|id| !good(id)).count();
-            found.len() == 1 && found.iter().all(good) && bad >= count && !holders.iter().any(good)
-        };
-        let missed = |good: &dyn Fn(&u32) -> bool| !found.iter().any(good) && open.iter().any(good);
-        let holds = |id: &u32| self.holds(*id, &order.demand);
-        let searched = searched(&fit) || (!open.iter().any(fit) && searched(&holds));
-        let blind = missed(&fit) || missed(&holds);
-        if (sample && !blind) || searched {
+        let sees = best.is_none() || found.iter().any(|id| good(&id));
+        // One that is searched for stands alone, as small as can be; it is where none of those that were
+        // drawn is as good.
+        let context = |id: &u32| self.ships[id].manifest.context_max;
+        let least = open.iter().filter(good).map(context).min();
+        let bad = open.iter().filter(|id| !good(id)).count();
+        let searched = found.len() == 1
+            && found.iter().all(|id| Some(context(id)) == least)
+            && bad >= count
+            && !holders.iter().any(|id| good(&id));
+        if sees && (sample || searched) {
             Ok(())
         } else {
             wrong(format!("{found:?} was not drawn {count} among {open:?} with {holders:?}"))

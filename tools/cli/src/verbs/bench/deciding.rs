@@ -16,11 +16,19 @@ const DECIDED: &[Work] = &[Work::Decide, Work::Fold, Work::Digest];
 
 impl Bench {
     pub(super) fn decide(&mut self) -> Result<()> {
+        let total = |spans: &[Duration]| spans.iter().sum::<Duration>();
+        let mut best = [10, 100, 1_000, 10_000].map(|vessels| (vessels, Vec::new()));
+        for _ in 0..self.rounds() {
+            for (vessels, best) in &mut best {
+                let spans = dispatches(*vessels, self.scaled(200_000))?;
+                if best.is_empty() || total(&spans) < total(best) {
+                    *best = spans;
+                }
+            }
+        }
         let mut of_thousand = 0.0;
-        for vessels in [10, 100, 1_000, 10_000] {
-            let spans = dispatches(vessels, self.scaled(200_000))?;
-            let total: Duration = spans.iter().sum();
-            let rate = spans.len() as f64 / total.as_secs_f64() / 1e6;
+        for (vessels, spans) in best {
+            let rate = spans.len() as f64 / total(&spans).as_secs_f64() / 1e6;
             let micros = |percent: usize| {
                 spans.get(spans.len() * percent / 100).map_or(0.0, |span| span.as_secs_f64() * 1e6)
             };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tensorforge_fleet::Recipe;
 
-use super::asking::{Asked, ask, best};
+use super::asking::{Asked, ask, best, best_of_each};
 use super::{Bench, Bound, Work};
 use crate::failure::{Failure, Result};
 use crate::output::grouped;
@@ -38,7 +38,6 @@ impl Bench {
     /// Reading a large journal.
     pub(super) fn verbs(&mut self, dir: &Path) -> Result<()> {
         self.steady(dir)?;
-        let rounds = if self.quick { 1 } else { 3 };
         let words = |words: &[&str]| -> Vec<OsString> {
             let place = |word: &&str| match *word {
                 "DIR" => dir.as_os_str().to_owned(),
@@ -46,45 +45,40 @@ impl Bench {
             };
             words.iter().map(place).collect()
         };
-        let run = |list: &[&str]| best(rounds, |_| ask(&words(list)));
-        let replay =
-            |threads: &str| run(&["replay", "DIR", "--from", "genesis", "--threads", threads]);
-        let alone = replay("1")?;
-        let (records, events) = (alone.number("records"), alone.number("events"));
+        let replay = |threads| words(&["replay", "DIR", "--from", "genesis", "--threads", threads]);
+        let replayed = ask(&replay("1"))?;
+        let (records, events) = (replayed.number("records"), replayed.number("events"));
+        let told = words(&["state", "DIR", "control", "--at", &(records - 1).to_string()]);
+        let last = ask(&told)?.number("orders").max(1).to_string();
+        let explain = words(&["explain", "DIR", "--order", &last]);
+        let rounds = self.rounds();
+        let verbs = [replay("1"), replay("2"), told, explain];
+        let [alone, ahead, told, explained] = best_of_each(rounds, &verbs)?;
         let of = format!("{} records, {} events, no snapshot", grouped(records), grouped(events));
         let rate = |asked: &Asked| (events as f64 / asked.seconds / 1e6, "M events/s");
         for (what, replayed, promised) in
-            [("`replay`, one thread", alone, 6.0), ("`replay`, 2 threads", replay("2")?, 9.6)]
+            [("`replay`, one thread", alone, 6.0), ("`replay`, 2 threads", ahead, 9.6)]
         {
             let method = format!("{of}; the root of every frame and block is compared");
             let budget = Some((Bound::AtLeast, promised));
             self.line(what, rate(&replayed), REPLAYED, budget, method);
             self.peak(&replayed);
         }
-        let told = run(&["state", "DIR", "control", "--at", &(records - 1).to_string()])?;
-        self.line(
-            "`state --at` the last record but one",
-            (told.seconds, "s"),
-            TOLD,
-            None,
-            of.clone(),
-        );
+        let what = "`state --at` the last record but one";
+        self.line(what, (told.seconds, "s"), TOLD, None, of.clone());
         self.peak(&told);
-        let last = told.number("orders").max(1).to_string();
-        let explained = run(&["explain", "DIR", "--order", &last])?;
         self.line("`explain` the last order", (explained.seconds, "s"), EXPLAINED, None, of);
         self.peak(&explained);
         // Spans are from one snapshot to the next: with one in the middle there are two.
         ask(&words(&["snapshot", "take", "DIR", "--at", &(records / 2).to_string()]))?;
-        for threads in ["1", "2"] {
-            let verified = run(&["verify", "DIR", "--threads", threads])?;
-            let what = match threads {
-                "1" => "`verify`, one thread".to_owned(),
-                threads => format!("`verify`, {threads} threads"),
-            };
+        let verify = |threads| words(&["verify", "DIR", "--threads", threads]);
+        let [alone, beside] = best_of_each(rounds, &[verify("1"), verify("2")])?;
+        for (what, verified, promised) in
+            [("`verify`, one thread", alone, Some(1.2)), ("`verify`, 2 threads", beside, None)]
+        {
             let method = format!("{} spans", verified.number("spans"));
-            let budget = (threads == "1").then_some((Bound::AtLeast, 1.2));
-            self.line(&what, rate(&verified), VERIFIED, budget, method);
+            let budget = promised.map(|promised| (Bound::AtLeast, promised));
+            self.line(what, rate(&verified), VERIFIED, budget, method);
             self.peak(&verified);
         }
         Ok(())

@@ -18,112 +18,17 @@ use tensorforge_engine::{
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk::{self, Random};
 
+mod breakers;
+mod fairness;
+
+use breakers::answer;
+
 const DONE: Outcome = Outcome::Done {
     tokens_out: Tokens(100),
     cached: Tokens::ZERO,
     first_token: Micros::ZERO,
     energy: Millijoules::ZERO,
 };
-
-/// What each party has been served, as the events tell it: charged when it is chosen, and less what was
-/// spared once it is done.
-#[derive(Default)]
-struct Served {
-    by: [f64; 2],
-    most: f64,
-    running: Vec<(OrderId, usize, Demand)>,
-}
-
-/// Two parties of which orders wait all the while, worked by vessels of three slots; at every event what
-/// they have been served for their shares differs by no more than the bound.
-fn share(parties: [(u32, Class, f64, Demand); 2], spared: bool) {
-    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
-    let contract = Tenant { name: "brae".into(), rate: 0, burst: 0, live_max: 0 };
-    desk.tell(0, models::Command::RegisterTenant(contract));
-    desk.vessel("dory", Manifest { slots: 3, context_max: Tokens(100_000), ..boat() });
-    let mut random = Random(7);
-    let mut served = Served::default();
-    let (mut orders, mut chosen) = (std::collections::BTreeMap::new(), [0; 2]);
-    for time in 1..2_000u64 {
-        let waiting = |party: usize| {
-            let queued = desk.state().tables.orders.iter();
-            let (tenant, class, ..) = parties[party];
-            queued
-                .filter(|(_, row)| row.stage == Stage::Queued)
-                .filter(|(_, row)| (row.tenant.0, row.demand.class) == (tenant, class))
-                .count()
-        };
-        let short = (0..2).find(|party| waiting(*party) < 4);
-        let events = match (short, served.running.is_empty()) {
-            (Some(party), _) => {
-                let (tenant, class, _, demand) = &parties[party];
-                desk.tenant = TenantId(*tenant);
-                let deadline = Micros(1_000_000 + random.below(1_000));
-                let tokens_in = Tokens(1 + random.below(2 * demand.tokens_in.0));
-                let demand = Demand { class: *class, deadline, tokens_in, ..demand.clone() };
-                let events = desk.submit(time, demand.clone());
-                let Event::Workflow(workflow::Event::OrderAdmitted { order, .. }) = &events[0]
-                else {
-                    panic!("{events:?}");
-                };
-                orders.insert(*order, (party, demand));
-                // Whoever comes first finds room, and is not counted.
-                if let Some(Event::Routing(_)) = events.get(1) {
-                    served.running.push((*order, 2, orders[order].1.clone()));
-                }
-                events
-            }
-            (None, _) => {
-                let place = random.below(served.running.len() as u64) as usize;
-                let (order, party, demand) = served.running.swap_remove(place);
-                let most = demand.tokens_out_max.0;
-                let tokens_out = if spared { random.below(most + 1) } else { most };
-                if party < 2 {
-                    served.by[party] -= 2.0 * (most - tokens_out) as f64 / parties[party].2;
-                }
-                let done = Outcome::Done {
-                    tokens_out: Tokens(tokens_out),
-                    cached: Tokens::ZERO,
-                    first_token: Micros::ZERO,
-                    energy: Millijoules::ZERO,
-                };
-                desk.report(time, order.slot().0, done)
-            }
-        };
-        for event in &events {
-            let Event::Queue(queue::Event::OrderChosen { order, tokens, .. }) = event else {
-                continue;
-            };
-            let (party, demand) = orders[order].clone();
-            let amount = *tokens as f64 / parties[party].2;
-            served.by[party] += amount;
-            served.most = served.most.max(amount);
-            chosen[party] += 1;
-            served.running.push((*order, party, demand));
-        }
-        // What is spared comes back late: of as many orders as are worked at once.
-        let bound = if spared { 5.0 } else { 2.0 } * served.most;
-        let apart = (served.by[0] - served.by[1]).abs();
-        assert!(apart <= bound + 1.0, "{apart} apart, of {bound}, after {:?}", served.by);
-    }
-    assert!(chosen.iter().all(|count| *count > 10), "{chosen:?}");
-}
-
-/// The bound of Sheng et al. (OSDI 2024), at every event.
-#[test]
-fn turns_and_shares_are_kept_within_the_bound() {
-    let small = Demand { tokens_in: Tokens(100), tokens_out_max: Tokens(20), ..demand() };
-    let large = Demand { tokens_in: Tokens(1_500), tokens_out_max: Tokens(300), ..demand() };
-    for spared in [false, true] {
-        let one = |tenant, demand: &Demand| (tenant, Class::Standard, 1.0, demand.clone());
-        share([one(0, &small), one(1, &large)], spared);
-        share([one(0, &large), one(1, &large)], spared);
-        // Shares of eight, four and one. Nothing here waits beyond its patience.
-        let of = |class, share, demand: &Demand| (0, class, share, demand.clone());
-        share([of(Class::Standard, 4.0, &small), of(Class::Batch, 1.0, &large)], spared);
-        share([of(Class::Standard, 4.0, &large), of(Class::Batch, 1.0, &small)], spared);
-    }
-}
 
 /// Arrivals, and those that pass; or when the refused one is told to come again.
 #[test]
@@ -287,185 +192,30 @@ fn routes_are_scored() {
     check([1, 1, 1, 0], odd, 9, [3, 1, 3, 2]);
 }
 
-/// The breaker trips with the failure that is one too many, and a success in between forgives all.
+/// In a fleet of many that are too small, the one that holds an order is found, and is not taken from
+/// it: of those that hold a smaller one, the least goes first where none that was drawn will do.
 #[test]
-fn breakers_count_failures_in_a_row() {
-    let check = |limit: u32, outcomes: &str, tripped: bool| {
-        let mut policy = walk::policy();
-        policy.breaker.failures = limit;
-        policy.breaker.failing = Ppm(0);
-        policy.retry.attempts = 1;
-        let mut desk = Desk::open(1, &policy, (0, 0, 0));
-        desk.vessel("dory", boat());
-        for (at, outcome) in (10..).zip(outcomes.chars()) {
-            desk.submit(at, demand());
-            let outcome = if outcome == 'x' { Outcome::Failed(Fault::Error) } else { DONE };
-            desk.report(at, 0, outcome);
-        }
-        let breaker = desk.state().tables.loads.get(VesselId(0)).unwrap().breaker;
-        assert_eq!(breaker == Breaker::Open, tripped, "{limit} {outcomes}");
-    };
-    check(3, "xx", false);
-    check(3, "xxx", true);
-    check(3, "xx.xx", false);
-    check(3, "xx.xxx", true);
-    check(1, "x", true);
-    check(0, "xxxxxxxxxx", false);
-}
-
-/// Orders of one attempt, answered a moment after they come, one every `every` us: `x` with an error, `r`
-/// with a rejection, anything else with success.
-fn answer(desk: &mut Desk, from: u64, every: u64, outcomes: &str) {
-    for (at, outcome) in (from..).step_by(every as usize).zip(outcomes.chars()) {
-        let events = desk.submit(at, demand());
-        let Some(Event::Workflow(workflow::Event::OrderAdmitted { order, .. })) = events.first()
-        else {
-            panic!("{events:?}");
-        };
-        let outcome = match outcome {
-            'x' => Outcome::Failed(Fault::Error),
-            'r' => Outcome::Failed(Fault::Rejected),
-            _ => DONE,
-        };
-        if desk.state().order(*order).is_some_and(|row| row.stage == Stage::Running) {
-            desk.report(at + 1, order.slot().0, outcome);
-        }
-    }
-}
-
-fn breaker(desk: &Desk, vessel: u32) -> Breaker {
-    desk.state().tables.loads.get(VesselId(vessel)).unwrap().breaker
-}
-
-/// A share of calls trips a breaker once there are enough of them, not long ago; a run of failures does
-/// so by itself, and a request that is at fault itself does neither.
-#[test]
-fn breakers_count_shares_of_calls() {
-    let check = |failures: u32, every: u64, outcomes: &str, opens: bool| {
-        let mut policy = walk::policy();
-        policy.retry.attempts = 1;
-        policy.breaker.failures = failures;
-        policy.breaker.failing = Ppm(400_000);
-        policy.breaker.calls = 10;
-        policy.breaker.window = Micros(1_000_000);
-        // The exchange as a whole is not to be shut.
-        policy.escalation.calls = u32::MAX;
-        let mut desk = Desk::open(1, &policy, (0, 0, 0));
-        desk.vessel("dory", boat());
-        answer(&mut desk, 10, every, outcomes);
-        assert_eq!(breaker(&desk, 0) == Breaker::Open, opens, "{failures} {outcomes}");
-    };
-    // Four of every five; two of every five; and one call fewer.
-    check(0, 1_000, "xxxx.xxxx.x", true);
-    check(0, 1_000, "x.x..x...x", true);
-    check(0, 1_000, "x.x..x..x", false);
-    // Three of ten, however many.
-    check(0, 1_000, ".x..x..x..".repeat(5).as_str(), false);
-    // One failure of one, or nine of nine, are no share yet.
-    check(0, 1_000, "xxxxxxxxx", false);
-    check(5, 1_000, "xxxxx", true);
-    // What lies two windows back does not count any more: never are there ten calls.
-    check(0, 300_000, "xxxxxxxxxxxxxxxx", false);
-    // Twenty rejections neither count as failures nor as calls, and break no run.
-    check(0, 1_000, "rrrrrrrrrrrrrrrrrrrr", false);
-    check(0, 1_000, "x.x..x.xrrrrrrrr.", false);
-    check(5, 1_000, "xxxxrrrrx", true);
-}
-
-/// While a breaker is half open only its probes pass, and only they count.
-#[test]
-fn probes_are_gated() {
+fn who_holds_an_order_is_found() {
     let mut policy = walk::policy();
-    policy.retry.attempts = 1;
-    policy.breaker.failures = 2;
-    policy.breaker.probes = 3;
-    policy.escalation.calls = u32::MAX;
-    policy.lifetime = [Micros(3_600_000_000); 3];
-    let mut desk = Desk::open(1, &policy, (0, 0, 0));
-    desk.vessel("dory", Manifest { slots: 64, ..boat() });
-    // One that began before, and is still at work when the probes pass.
-    desk.submit(5, demand());
-    answer(&mut desk, 10, 1, "xx");
-    assert_eq!(breaker(&desk, 0), Breaker::Open);
-    for _ in 0..40 {
-        desk.submit(20, demand());
-    }
-    assert_eq!((desk.count(Stage::Running), desk.count(Stage::Queued)), (1, 40));
-    let reopened = desk.state().tables.loads.get(VesselId(0)).unwrap().retry_at.0;
-    desk.tell(reopened, workflow::Command::Advance);
-    // It takes the place of a probe, since nobody knows how it will end.
-    assert_eq!((desk.count(Stage::Running), desk.count(Stage::Queued)), (3, 38));
-    // Its failure says nothing about the probes, nor do rejections.
-    desk.report(reopened + 1, 0, Outcome::Failed(Fault::Error));
-    assert_eq!(breaker(&desk, 0), Breaker::Probing);
-    let running = |desk: &Desk| {
-        let orders = desk.state().tables.orders.iter();
-        let running = orders.filter(|(_, row)| row.stage == Stage::Running);
-        running.map(|(slot, _)| slot.0).collect::<Vec<_>>()
-    };
-    assert_eq!(running(&desk).len(), 3);
-    for slot in running(&desk) {
-        desk.report(reopened + 2, slot, Outcome::Failed(Fault::Rejected));
-    }
-    assert_eq!((breaker(&desk, 0), running(&desk).len()), (Breaker::Probing, 3));
-    // Each success leaves one fewer to pass.
-    for (left, slot) in [2, 1].into_iter().zip(running(&desk)) {
-        desk.report(reopened + 3, slot, DONE);
-        assert_eq!((breaker(&desk, 0), running(&desk).len()), (Breaker::Probing, left));
-    }
-    desk.report(reopened + 4, running(&desk)[0], DONE);
-    assert_eq!((breaker(&desk, 0), desk.count(Stage::Queued)), (Breaker::Closed, 0));
-}
-
-/// It opens for longer each time that it opens again soon, up to a bound; and a vessel that has stood for
-/// long begins anew.
-#[test]
-fn breakers_open_for_longer() {
-    let mut policy = walk::policy();
-    policy.retry.attempts = 1;
-    policy.breaker.failures = 1;
-    policy.breaker.probes = 1;
-    policy.breaker.open = Micros(1_000);
-    policy.breaker.open_max = Micros(5_000);
-    policy.escalation.calls = u32::MAX;
-    let mut desk = Desk::open(1, &policy, (0, 0, 0));
-    desk.vessel("dory", boat());
-    let mut now = 100_000;
-    for span in [1_000, 2_000, 4_000, 5_000, 5_000] {
-        answer(&mut desk, now, 1, "x");
-        let until = desk.state().tables.loads.get(VesselId(0)).unwrap().retry_at.0;
-        assert_eq!(until - now - 1, span);
-        desk.tell(until, workflow::Command::Advance);
-        now = until;
-    }
-    answer(&mut desk, now, 1, ".");
-    assert_eq!(breaker(&desk, 0), Breaker::Closed);
-    answer(&mut desk, now + 2_000, 1, "x");
-    assert_eq!(desk.state().tables.loads.get(VesselId(0)).unwrap().trips, 6);
-    now = desk.state().tables.loads.get(VesselId(0)).unwrap().retry_at.0;
-    desk.tell(now, workflow::Command::Advance);
-    answer(&mut desk, now, 1, ".");
-    answer(&mut desk, now + 10_000, 1, "x");
-    assert_eq!(desk.state().tables.loads.get(VesselId(0)).unwrap().trips, 1);
-}
-
-/// However many fail, no more than a share of those that could stand in is cut off; but one may be.
-#[test]
-fn a_share_of_vessels_is_cut_off_at_most() {
-    for (cut_off, most) in [(0, 1), (250_000, 2), (500_000, 4), (1_000_000, 8)] {
-        let mut policy = walk::policy();
-        policy.retry.attempts = 1;
-        policy.breaker.failures = 1;
-        policy.breaker.open = Micros(1_000_000);
-        policy.breaker.cut_off = Ppm(cut_off);
-        policy.escalation.calls = u32::MAX;
-        let mut desk = Desk::open(1, &policy, (0, 0, 0));
-        for vessel in 0..8 {
-            desk.vessel(&format!("v{vessel}"), boat());
+    policy.candidates = 1;
+    let sized = |tokens: u64| Demand { tokens_in: Tokens(tokens - 100), ..demand() };
+    for journal in 0..8 {
+        let mut desk = Desk::open(journal, &policy, (0, 0, 0));
+        desk.checks = false;
+        for vessel in 0..1_500 {
+            let context_max = Tokens(match vessel {
+                700 => 4_000,
+                900 => 3_000,
+                _ => 1_000,
+            });
+            desk.vessel(&format!("v{vessel}"), Manifest { context_max, slots: 1, ..boat() });
         }
-        answer(&mut desk, 10, 10, "x".repeat(100).as_str());
-        let open = (0..8).filter(|vessel| breaker(&desk, *vessel) == Breaker::Open).count();
-        assert_eq!(open, most, "{cut_off}");
+        for (order, tokens, vessel) in [(0, 2_000, 900), (1, 3_500, 700)] {
+            desk.submit(10, sized(tokens));
+            let row = desk.state().tables.orders.get(OrderSlot(order)).unwrap();
+            assert_eq!(row.route[0].vessel, VesselId(vessel), "{tokens}");
+        }
+        assert_eq!(desk.state().check(), Vec::<String>::new());
     }
 }
 
