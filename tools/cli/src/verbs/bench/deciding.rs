@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
-use tensorforge_engine::{Event, Exchange, workflow};
+use tensorforge_engine::{Event, Exchange, queue, workflow};
 
 use super::load::Load;
 use super::{Bench, Bound, Work};
@@ -20,7 +20,10 @@ impl Bench {
         let mut best = [10, 100, 1_000, 10_000].map(|vessels| (vessels, Vec::new()));
         for _ in 0..self.rounds() {
             for (vessels, best) in &mut best {
-                let spans = dispatches(*vessels, self.scaled(200_000))?;
+                let load = Load::new(*vessels);
+                let filled = u64::from(*vessels) * 32;
+                let spans =
+                    spans(load, filled, self.scaled(200_000), |command, _| is_submit(command))?;
                 if best.is_empty() || total(&spans) < total(best) {
                     *best = spans;
                 }
@@ -60,14 +63,63 @@ impl Bench {
                 );
             }
         }
+        self.turns()
+    }
+
+    /// Whose turn it is, where many wait.
+    fn turns(&mut self) -> Result<()> {
+        let (vessels, slots) = (16, 64);
+        let most = self.scaled(100_000);
+        let total = |spans: &[Duration]| spans.iter().sum::<Duration>();
+        let mut best = [most / 10, most].map(|waiting| (waiting, Vec::new()));
+        for _ in 0..self.rounds() {
+            for (waiting, best) in &mut best {
+                let load = Load::new(vessels).with_tenants((*waiting / 10) as u32);
+                let filled = u64::from(vessels * slots) + *waiting;
+                let spans = spans(load, filled, self.scaled(20_000), |_, events| {
+                    events.iter().any(|event| {
+                        matches!(event, Event::Queue(queue::Event::OrderChosen { .. }))
+                    })
+                })?;
+                if best.is_empty() || total(&spans) < total(best) {
+                    *best = spans;
+                }
+            }
+        }
+        let [(_, few), (waiting, many)] = best;
+        let each = |spans: &[Duration]| total(spans).as_secs_f64() / spans.len() as f64;
+        let tenants = grouped(waiting / 10);
+        self.line(
+            &format!("serve the next of {} who wait", grouped(waiting)),
+            (1e-6 / each(&many), "M orders/s"),
+            DECIDED,
+            None,
+            format!("{} completions, {tenants} tenants, every class", grouped(many.len() as u64)),
+        );
+        self.line(
+            "  growth: against a tenth of it",
+            (each(&many) / each(&few), "x time"),
+            DECIDED,
+            None,
+            "a tenth of the orders and of the tenants".into(),
+        );
         Ok(())
     }
 }
 
-/// What each of so many submissions takes, the shortest first.
-fn dispatches(vessels: u32, orders: u64) -> Result<Vec<Duration>> {
+fn is_submit(command: &Command) -> bool {
+    matches!(command, Command::Workflow(workflow::Command::Submit(_)))
+}
+
+/// What each of these decisions takes, the shortest first, while so many orders complete and as many come,
+/// with `filled` live ones.
+fn spans(
+    mut load: Load,
+    filled: u64,
+    turns: u64,
+    of: impl Fn(&Command, &[Event]) -> bool,
+) -> Result<Vec<Duration>> {
     let mut exchange = Exchange::genesis(JournalId([2; 16]));
-    let mut load = Load::new(vessels);
     let mut seq = 0;
     let mut decide =
         |time: Micros, source: Source, command: &Command| -> Result<(Vec<Event>, Duration)> {
@@ -81,13 +133,11 @@ fn dispatches(vessels: u32, orders: u64) -> Result<Vec<Duration>> {
             Ok((events, spent))
         };
     load.begin(|time, source, command| Ok(decide(time, source, command)?.0))?;
-    load.fill(u64::from(vessels) * 32, |time, source, command| {
-        Ok(decide(time, source, command)?.0)
-    })?;
-    let mut spans = Vec::with_capacity(orders as usize);
-    load.turn(orders, |time, source, command| {
+    load.fill(filled, |time, source, command| Ok(decide(time, source, command)?.0))?;
+    let mut spans = Vec::with_capacity(turns as usize);
+    load.turn(turns, |time, source, command| {
         let (events, spent) = decide(time, source, command)?;
-        if matches!(command, Command::Workflow(workflow::Command::Submit(_))) {
+        if of(command, &events) {
             spans.push(spent);
         }
         Ok(events)

@@ -22,6 +22,7 @@ pub(super) struct Load {
     time: u64,
     heartbeat: Micros,
     deadline: Micros,
+    tenants: u32,
 }
 
 impl Load {
@@ -31,7 +32,7 @@ impl Load {
     /// Demand for a fleet of so many vessels with 64 slots each.
     pub(super) fn new(vessels: u32) -> Self {
         let (heartbeat, deadline) = (Micros::ZERO, Micros::ZERO);
-        Self { vessels, running: Vec::new(), drawn: 0, time: 0, heartbeat, deadline }
+        Self { vessels, running: Vec::new(), drawn: 0, time: 0, heartbeat, deadline, tenants: 1 }
     }
 
     /// Vessels that are expected to show that they are there, so often.
@@ -44,12 +45,22 @@ impl Load {
         Self { deadline, ..self }
     }
 
+    /// Orders of so many tenants, and of every class.
+    pub(super) fn with_tenants(self, tenants: u32) -> Self {
+        Self { tenants, ..self }
+    }
+
     /// Registers everything.
     pub(super) fn begin(
         &mut self,
         mut record: impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
     ) -> Result<()> {
-        let limits = Limits { orders: 4_000_000, queued: 4_000_000, ..Limits::default() };
+        let limits = Limits {
+            orders: 4_000_000,
+            queued: 4_000_000,
+            tenants: self.tenants.max(Limits::default().tenants),
+            ..Limits::default()
+        };
         // Nothing may fall due on its own: what is measured is the work that is asked for.
         let policy = parse_policy(
             "bench",
@@ -64,12 +75,7 @@ impl Load {
                 hop: Micros::ZERO,
             }),
             Command::Models(models::Command::RegisterModel { name: "model".into() }),
-            Command::Models(models::Command::RegisterTenant(Tenant {
-                name: "tenant".into(),
-                rate: 0,
-                burst: 0,
-                live_max: 0,
-            })),
+            register_tenant("tenant".into()),
             Command::Policy(policy::Command::SetPolicy(Box::new(policy))),
         ];
         let manifest = Manifest {
@@ -93,6 +99,8 @@ impl Load {
                 manifest: manifest.clone(),
             })
         }));
+        commands
+            .extend((1..self.tenants).map(|number| register_tenant(format!("tenant-{number}"))));
         commands
             .iter()
             .try_for_each(|command| record(Micros::ZERO, Source::OPERATOR, command).map(drop))
@@ -128,7 +136,8 @@ impl Load {
                 leg: 0,
                 outcome,
             });
-            record(self.tick(), Source::OPERATOR, &command)?;
+            let events = record(self.tick(), Source::OPERATOR, &command)?;
+            self.running.extend(dispatched(&events));
             self.submit(&mut record)?;
         }
         Ok(())
@@ -139,12 +148,17 @@ impl Load {
         record: &mut impl FnMut(Micros, Source, &Command) -> Result<Vec<Event>>,
     ) -> Result<()> {
         let size = self.next();
+        let of = size / 3_000;
+        let tenant = TenantId((of % u64::from(self.tenants)) as u32);
+        let classes = [Class::Standard, Class::Interactive, Class::Batch];
+        let class =
+            if self.tenants > 1 { classes[(of / 4_096 % 3) as usize] } else { Class::Standard };
         let command = Command::Workflow(workflow::Command::Submit(Demand {
             external: self.drawn,
             model: ModelId(0),
             origin: ANYWHERE,
             kind: Kind::Inference,
-            class: Class::Standard,
+            class,
             tokens_in: Tokens(200 + size % 3_000),
             tokens_out_max: Tokens(256),
             deadline: self.deadline,
@@ -152,11 +166,8 @@ impl Load {
             prefix: Vec::new(),
             window: None,
         }));
-        let events = record(self.tick(), Source::tenant(TenantId(0)), &command)?;
-        self.running.extend(events.iter().find_map(|event| match event {
-            Event::Workflow(workflow::Event::LegDispatched { order, .. }) => Some(*order),
-            _ => None,
-        }));
+        let events = record(self.tick(), Source::tenant(tenant), &command)?;
+        self.running.extend(dispatched(&events));
         Ok(())
     }
 
@@ -169,4 +180,20 @@ impl Load {
         self.time += 7;
         Micros(self.time)
     }
+}
+
+fn register_tenant(name: String) -> Command {
+    Command::Models(models::Command::RegisterTenant(Tenant {
+        name,
+        rate: 0,
+        burst: 0,
+        live_max: 0,
+    }))
+}
+
+fn dispatched(events: &[Event]) -> Option<OrderId> {
+    events.iter().find_map(|event| match event {
+        Event::Workflow(workflow::Event::LegDispatched { order, .. }) => Some(*order),
+        _ => None,
+    })
 }
