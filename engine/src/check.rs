@@ -71,7 +71,7 @@ mod tests {
     use crate::policy::{Escalation, Policy};
     use crate::queue::Shares;
     use crate::queue::index::{Place, Queues};
-    use crate::resilience::{BreakerRule, RetryRule};
+    use crate::resilience::{BreakerRule, OverloadRule, RetryRule};
     use crate::routing::Weights;
     use crate::security::Source;
     use crate::state::index::Deciding;
@@ -83,15 +83,24 @@ mod tests {
         Policy {
             weights: Weights { time: 1, cost: 0, energy: 0, avoid: 0 },
             candidates: 2,
+            prefix_age: Micros(1),
             shares: Shares { classes: [4, 2, 1], overdue: 1 },
             patience: [Micros(1); 3],
             lifetime: [Micros(50_000_000); 3],
             timeout_percent: 100,
             timeout_min: Micros(1_000_000),
-            retry: RetryRule { attempts: 1, backoff: Micros(1), backoff_max: Micros(1) },
+            retry: RetryRule {
+                attempts: 1,
+                backoff: Micros(1),
+                backoff_max: Micros(1),
+                budget: Ppm(1),
+                least: 1,
+            },
             breaker: BreakerRule {
                 failures: 1,
                 failing: Ppm::ZERO,
+                slow: Ppm::ZERO,
+                slow_percent: 100,
                 calls: 1,
                 window: Micros(1),
                 open: Micros(1),
@@ -99,6 +108,7 @@ mod tests {
                 probes: 1,
                 cut_off: Ppm::ONE,
             },
+            overload: OverloadRule { pause: Micros(1), pause_max: Micros(1) },
             escalation: Escalation {
                 elevated: Ppm(600_000),
                 restricted: Ppm(700_000),
@@ -108,6 +118,7 @@ mod tests {
                 review: Micros(90_000_000),
                 window: Micros(1),
                 calls: 1,
+                late: Ppm::ONE,
             },
         }
     }
@@ -155,7 +166,11 @@ mod tests {
             Command::Models(models::Command::RegisterModel { name: "minnow".into() }),
             Command::Models(models::Command::RegisterTenant(contract)),
             Command::Policy(policy::Command::SetPolicy(Box::new(rules()))),
-            Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest }),
+            Command::Models(models::Command::RegisterVessel {
+                name: "dory".into(),
+                manifest,
+                start: 0,
+            }),
             demand(1, None),
             demand(2, None),
             demand(3, None),
@@ -216,7 +231,12 @@ mod tests {
             s.index.parties.serving[0].up.remove(0)
         });
         check("largest order", &|s| s.index.parties.serving[0] = Serving::default());
-        check("as are counted", &|s| s.index.parties.missing = 1);
+        check("vessels.0: is gone, and nothing fails over", &|s| {
+            s.tables.vessels.edit(VesselId(0), &mut s.writer).unwrap().status =
+                VesselStatus::Restarting;
+            s.tables.loads.edit(VesselId(0), &mut s.writer).unwrap().used = 0;
+            s.settle();
+        });
         check("one entry a model", &|s| s.index.parties.serving.clear());
         check("drains, but", &|s| {
             s.tables.vessels.edit(VesselId(0), &mut s.writer).unwrap().status =
@@ -225,7 +245,7 @@ mod tests {
             s.settle();
         });
         check("orders.0: found more in caches", &|s| edit(s, 0, |o| o.cached = Tokens(101)));
-        check("vessels.0: is lost, and nothing fails over", &|s| {
+        check("vessels.0: is gone, and nothing fails over", &|s| {
             s.tables.vessels.edit(VesselId(0), &mut s.writer).unwrap().status = VesselStatus::Lost;
             s.settle();
         });

@@ -49,7 +49,7 @@ pub fn effects(events: &[Event]) -> impl Iterator<Item = Effect> + '_ {
 fn effects_of(event: &Event) -> [Option<Effect>; 2] {
     let Event::Workflow(event) = event else { return [None, None] };
     match *event {
-        words::Event::LegDispatched { order, attempt, leg, kind, vessel, timeout } => {
+        words::Event::LegDispatched { order, attempt, leg, kind, vessel, timeout, .. } => {
             [Some(Effect::Call { order, attempt, leg, kind, vessel, timeout }), None]
         }
         words::Event::LegFailed { order, vessel, .. } => {

@@ -146,7 +146,8 @@ fn scope(command: &Command) -> Scope {
             Models::RegisterVessel { .. }
             | Models::Heartbeat { .. }
             | Models::Drain { .. }
-            | Models::Lose { .. },
+            | Models::Lose { .. }
+            | Models::Retire { .. },
         )
         | Command::Workflow(Workflow::ReportLeg { .. }) => Scope::Fleet,
         Command::Policy(_) => Scope::Policy,

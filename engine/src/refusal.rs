@@ -49,6 +49,9 @@ impl fmt::Display for Refusal {
             Self::Models(m::Refusal::TooLarge { asked, max }) => {
                 write!(f, "too_large asked={asked} max={max}")
             }
+            Self::Models(m::Refusal::Superseded { start }) => {
+                write!(f, "superseded start={start}")
+            }
             Self::Queue(queue::words::Refusal::RateLimited { retry_at }) => {
                 write!(f, "rate_limited retry_at={retry_at}")
             }

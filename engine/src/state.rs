@@ -17,7 +17,7 @@ use crate::queue::rows::Waiting;
 use crate::resilience::rows::Outcomes;
 use crate::state::index::Index;
 use crate::state::tables::Tables;
-use crate::workflow::rows::Control;
+use crate::workflow::rows::{Control, Flow};
 
 /// The hash of a whole state.
 pub type Root = [u8; 32];
@@ -40,7 +40,13 @@ impl State {
     /// The state before the first record.
     pub fn genesis(journal: JournalId) -> Self {
         let mut state = Self::empty(journal, Seq(0));
-        let control = Control { now: Micros::ZERO, orders: 0, keys: 0, legs: Outcomes::default() };
+        let control = Control {
+            now: Micros::ZERO,
+            orders: 0,
+            keys: 0,
+            legs: Outcomes::default(),
+            flow: Flow::default(),
+        };
         let stance = Stance {
             policy: PolicyVersion::NONE,
             level: PolicyLevel::Normal,

@@ -25,15 +25,13 @@ use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
 use tensorforge_engine::queue::{Line, Shares, Turn, Waiting};
-use tensorforge_engine::resilience::{Breaker, Outcomes};
-use tensorforge_engine::resilience::{BreakerRule, RetryRule};
-use tensorforge_engine::routing::Prefix;
-use tensorforge_engine::routing::Weights;
+use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRule, RetryRule};
+use tensorforge_engine::routing::{Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
 use tensorforge_engine::telemetry::Account;
 use tensorforge_engine::units::*;
-use tensorforge_engine::workflow::{Control, RememberedKey};
+use tensorforge_engine::workflow::{Control, Flow, RememberedKey, Routed};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
 
 /// An example of the row of each table, under the table's name.
@@ -179,17 +177,22 @@ const SMALL_ROOT: &str = "61d46e4073d491ccef058b2d7e13d98c1fdf3dd1b0bc402c0a39b8
 const SMALL_TAG: u64 = 0x947c_4e53_a8a7_d78f;
 
 fn control() -> Control {
-    Control { now: Micros(1), orders: 4, keys: 7, legs: outcomes(11) }
+    let present = Routed { orders: [21, 22, 23], late: [24, 25, 26], retries: 27 };
+    let before = Routed { orders: [28, 29, 30], late: [31, 32, 33], retries: 34 };
+    let flow = Flow { since: Micros(20), present, before };
+    Control { now: Micros(1), orders: 4, keys: 7, legs: outcomes(11), flow }
 }
 
-/// Five numbers from this one on.
+/// Seven numbers from this one on.
 fn outcomes(first: u32) -> Outcomes {
     Outcomes {
         since: Micros(first.into()),
         calls: first + 1,
         failed: first + 2,
-        calls_before: first + 3,
-        failed_before: first + 4,
+        slow: first + 3,
+        calls_before: first + 4,
+        failed_before: first + 5,
+        slow_before: first + 6,
     }
 }
 
@@ -235,15 +238,24 @@ fn policy() -> Policy {
     Policy {
         weights: Weights { time: 1, cost: 2, energy: 3, avoid: 4 },
         candidates: 5,
+        prefix_age: Micros(44),
         shares: Shares { classes: [25, 26, 27], overdue: 28 },
         patience: [Micros(6), Micros(7), Micros(8)],
         lifetime: [Micros(9), Micros(10), Micros(11)],
         timeout_percent: 12,
         timeout_min: Micros(13),
-        retry: RetryRule { attempts: 14, backoff: Micros(15), backoff_max: Micros(16) },
+        retry: RetryRule {
+            attempts: 14,
+            backoff: Micros(15),
+            backoff_max: Micros(16),
+            budget: Ppm(37),
+            least: 38,
+        },
         breaker: BreakerRule {
             failures: 17,
             failing: Ppm(29),
+            slow: Ppm(39),
+            slow_percent: 40,
             calls: 30,
             window: Micros(31),
             open: Micros(18),
@@ -251,6 +263,7 @@ fn policy() -> Policy {
             probes: 33,
             cut_off: Ppm(34),
         },
+        overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
         escalation: Escalation {
             elevated: Ppm(19),
             restricted: Ppm(20),
@@ -260,6 +273,7 @@ fn policy() -> Policy {
             review: Micros(24),
             window: Micros(35),
             calls: 36,
+            late: Ppm(43),
         },
     }
 }
@@ -289,6 +303,8 @@ fn vessel() -> Vessel {
     Vessel {
         name: "deck-0".into(),
         status: VesselStatus::Drained,
+        held: true,
+        start: 13,
         manifest: Manifest {
             region: RegionId(1),
             role: Role::Decode,
@@ -321,8 +337,10 @@ fn load() -> Load {
         failed: 8,
         turned: Micros(10),
         outcomes: outcomes(11),
-        probes: 16,
-        trips: 17,
+        probes: 18,
+        trips: 19,
+        paused: Micros(20),
+        pauses: 21,
     }
 }
 
@@ -335,12 +353,15 @@ fn order() -> Order {
         tenant: TenantId(5),
         stage: Stage::Running,
         attempt: 6,
+        bounced: 34,
+        retry: true,
         leg: 7,
         route,
         ticket: 8,
         submitted: Micros(9),
         queued: Micros(10),
         dispatched: Micros(11),
+        within: Micros(35),
         deadline: Micros(12),
         wake: Micros(13),
         tried: [VesselId(14), VesselId(31)].into_iter().collect::<ArrayVec<_, 4>>().into(),
@@ -383,5 +404,7 @@ fn key() -> RememberedKey {
 }
 
 fn prefix() -> Prefix {
-    Prefix { hash: u64::MAX, vessel: VesselId(1), tokens: Tokens(2), starts: 3 }
+    let holder = |vessel, starts, at| Holder { vessel: VesselId(vessel), starts, at: Micros(at) };
+    let holders = [holder(1, 3, 4), holder(5, 6, 7)].into_iter().collect();
+    Prefix { hash: u64::MAX, tokens: Tokens(2), holders }
 }

@@ -578,7 +578,11 @@ impl Life {
             Command::Models(models::Command::RegisterModel { name: "minnow".into() }),
             Command::Models(models::Command::RegisterTenant(alba)),
             Command::Policy(policy::Command::SetPolicy(Box::new(rules))),
-            Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest }),
+            Command::Models(models::Command::RegisterVessel {
+                name: "dory".into(),
+                manifest,
+                start: 0,
+            }),
         ] {
             tell(0, Source::OPERATOR, command);
         }

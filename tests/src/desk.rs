@@ -74,7 +74,7 @@ impl Desk {
 
     /// Registers a vessel.
     pub fn vessel(&mut self, name: &str, manifest: Manifest) {
-        self.tell(0, models::Command::RegisterVessel { name: name.into(), manifest });
+        self.tell(0, models::Command::RegisterVessel { name: name.into(), manifest, start: 0 });
     }
 
     /// Submits an order.

@@ -63,11 +63,14 @@ struct Ship {
     name: String,
     manifest: Manifest,
     status: VesselStatus,
+    /// Whether it was sent away, and the number of its start.
+    held: bool,
+    start: u64,
     used: u32,
     starts: u32,
     failures: u32,
     /// What became of its calls lately, and when its breaker last changed.
-    calls: Lately,
+    calls: Spans<3>,
     turned: u64,
     trips: u32,
     probes: u32,
@@ -75,6 +78,9 @@ struct Ship {
     seen: u64,
     breaker: Breaker,
     retry_at: u64,
+    /// Until when it is left in peace, zero if it is not; and how often it has been.
+    paused: u64,
+    pauses: u32,
     /// When it was lost, or was to be looked at before that.
     lost_at: u64,
     completed: u64,
@@ -85,7 +91,8 @@ impl Ship {
     /// Whoever comes back begins anew.
     fn forgive(&mut self) {
         (self.failures, self.trips) = (0, 0);
-        self.calls = Lately::default();
+        (self.paused, self.pauses) = (0, 0);
+        self.calls = Spans::default();
         self.breaker = Breaker::Closed;
     }
 }
@@ -96,12 +103,15 @@ struct Live {
     tenant: u32,
     stage: Stage,
     attempt: u16,
+    bounced: u16,
+    retry: bool,
     leg: usize,
     route: Vec<Leg>,
     ticket: u64,
     submitted: u64,
     queued: u64,
     dispatched: u64,
+    within: u64,
     deadline: u64,
     wake: u64,
     /// Vessels that failed it, no more than four.
@@ -131,15 +141,17 @@ pub struct Model {
     /// Remembered keys by place: whose, which, and for which order.
     keys: BTreeMap<u32, (u32, u64, OrderId)>,
     keys_given: u64,
-    /// Prefixes by place: hash, vessel, length, and how often the vessel had been lost by then.
-    prefixes: BTreeMap<u64, (u64, VesselId, Tokens, u32)>,
+    /// Prefixes by place: hash and length; and vessels, how often each had been lost by then, and when.
+    prefixes: BTreeMap<u64, (u64, u64, Vec<(VesselId, u32, u64)>)>,
     submitted: u64,
     tickets: u64,
     level: u8,
     level_since: u64,
     review_at: u64,
     risk: u64,
-    legs: Lately,
+    legs: Spans<3>,
+    /// Orders of each class that were routed, those that were late, and retries.
+    flow: Spans<7>,
     /// When those who wait are to be served again.
     serve_at: Option<u64>,
     /// Vessels that may have room, and models for which somebody may find it.
@@ -151,38 +163,49 @@ pub struct Model {
     record: std::collections::VecDeque<Event>,
 }
 
-/// Calls and failures of the present span of time, and of the one before it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lately {
+/// Counts of the present span of time, and of the one before it.
+#[derive(Clone, Copy, Debug)]
+struct Spans<const N: usize> {
     since: u64,
-    now: [u32; 2],
-    before: [u32; 2],
+    now: [u32; N],
+    before: [u32; N],
 }
 
-impl Lately {
+impl<const N: usize> Default for Spans<N> {
+    fn default() -> Self {
+        Self { since: 0, now: [0; N], before: [0; N] }
+    }
+}
+
+/// Places in the counts of calls.
+const CALLS: usize = 0;
+const FAILED: usize = 1;
+const SLOW: usize = 2;
+
+impl<const N: usize> Spans<N> {
     fn roll(&mut self, now: u64, span: u64) {
         match (now - self.since) / span {
             0 => {}
-            1 => *self = Self { since: self.since + span, now: [0; 2], before: self.now },
+            1 => *self = Self { since: self.since + span, now: [0; N], before: self.now },
             _ => *self = Self { since: now, ..Self::default() },
         }
     }
 
-    fn add(&mut self, now: u64, span: u64, failed: bool) {
+    fn add(&mut self, now: u64, span: u64, places: &[usize]) {
         self.roll(now, span);
-        self.now[0] += 1;
-        self.now[1] += u32::from(failed);
+        places.iter().for_each(|place| self.now[*place] += 1);
     }
 
-    /// Millionths of the calls, if there are enough of them.
-    fn share(mut self, now: u64, span: u64, least: u32) -> u64 {
+    /// What both spans have counted together.
+    fn sum(mut self, now: u64, span: u64) -> [u64; N] {
         self.roll(now, span);
-        let [calls, failed] = [0, 1].map(|i| u64::from(self.now[i]) + u64::from(self.before[i]));
-        if calls < u64::from(least) { 0 } else { rules::share(failed, calls) }
+        std::array::from_fn(|i| u64::from(self.now[i]) + u64::from(self.before[i]))
     }
 
-    fn told(&self) -> (u64, u32, u32, u32, u32) {
-        (self.since, self.now[0], self.now[1], self.before[0], self.before[1])
+    /// Millionths of what is counted at another place, if there is enough of that.
+    fn share(self, now: u64, span: u64, least: u32, [part, whole]: [usize; 2]) -> u64 {
+        let sum = self.sum(now, span);
+        if sum[whole] < u64::from(least) { 0 } else { rules::share(sum[part], sum[whole]) }
     }
 }
 
@@ -269,6 +292,7 @@ impl Model {
             | Command::Models(models::Command::Heartbeat { .. })
             | Command::Models(models::Command::Drain { .. })
             | Command::Models(models::Command::Lose { .. })
+            | Command::Models(models::Command::Retire { .. })
             | Command::Workflow(workflow::Command::ReportLeg { .. }) => (Scope::Fleet, 2),
             Command::Policy(policy::Command::SetPolicy(_))
             | Command::Policy(policy::Command::RollBackPolicy { .. }) => (Scope::Policy, 4),
@@ -311,16 +335,28 @@ impl Model {
                     name: name.clone(),
                 })
             }
-            Command::Models(models::Command::RegisterVessel { name, manifest }) => {
-                self.register_vessel(&limits, name, manifest)
+            Command::Models(models::Command::RegisterVessel { name, manifest, start }) => {
+                self.register_vessel(&limits, name, manifest, *start)
             }
-            Command::Models(models::Command::Heartbeat { vessel }) => self.heartbeat(*vessel),
+            Command::Models(models::Command::Heartbeat { vessel, start }) => {
+                self.heartbeat(*vessel, *start)
+            }
             Command::Models(models::Command::Drain { vessel }) => self.drain(*vessel),
             Command::Models(models::Command::Lose { vessel }) => {
-                if self.ship(*vessel)?.status == VesselStatus::Lost {
+                let status = self.ship(*vessel)?.status;
+                if status == VesselStatus::Lost || status == VesselStatus::Retired {
                     return Err(models::Refusal::WrongStatus.into());
                 }
                 self.lose(*vessel, LossCause::Reported)
+            }
+            Command::Models(models::Command::Retire { vessel }) => {
+                let status = self.ship(*vessel)?.status;
+                if status != VesselStatus::Lost && status != VesselStatus::Drained {
+                    return Err(models::Refusal::WrongStatus.into());
+                }
+                self.wrecked(vessel.0)?;
+                self.ship(*vessel)?.status = VesselStatus::Retired;
+                self.expect(models::Event::VesselRetired { vessel: *vessel })
             }
             Command::Policy(policy::Command::SetPolicy(policy)) => self.set_policy(&limits, policy),
             Command::Policy(policy::Command::RollBackPolicy { to }) => self.roll_back(&limits, *to),
@@ -365,7 +401,13 @@ impl Model {
         })
     }
 
-    fn register_vessel(&mut self, limits: &Limits, name: &str, manifest: &Manifest) -> Decided<()> {
+    fn register_vessel(
+        &mut self,
+        limits: &Limits,
+        name: &str,
+        manifest: &Manifest,
+        start: u64,
+    ) -> Decided<()> {
         if manifest.region.0 as usize >= self.regions.len() {
             let id = u64::from(manifest.region.0);
             return Err(models::Refusal::Unknown { thing: Thing::Region, id }.into());
@@ -381,15 +423,20 @@ impl Model {
         let names = self.ships.values().map(|ship| ship.name.as_str());
         let id = place(names, name, Bound::Vessels, limits.vessels)?;
         self.wrecked(id)?;
+        self.restarted(id, start)?;
         let now = self.now;
         let ship = self.ships.entry(id).or_insert_with(|| Ship {
             name: name.to_owned(),
             manifest: manifest.clone(),
             status: VesselStatus::Up,
+            held: false,
+            start: 0,
+            paused: 0,
+            pauses: 0,
             used: 0,
             starts: 0,
             failures: 0,
-            calls: Lately::default(),
+            calls: Spans::default(),
             turned: 0,
             trips: 0,
             probes: 0,
@@ -402,30 +449,70 @@ impl Model {
             failed: 0,
         });
         ship.manifest = manifest.clone();
-        if ship.status == VesselStatus::Lost {
+        if ship.status == VesselStatus::Lost || ship.status == VesselStatus::Retired {
             ship.forgive();
         }
-        ship.status = VesselStatus::Up;
+        if ship.status != VesselStatus::Restarting {
+            ship.status = VesselStatus::Up;
+        }
+        ship.held = false;
+        ship.start = ship.start.max(start);
         ship.seen = now;
         let (vessel, name, manifest) = (VesselId(id), name.to_owned(), Box::new(manifest.clone()));
-        self.expect(models::Event::VesselRegistered { vessel, name, manifest })?;
+        self.expect(models::Event::VesselRegistered { vessel, name, manifest, start })?;
         self.noted_ships.insert(vessel.0);
         Ok(())
     }
 
-    fn heartbeat(&mut self, vessel: VesselId) -> Decided<()> {
+    fn heartbeat(&mut self, vessel: VesselId, start: u64) -> Decided<()> {
         let now = self.now;
+        if self.ship(vessel)?.status == VesselStatus::Retired {
+            return Err(models::Refusal::WrongStatus.into());
+        }
         self.wrecked(vessel.0)?;
+        self.restarted(vessel.0, start)?;
         let ship = self.ship(vessel)?;
         ship.seen = now;
-        if ship.status != VesselStatus::Lost {
-            return self.expect(models::Event::VesselSeen { vessel });
+        if ship.status == VesselStatus::Lost {
+            return self.returned(vessel, start);
         }
-        ship.status = VesselStatus::Up;
+        if ship.start == 0 {
+            ship.start = start;
+        }
+        self.expect(models::Event::VesselSeen { vessel, start })
+    }
+
+    /// A vessel is back, with nothing of what it had.
+    fn returned(&mut self, vessel: VesselId, start: u64) -> Decided<()> {
+        let now = self.now;
+        let ship = self.ship(vessel)?;
+        ship.seen = now;
+        ship.status = if ship.held { VesselStatus::Drained } else { VesselStatus::Up };
+        ship.start = ship.start.max(start);
         ship.forgive();
-        self.expect(models::Event::VesselReturned { vessel })?;
         self.noted_ships.insert(vessel.0);
-        Ok(())
+        self.expect(models::Event::VesselReturned { vessel, start })
+    }
+
+    /// A greater number than was told before is another start, a smaller one somebody from before it.
+    fn restarted(&mut self, vessel: u32, start: u64) -> Decided<()> {
+        let now = self.now;
+        let Some(ship) = self.ships.get_mut(&vessel) else { return Ok(()) };
+        if start > 0 && start < ship.start {
+            return Err(models::Refusal::Superseded { start: ship.start }.into());
+        }
+        if ship.start == 0 || start <= ship.start || ship.status == VesselStatus::Lost {
+            return Ok(());
+        }
+        let wake = Self::ship_wake(ship).min(now);
+        ship.starts += 1;
+        ship.start = start;
+        ship.forgive();
+        if ship.used > 0 {
+            (ship.status, ship.lost_at) = (VesselStatus::Restarting, wake);
+        }
+        self.noted_ships.insert(vessel);
+        self.expect(models::Event::VesselRestarted { vessel: VesselId(vessel), start })
     }
 
     fn drain(&mut self, vessel: VesselId) -> Decided<()> {
@@ -434,6 +521,7 @@ impl Model {
             return Err(models::Refusal::WrongStatus.into());
         }
         ship.status = VesselStatus::Draining;
+        ship.held = true;
         self.expect(models::Event::VesselDraining { vessel })?;
         self.drained(vessel)
     }
@@ -528,14 +616,18 @@ impl Model {
 
     /// When a vessel has to be looked at.
     fn ship_wake(ship: &Ship) -> u64 {
-        if ship.status == VesselStatus::Lost {
-            return if ship.used > 0 { ship.lost_at } else { u64::MAX };
+        match ship.status {
+            VesselStatus::Restarting => return ship.lost_at,
+            VesselStatus::Lost if ship.used > 0 => return ship.lost_at,
+            VesselStatus::Lost | VesselStatus::Retired => return u64::MAX,
+            _ => {}
         }
         let beat = ship.manifest.heartbeat.0;
         let watched = matches!(ship.status, VesselStatus::Up | VesselStatus::Draining);
         let silent = if watched && beat > 0 { ship.seen + 3 * beat } else { u64::MAX };
         let breaker = if ship.breaker == Breaker::Open { ship.retry_at } else { u64::MAX };
-        silent.min(breaker)
+        let paused = if ship.paused > 0 { ship.paused } else { u64::MAX };
+        silent.min(breaker).min(paused)
     }
 
     /// Everything in which a state differs from the model.
@@ -547,7 +639,17 @@ impl Model {
             }
         };
         let told = |o: &resilience::Outcomes| {
-            (o.since.0, o.calls, o.failed, o.calls_before, o.failed_before)
+            (
+                o.since.0,
+                [o.calls, o.failed, o.slow],
+                [o.calls_before, o.failed_before, o.slow_before],
+            )
+        };
+        let own = |spans: &Spans<3>| (spans.since, spans.now, spans.before);
+        let routed = |r: &workflow::Routed| {
+            let [a, b, c] = r.orders;
+            let [d, e, f] = r.late;
+            [a, b, c, d, e, f, r.retries]
         };
         let engine = state.control().zip(state.stance()).zip(state.waiting());
         let engine = engine.map(|((control, stance), waiting)| {
@@ -555,12 +657,14 @@ impl Model {
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
                 (control.orders, waiting.tickets, waiting.queued, control.keys),
                 (stance.risk.0, told(&control.legs), waiting.serve_at.0),
+                (control.flow.since.0, routed(&control.flow.present), routed(&control.flow.before)),
             )
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
             (self.submitted, self.tickets, self.queue_length(), self.keys_given),
-            (self.risk, self.legs.told(), self.serve_at.unwrap_or(u64::MAX)),
+            (self.risk, own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
+            (self.flow.since, self.flow.now, self.flow.before),
         ));
         same("control".into(), format!("{model:?}"), format!("{engine:?}"));
         for (id, (contract, account)) in self.tenants.iter().enumerate() {
@@ -578,13 +682,15 @@ impl Model {
                     (load.backlog.0, load.seen.0, load.retry_at.0),
                     (load.completed, load.failed, load.wake.0, load.starts),
                     (told(&load.outcomes), load.turned.0, load.trips, load.probes),
+                    (vessel.held, vessel.start, load.paused.0, load.pauses),
                 )
             });
             let model = Some((
                 (ship.status, ship.breaker, ship.used, ship.failures),
                 (ship.backlog, ship.seen, ship.retry_at),
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
-                (ship.calls.told(), ship.turned, ship.trips, ship.probes),
+                (own(&ship.calls), ship.turned, ship.trips, ship.probes),
+                (ship.held, ship.start, ship.paused, ship.pauses),
             ));
             same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));
         }
@@ -595,7 +701,7 @@ impl Model {
                     (row.ticket, row.submitted.0, row.queued.0, row.dispatched.0),
                     (row.deadline.0, row.wake.0, row.tried.to_vec(), row.berth),
                     (row.cached.0, row.tokens_out.0, row.first_token.0, row.cost.0),
-                    (row.energy.0, row.route.to_vec()),
+                    (row.energy.0, row.route.to_vec(), row.within.0, row.bounced, row.retry),
                 )
             });
             let model = Some((
@@ -608,7 +714,7 @@ impl Model {
                     order.berth.map_or(BerthId::NONE, BerthId),
                 ),
                 (order.cached, order.tokens_out, order.first_token, order.cost),
-                (order.energy, order.route.clone()),
+                (order.energy, order.route.clone(), order.within, order.bounced, order.retry),
             ));
             same(format!("orders.{slot}"), format!("{model:?}"), format!("{engine:?}"));
         }
@@ -616,9 +722,13 @@ impl Model {
             .tables
             .prefixes
             .iter()
-            .map(|(id, row)| (u64::from(id.0), (row.hash, row.vessel, row.tokens, row.starts)))
+            .map(|(id, row)| {
+                let holders: Vec<_> =
+                    row.holders.iter().map(|h| (h.vessel, h.starts, h.at.0)).collect();
+                (u64::from(id.0), (row.hash, row.tokens.0, holders))
+            })
             .collect();
-        let own: Vec<_> = self.prefixes.iter().map(|(id, row)| (*id, *row)).collect();
+        let own: Vec<_> = self.prefixes.iter().map(|(id, row)| (*id, row.clone())).collect();
         same("prefixes".into(), format!("{own:?}"), format!("{prefixes:?}"));
         let keys: Vec<_> = state
             .tables

@@ -6,7 +6,7 @@ use tensorforge_engine::models::{
 };
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
-use tensorforge_engine::resilience::{BreakerRule, RetryRule};
+use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::units::{
@@ -39,15 +39,24 @@ pub fn policy() -> Policy {
     Policy {
         weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
         candidates: 3,
+        prefix_age: Micros(3_000_000),
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(1), Micros(500_000), Micros(5_000_000)],
         lifetime: [Micros(2_000_000), Micros(20_000_000), Micros(60_000_000)],
         timeout_percent: 300,
         timeout_min: Micros(200_000),
-        retry: RetryRule { attempts: 3, backoff: Micros(50_000), backoff_max: Micros(400_000) },
+        retry: RetryRule {
+            attempts: 3,
+            backoff: Micros(50_000),
+            backoff_max: Micros(400_000),
+            budget: Ppm(250_000),
+            least: 2,
+        },
         breaker: BreakerRule {
             failures: 3,
             failing: Ppm(500_000),
+            slow: Ppm(500_000),
+            slow_percent: 150,
             calls: 4,
             window: Micros(2_000_000),
             open: Micros(1_000_000),
@@ -55,6 +64,7 @@ pub fn policy() -> Policy {
             probes: 2,
             cut_off: Ppm(500_000),
         },
+        overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(500_000),
@@ -64,6 +74,7 @@ pub fn policy() -> Policy {
             review: Micros(1_000_000),
             window: Micros(1_500_000),
             calls: 3,
+            late: Ppm(300_000),
         },
     }
 }
@@ -90,10 +101,14 @@ fn some_policy(random: &mut Random) -> Policy {
             attempts: 1 + random.below(4) as u16,
             backoff,
             backoff_max: backoff + Micros(random.below(300_000)),
+            budget: Ppm(random.below(4) * 100_000),
+            least: random.below(3) as u32,
         },
         breaker: BreakerRule {
             failures: random.below(5) as u32,
             failing: Ppm(random.below(3) * 300_000),
+            slow: Ppm(random.below(3) * 300_000),
+            slow_percent: 100 + random.below(200) as u32,
             probes: 1 + random.below(3) as u32,
             cut_off: Ppm(random.below(4) * 250_000),
             ..policy().breaker
@@ -141,6 +156,17 @@ fn demand(random: &mut Random, now: Micros) -> Demand {
     }
 }
 
+/// What a vessel might say of its start: nothing, mostly; or that it is the known one, one more or one less.
+fn start(random: &mut Random, state: &State, vessel: VesselId) -> u64 {
+    let known = state.tables.vessels.get(vessel).map_or(0, |row| row.start);
+    match random.below(8) {
+        0 => known + 1,
+        1 => known,
+        2 => known.saturating_sub(1),
+        _ => 0,
+    }
+}
+
 /// A command that somebody might send in this state, and who sends it.
 pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
     let live: Vec<_> = state.tables.orders.iter().map(|(_, order)| order.clone()).collect();
@@ -162,7 +188,9 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         2..4 => Command::Models(models::Command::RegisterVessel {
             name: format!("v{}", random.below(9)),
             manifest: manifest(random),
+            start: start(random, state, vessel),
         }),
+        4 if random.below(3) == 0 => Command::Models(models::Command::Retire { vessel }),
         4 => Command::Models(models::Command::Drain { vessel }),
         5 => Command::Models(models::Command::Lose { vessel }),
         6..9 if random.below(2) == 0 => {
@@ -171,9 +199,13 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             let status = |id| state.tables.vessels.get(id).map(|vessel| vessel.status);
             let wreck = loads.find(|(id, _)| status(*id) == Some(VesselStatus::Lost));
             let vessel = wreck.map_or(vessel, |(id, _)| id);
-            Command::Models(models::Command::Heartbeat { vessel })
+            let start = start(random, state, vessel);
+            Command::Models(models::Command::Heartbeat { vessel, start })
         }
-        6..9 => Command::Models(models::Command::Heartbeat { vessel }),
+        6..9 => {
+            let start = start(random, state, vessel);
+            Command::Models(models::Command::Heartbeat { vessel, start })
+        }
         9 => Command::Models(models::Command::RegisterTenant(Tenant {
             name: format!("t{}", random.below(4)),
             rate: random.below(60) as u32,
@@ -274,6 +306,7 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
         setup.push(Command::Models(models::Command::RegisterVessel {
             name: format!("v{vessel}"),
             manifest,
+            start: 0,
         }));
     }
     setup

@@ -45,7 +45,7 @@ fn a_fleet_that_comes_back_at_once_makes_short_records() {
     assert_eq!((desk.count(Stage::Running), desk.count(Stage::Backoff)), (0, 80 * 64));
     // By now every retry is due.
     for vessel in (0..80).map(VesselId) {
-        desk.tell(20_000_000, models::Command::Heartbeat { vessel });
+        desk.tell(20_000_000, models::Command::Heartbeat { vessel, start: 0 });
     }
     let records = desk.settle(20_000_000);
     assert_eq!(desk.count(Stage::Running), 80 * 64, "there is room, and somebody waits");
@@ -65,7 +65,7 @@ fn whoever_cannot_be_served_at_once_is_served_next() {
     }
     assert_eq!((desk.count(Stage::Running), desk.count(Stage::Queued)), (1, 2_500));
     let (name, manifest) = ("ferry".into(), Manifest { slots: 3_000, ..boat() });
-    let events = desk.tell(0, models::Command::RegisterVessel { name, manifest });
+    let events = desk.tell(0, models::Command::RegisterVessel { name, manifest, start: 0 });
     let at = Micros(0);
     assert_eq!(events.last(), Some(&queue::Event::ServiceDeferred { at }.into()));
     let left = desk.count(Stage::Queued);

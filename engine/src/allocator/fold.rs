@@ -4,7 +4,7 @@ use crate::allocator::rows::Berth;
 use crate::allocator::words::Event;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{BerthId, OrderSlot, VesselId};
-use crate::models::rows::{Leg, Stage, VesselStatus, capacity_legs};
+use crate::models::rows::{Leg, Stage, capacity_legs};
 use crate::state::State;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -65,7 +65,7 @@ pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Resu
 
 /// Whether a vessel is gone: then somebody has to look at it for as long as it has orders aboard.
 fn is_lost(state: &State, vessel: VesselId) -> bool {
-    state.tables.vessels.get(vessel).is_some_and(|row| row.status == VesselStatus::Lost)
+    state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone())
 }
 
 fn reopen(state: &mut State, id: VesselId, used: u32) {

@@ -9,7 +9,6 @@ use crate::kernel::bits::Bits;
 use crate::kernel::table::{Row, Table};
 use crate::kernel::units::{BerthId, Key, ModelId, Tokens, VesselId};
 use crate::models::rows::{Role, Stage, VesselStatus};
-use crate::resilience::rows::Breaker;
 use crate::state::State;
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
@@ -39,7 +38,6 @@ fn check_orders(state: &State, faults: &mut Vec<String>) {
 /// The sets of vessels that are up and open are what the rows say, for every model.
 fn check_open(state: &State, faults: &mut Vec<String>) {
     let mut open = BTreeSet::new();
-    let mut counted = Vec::new();
     for (id, vessel) in state.tables.vessels.iter() {
         let Some(load) = state.tables.loads.get(id) else {
             faults.push(format!("vessels.{id}: has no load"));
@@ -48,29 +46,14 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
         if load.used < vessel.room(load) {
             open.insert(id.0);
         }
-        let lost = vessel.status == VesselStatus::Lost;
-        if lost && load.used > 0 && load.wake > state.now {
+        let aboard = vessel.status.is_gone() && load.used > 0;
+        if (aboard || vessel.status == VesselStatus::Restarting) && load.wake > state.now {
             faults
-                .push(format!("vessels.{id}: is lost, and nothing fails over what it has aboard"));
+                .push(format!("vessels.{id}: is gone, and nothing fails over what it has aboard"));
         }
-        counted.push((vessel.status, load.breaker));
         if vessel.status == VesselStatus::Draining && load.used == 0 {
             faults.push(format!("vessels.{id}: drains, but has nothing aboard"));
         }
-    }
-    let of = |status: VesselStatus, cut_off: bool| {
-        let counted = counted
-            .iter()
-            .filter(|(found, breaker)| *found == status && (*breaker == Breaker::Open) == cut_off);
-        counted.count()
-    };
-    let lost = of(VesselStatus::Lost, false).saturating_add(of(VesselStatus::Lost, true));
-    let missing = of(VesselStatus::Up, true).saturating_add(lost);
-    let parties = &state.index.parties;
-    if (parties.working as usize, parties.missing as usize)
-        != (of(VesselStatus::Up, false), missing)
-    {
-        faults.push("vessels: not as many work, or are missing, as are counted".into());
     }
     if !state.index.parties.open.iter().eq(open.iter().copied()) {
         faults.push("open: not the vessels that have room".into());

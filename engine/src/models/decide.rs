@@ -31,16 +31,19 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
         Command::RegisterTenant(contract) => register_tenant(tx, contract),
         Command::RegisterRegion { name, hop } => register_region(tx, name, *hop),
         Command::RegisterModel { name } => register_model(tx, name),
-        Command::RegisterVessel { name, manifest } => register_vessel(tx, name, manifest),
-        Command::Heartbeat { vessel } => heartbeat(tx, *vessel),
+        Command::RegisterVessel { name, manifest, start } => {
+            register_vessel(tx, name, manifest, *start)
+        }
+        Command::Heartbeat { vessel, start } => heartbeat(tx, *vessel, *start),
         Command::Drain { vessel } => drain(tx, *vessel),
         Command::Lose { vessel } => {
-            if status(tx.state(), *vessel)? == VesselStatus::Lost {
+            if matches!(status(tx.state(), *vessel)?, VesselStatus::Lost | VesselStatus::Retired) {
                 return Err(Models::WrongStatus.into());
             }
             lose(tx, *vessel, LossCause::Reported);
             Ok(())
         }
+        Command::Retire { vessel } => retire(tx, *vessel),
     }
 }
 
@@ -78,7 +81,12 @@ fn register_model(tx: &mut Transaction, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn register_vessel(tx: &mut Transaction, name: &str, manifest: &Manifest) -> Result<(), Refusal> {
+fn register_vessel(
+    tx: &mut Transaction,
+    name: &str,
+    manifest: &Manifest,
+    start: u64,
+) -> Result<(), Refusal> {
     check_name(name)?;
     check_manifest(tx.state(), manifest)?;
     let state = tx.state();
@@ -88,26 +96,58 @@ fn register_vessel(tx: &mut Transaction, name: &str, manifest: &Manifest) -> Res
         check_failed_over(state, vessel)?;
     }
     let vessel = place(known, &state.tables.vessels, Bound::Vessels, max)?;
+    restart(tx, vessel, start)?;
     tx.emit(Event::VesselRegistered {
         vessel,
         name: name.to_owned(),
         manifest: Box::new(manifest.clone()),
+        start,
     });
     tx.note_vessel(vessel);
     Ok(())
 }
 
-fn heartbeat(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
-    match status(tx.state(), vessel)? {
-        VesselStatus::Lost => {
-            check_failed_over(tx.state(), vessel)?;
-            tx.emit(Event::VesselReturned { vessel });
-            tx.note_vessel(vessel);
-        }
-        VesselStatus::Up | VesselStatus::Draining | VesselStatus::Drained => {
-            tx.emit(Event::VesselSeen { vessel });
-        }
+fn heartbeat(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), Refusal> {
+    let status = status(tx.state(), vessel)?;
+    if status == VesselStatus::Retired {
+        return Err(Models::WrongStatus.into());
     }
+    if status == VesselStatus::Lost {
+        check_failed_over(tx.state(), vessel)?;
+    }
+    restart(tx, vessel, start)?;
+    if status == VesselStatus::Lost {
+        tx.emit(Event::VesselReturned { vessel, start });
+        tx.note_vessel(vessel);
+    } else {
+        tx.emit(Event::VesselSeen { vessel, start });
+    }
+    Ok(())
+}
+
+/// Takes notice that a vessel has begun anew, where its start has another number than was known; refuses
+/// what an earlier start says.
+fn restart(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), Refusal> {
+    let Some(row) = tx.state().tables.vessels.get(vessel) else { return Ok(()) };
+    let (known, gone) = (row.start, row.status == VesselStatus::Lost);
+    if start != 0 && start < known {
+        return Err(Models::Superseded { start: known }.into());
+    }
+    // What is lost has lost all that it had already.
+    if known != 0 && start > known && !gone {
+        tx.emit(Event::VesselRestarted { vessel, start });
+        tx.note_vessel(vessel);
+    }
+    Ok(())
+}
+
+/// A vessel that is lost or drained does not come back by itself any more.
+fn retire(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
+    if !matches!(status(tx.state(), vessel)?, VesselStatus::Lost | VesselStatus::Drained) {
+        return Err(Models::WrongStatus.into());
+    }
+    check_failed_over(tx.state(), vessel)?;
+    tx.emit(Event::VesselRetired { vessel });
     Ok(())
 }
 
@@ -138,6 +178,12 @@ pub(crate) fn left(tx: &mut Transaction, vessel: VesselId) {
     if draining && tables.loads.get(vessel).is_some_and(|load| load.used == 0) {
         tx.emit(Event::VesselDrained { vessel });
     }
+    tx.note_vessel(vessel);
+}
+
+/// A vessel that began anew has nothing left of what it had aboard before.
+pub(crate) fn back(tx: &mut Transaction, vessel: VesselId) {
+    tx.emit(Event::VesselReturned { vessel, start: 0 });
     tx.note_vessel(vessel);
 }
 

@@ -1,6 +1,7 @@
 //! How those who take part come, change and go.
 
 use alloc::borrow::ToOwned;
+use alloc::vec::Vec;
 
 use crate::kernel::table::Breach;
 use crate::kernel::units::{
@@ -17,28 +18,61 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::TenantRegistered { tenant, contract } => fold_tenant(state, *tenant, contract),
         Event::RegionRegistered { region, name, hop } => fold_region(state, *region, name, *hop),
         Event::ModelRegistered { model, name } => fold_model(state, *model, name),
-        Event::VesselRegistered { vessel, name, manifest } => {
-            fold_vessel(state, *vessel, name, manifest)
+        Event::VesselRegistered { vessel, name, manifest, start } => {
+            fold_vessel(state, *vessel, name, manifest, *start)
         }
-        Event::VesselSeen { vessel } => {
+        Event::VesselSeen { vessel, start } => {
             state.tables.loads.edit(*vessel, &mut state.writer)?.seen = state.now;
+            if *start != 0 && state.tables.vessels.get(*vessel).is_some_and(|row| row.start == 0) {
+                state.tables.vessels.edit(*vessel, &mut state.writer)?.start = *start;
+            }
             state.wake_vessel(*vessel)
         }
-        Event::VesselReturned { vessel } => {
+        Event::VesselReturned { vessel, start } => {
             let now = state.now;
             alter_load(state, *vessel, |load| {
                 load.seen = now;
                 forgive(load);
             })?;
-            fold_status(state, *vessel, VesselStatus::Up)
+            alter_vessel(state, *vessel, |row| {
+                row.status = if row.held { VesselStatus::Drained } else { VesselStatus::Up };
+                row.start = row.start.max(*start);
+            })?;
+            state.wake_vessel(*vessel)
         }
-        Event::VesselDraining { vessel } => fold_status(state, *vessel, VesselStatus::Draining),
+        Event::VesselDraining { vessel } => {
+            alter_vessel(state, *vessel, |row| {
+                row.status = VesselStatus::Draining;
+                row.held = true;
+            })?;
+            state.wake_vessel(*vessel)
+        }
         Event::VesselDrained { vessel } => fold_status(state, *vessel, VesselStatus::Drained),
         Event::VesselLost { vessel, .. } => {
             // Whatever its cache held is gone with it.
             let load = state.tables.loads.edit(*vessel, &mut state.writer)?;
             load.starts = load.starts.saturating_add(1);
             fold_status(state, *vessel, VesselStatus::Lost)
+        }
+        Event::VesselRestarted { vessel, start } => {
+            alter_load(state, *vessel, |load| {
+                load.starts = load.starts.saturating_add(1);
+                forgive(load);
+            })?;
+            let idle = state.tables.loads.get(*vessel).is_some_and(|load| load.used == 0);
+            alter_vessel(state, *vessel, |row| {
+                row.start = *start;
+                row.status = match row.status {
+                    status if idle => status,
+                    _ => VesselStatus::Restarting,
+                };
+            })?;
+            state.wake_vessel(*vessel)
+        }
+        Event::VesselRetired { vessel } => {
+            let manifest = state.tables.vessels.edit(*vessel, &mut state.writer)?.manifest.clone();
+            size(state, Some(&manifest), None);
+            fold_status(state, *vessel, VesselStatus::Retired)
         }
     }
 }
@@ -118,15 +152,25 @@ fn fold_vessel(
     vessel: VesselId,
     name: &str,
     manifest: &Manifest,
+    start: u64,
 ) -> Result<(), Breach> {
     let now = state.now;
     let known = state.tables.vessels.get(vessel);
-    let lost = known.is_some_and(|row| row.status == VesselStatus::Lost);
-    let row =
-        Vessel { name: name.to_owned(), status: VesselStatus::Up, manifest: manifest.clone() };
-    let before = known.map(|row| row.manifest.clone());
+    let before = known.map(|row| row.status);
+    let lost = matches!(before, Some(VesselStatus::Lost | VesselStatus::Retired));
+    // What has begun anew with orders aboard is up once they have been failed over.
+    let restarting = before == Some(VesselStatus::Restarting);
+    let row = Vessel {
+        name: name.to_owned(),
+        status: if restarting { VesselStatus::Restarting } else { VesselStatus::Up },
+        held: false,
+        start: known.map_or(0, |row| row.start).max(start),
+        manifest: manifest.clone(),
+    };
+    let sized = known.filter(|row| row.status != VesselStatus::Retired);
+    let sized = sized.map(|row| row.manifest.clone());
     state.index.parties.vessels.insert(name.to_owned(), vessel);
-    size(state, before.as_ref(), manifest);
+    size(state, sized.as_ref(), Some(manifest));
     if before.is_some() {
         alter_vessel(state, vessel, |known| *known = row)?;
         alter_load(state, vessel, |load| {
@@ -143,6 +187,8 @@ fn fold_vessel(
         failures: 0,
         probes: 0,
         trips: 0,
+        pauses: 0,
+        paused: Micros::ZERO,
         turned: Micros::ZERO,
         outcomes: Outcomes::default(),
         backlog: Micros::ZERO,
@@ -160,15 +206,15 @@ fn fold_vessel(
 }
 
 /// Notes what a vessel holds from now on, by which those who wait are set apart.
-fn size(state: &mut State, before: Option<&Manifest>, manifest: &Manifest) {
-    let same = |known: &&Manifest| {
-        known.context_max == manifest.context_max && known.models == manifest.models
-    };
-    if before.filter(same).is_some() {
+fn size(state: &mut State, before: Option<&Manifest>, manifest: Option<&Manifest>) {
+    if let (Some(known), Some(manifest)) = (before, manifest)
+        && (known.context_max, &known.models) == (manifest.context_max, &manifest.models)
+    {
         return;
     }
     let index = &mut state.index;
-    let mut models = index.parties.size(manifest, true);
+    let mut models: Vec<ModelId> =
+        manifest.into_iter().flat_map(|manifest| index.parties.size(manifest, true)).collect();
     models.extend(before.into_iter().flat_map(|known| index.parties.size(known, false)));
     models.iter().for_each(|model| index.queues.refit(*model, &state.tables, &index.parties));
 }
@@ -177,6 +223,8 @@ fn size(state: &mut State, before: Option<&Manifest>, manifest: &Manifest) {
 fn forgive(load: &mut Load) {
     load.failures = 0;
     load.trips = 0;
+    load.pauses = 0;
+    load.paused = Micros::ZERO;
     load.outcomes = Outcomes::default();
     load.breaker = Breaker::Closed;
 }
@@ -188,8 +236,7 @@ fn fold_status(state: &mut State, vessel: VesselId, status: VesselStatus) -> Res
 
 /// The vessel of a route that is gone: not always the one that was at work.
 pub(crate) fn lost_of(state: &State, held: &[crate::models::rows::Leg]) -> Option<VesselId> {
-    let lost = |id: &VesselId| {
-        state.tables.vessels.get(*id).is_some_and(|vessel| vessel.status == VesselStatus::Lost)
-    };
+    let lost =
+        |id: &VesselId| state.tables.vessels.get(*id).is_some_and(|vessel| vessel.status.is_gone());
     held.iter().map(|leg| leg.vessel).find(lost)
 }

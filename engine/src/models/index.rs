@@ -100,10 +100,6 @@ pub(crate) struct Parties {
     pub(crate) open: Bits,
     /// How many orders each vessel takes at this moment, those aboard included.
     room: Vec<u32>,
-    /// Vessels that should take work, and do.
-    pub(crate) working: u32,
-    /// Vessels that should take work and do not: lost, or cut off by their breaker.
-    pub(crate) missing: u32,
 }
 
 impl Parties {
@@ -202,15 +198,6 @@ impl Parties {
 
     fn count(&mut self, id: VesselId, vessel: &Vessel, load: &Load, enters: bool) {
         let up = vessel.status == VesselStatus::Up;
-        let cut_off = load.breaker == Breaker::Open;
-        let counted = match vessel.status {
-            VesselStatus::Up if !cut_off => Some(&mut self.working),
-            VesselStatus::Up | VesselStatus::Lost => Some(&mut self.missing),
-            VesselStatus::Draining | VesselStatus::Drained => None,
-        };
-        if let Some(count) = counted {
-            *count = if enters { count.saturating_add(1) } else { count.saturating_sub(1) };
-        }
         let place = id.0 as usize;
         if self.room.len() <= place {
             self.room.resize(place.saturating_add(1), 0);

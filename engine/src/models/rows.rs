@@ -62,6 +62,17 @@ code! {
         Drained = 2,
         /// Gone, with whatever it had.
         Lost = 3,
+        /// Begun anew, without whatever it had: takes work once that has been failed over.
+        Restarting = 4,
+        /// Gone for good.
+        Retired = 5,
+    }
+}
+
+impl VesselStatus {
+    /// Whether whatever a vessel has aboard is gone.
+    pub(crate) fn is_gone(self) -> bool {
+        matches!(self, Self::Lost | Self::Restarting)
     }
 }
 
@@ -180,6 +191,10 @@ row! {
         pub name: String,
         /// Whether it takes work.
         pub status: VesselStatus,
+        /// Whether it was sent away: it takes no work until it is registered anew, lost or not.
+        pub held: bool,
+        /// The number of its present start; zero where none was told.
+        pub start: u64,
         /// What it carries.
         pub manifest: Manifest,
     }
@@ -194,6 +209,8 @@ row! {
         pub seen: Micros,
         /// When an open breaker lets a probe pass.
         pub retry_at: Micros,
+        /// Until when it is left in peace, having said that it had no room; zero where it has not.
+        pub paused: Micros,
         /// When the exchange has to look at it again.
         pub wake: Micros,
         /// When its breaker last changed.
@@ -206,7 +223,7 @@ row! {
         pub failed: u64,
         /// Slots in use.
         pub used: u32,
-        /// How often it has been lost, and with it whatever its cache held.
+        /// How often it has been lost or begun anew, and with that whatever its cache held.
         pub starts: u32,
         /// Failures since the last success.
         pub failures: u32,
@@ -214,6 +231,8 @@ row! {
         pub probes: u32,
         /// How often its breaker has been opened soon after it was last.
         pub trips: u32,
+        /// How often it has been left in peace since it last completed a leg.
+        pub pauses: u32,
         /// The circuit breaker before it.
         pub breaker: Breaker,
     }
@@ -354,6 +373,8 @@ row! {
         pub queued: Micros,
         /// When its present leg was handed to its vessel.
         pub dispatched: Micros,
+        /// How long that should take, behind all that was aboard.
+        pub within: Micros,
         /// When it expires.
         pub deadline: Micros,
         /// When the exchange has to look at it again: a timeout, a retry, a berth or the deadline.
@@ -376,10 +397,14 @@ row! {
         pub key: KeySlot,
         /// How often it has been routed, this time included.
         pub attempt: u16,
+        /// How often a vessel that it was routed to had no room for it.
+        pub bounced: u16,
         /// Where it stands.
         pub stage: Stage,
         /// Which leg is being worked.
         pub leg: u8,
+        /// Whether its present attempt, or the next one, is made because a call for it has failed.
+        pub retry: bool,
         /// What was asked for.
         pub demand: Demand,
         /// The vessels that failed it.
@@ -411,6 +436,7 @@ impl Vessel {
     /// still have to succeed.
     pub(crate) fn room(&self, load: &Load) -> u32 {
         match (self.status, load.breaker) {
+            _ if load.paused != Micros::ZERO => 0,
             (VesselStatus::Up, Breaker::Closed) => self.manifest.slots,
             (VesselStatus::Up, Breaker::Probing) => load.probes.min(self.manifest.slots),
             _ => 0,

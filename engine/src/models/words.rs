@@ -34,15 +34,25 @@ pub enum Command {
         name: String,
         /// What it carries.
         manifest: Manifest,
+        /// The number of its start, as in a heartbeat.
+        start: u64,
     },
-    /// Reports that a vessel lives. A lost one is up again, whatever it was before; it is refused until
-    /// everything it had aboard has been failed over, which takes an `Advance` or two, due at once.
+    /// Reports that a vessel lives. A lost one takes work again, unless it had been sent away; it is
+    /// refused until everything it had aboard has been failed over, which takes an `Advance` or two, due at
+    /// once.
     Heartbeat {
         /// Which one.
         vessel: VesselId,
+        /// A number that is greater each time that the vessel's process begins anew; zero if there is none.
+        start: u64,
     },
-    /// Lets a vessel finish what it has and gives it no more.
+    /// Lets a vessel finish what it has and gives it no more until it is registered anew.
     Drain {
+        /// Which one.
+        vessel: VesselId,
+    },
+    /// Takes a vessel that is lost or drained for gone for good, until it is registered anew.
+    Retire {
         /// Which one.
         vessel: VesselId,
     },
@@ -98,16 +108,22 @@ words! {
             name: String,
             /// What it carries.
             manifest: Box<Manifest>,
+            /// The number of its start; zero where none was told.
+            start: u64,
         },
         /// A vessel was heard of.
         VesselSeen = 4 {
             /// Which one.
             vessel: VesselId,
+            /// The number of its start; zero where none was told.
+            start: u64,
         },
-        /// A lost vessel was heard of, and takes work again.
+        /// A vessel that was lost, or began anew, is back: it takes work, unless it had been sent away.
         VesselReturned = 5 {
             /// Which one.
             vessel: VesselId,
+            /// The number of its start; zero where none was told.
+            start: u64,
         },
         /// A vessel takes no more work.
         VesselDraining = 6 {
@@ -125,6 +141,18 @@ words! {
             vessel: VesselId,
             /// Why it counts as lost.
             cause: LossCause,
+        },
+        /// A vessel has begun anew, without whatever it had aboard or in its cache.
+        VesselRestarted = 9 {
+            /// Which one.
+            vessel: VesselId,
+            /// The number of its start.
+            start: u64,
+        },
+        /// A vessel is gone for good.
+        VesselRetired = 10 {
+            /// Which one.
+            vessel: VesselId,
         },
     }
 }
@@ -174,6 +202,11 @@ words! {
             asked: Tokens,
             /// The most that any vessel takes.
             max: Tokens,
+        },
+        /// A later start of the vessel has been heard of.
+        Superseded = 6 {
+            /// Its number.
+            start: u64,
         },
     }
 }

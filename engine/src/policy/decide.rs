@@ -56,7 +56,9 @@ fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
     Ok(state.tables.policies.vacancy())
 }
 
-/// Reviews the risk and moves the level: up at once to where the risk is, down by one step and only
+/// Reviews the risk and moves the level by what becomes of the work, and not by a count of who is there:
+/// legs that fail, a queue that fills, orders that wait for too much of the time they have, each class's
+/// for the levels that turn it or a less urgent one away. Up at once to where the risk is, down by one step and only
 /// once the level has held for its dwell time and the risk is clear of the threshold.
 pub(crate) fn review(tx: &mut Transaction) {
     let state = tx.state();
@@ -67,14 +69,19 @@ pub(crate) fn review(tx: &mut Transaction) {
     let failing = control.legs.failing(tx.now(), levels.window, levels.calls);
     let queue = state.limits().map_or(1, |limits| limits.queued);
     let pressure = Ppm::ratio(waiting.queued, u64::from(queue));
-    let parties = &state.index.parties;
-    let (missing, working) = (u64::from(parties.missing), u64::from(parties.working));
-    let lost = Ppm::ratio(missing, working.saturating_add(missing));
-    let risk = failing.max(pressure).max(lost);
+    let flow = control.flow.at(tx.now(), levels.window);
+    let late = [Class::Interactive, Class::Standard, Class::Batch]
+        .map(|class| flow.late(class, levels.calls));
+    // A class that is turned away is no reason to turn away a more urgent one.
+    let [interactive, standard, batch] = late;
+    let halted = failing.max(pressure).max(interactive);
+    let restricted = halted.max(standard);
+    let risks = [restricted.max(batch), restricted, halted];
+    let [risk, ..] = risks;
     let next = tx.now() + levels.review;
-    tx.emit(Event::RiskReviewed { risk, failing, pressure, lost, next });
-    let reached = levels.level_at(risk);
-    let relaxed = levels.level_at(risk + levels.hysteresis);
+    tx.emit(Event::RiskReviewed { risk, failing, pressure, late, next });
+    let reached = levels.level_at(risks);
+    let relaxed = levels.level_at(risks.map(|risk| risk + levels.hysteresis));
     let to = if reached > from {
         reached
     } else if relaxed < from && tx.now() >= since + levels.dwell {

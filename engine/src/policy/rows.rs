@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::kernel::image::{code, row};
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::queue::rows::Shares;
-use crate::resilience::rows::{BreakerRule, RetryRule};
+use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::Weights;
 
 code! {
@@ -41,8 +41,10 @@ row! {
         pub review: Micros,
         /// For how long a leg that failed counts: for this long at least, and for twice as long at most.
         pub window: Micros,
-        /// The legs that there have to be in that time before a share of them is a risk.
+        /// The legs, or orders of a class, that there have to be in that time before a share of them is a risk.
         pub calls: u32,
+        /// The share of its time that an order may wait in the queue before it counts as late.
+        pub late: Ppm,
     }
 }
 
@@ -56,6 +58,8 @@ row! {
         pub weights: Weights,
         /// How many vessels are drawn as candidates for a route.
         pub candidates: u8,
+        /// For how long a vessel is believed to hold a prefix that it has worked.
+        pub prefix_age: Micros,
         /// What the classes weigh against each other while several of them wait.
         pub shares: Shares,
         /// How long an order of each class may wait before its class is lent a larger share for it.
@@ -70,6 +74,8 @@ row! {
         pub retry: RetryRule,
         /// How vessels are cut off.
         pub breaker: BreakerRule,
+        /// How vessels are left in peace that say they have no room.
+        pub overload: OverloadRule,
         /// How the level moves.
         pub escalation: Escalation,
     }
@@ -114,22 +120,29 @@ impl Policy {
             fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
         }
         fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
-        let RetryRule { attempts, backoff, backoff_max } = self.retry;
+        let RetryRule { attempts, backoff, backoff_max, .. } = self.retry;
         fault(attempts == 0, "retry.attempts is 0");
         fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
-        let BreakerRule { failures, failing, calls, window, open, open_max, probes, cut_off } =
-            self.breaker;
-        let trips = failures > 0 || failing > Ppm::ZERO;
+        let OverloadRule { pause, pause_max } = self.overload;
+        fault(pause.0 == 0, "overload.pause is 0");
+        fault(pause > pause_max, "overload.pause is above overload.pause_max");
+        let BreakerRule { failures, failing, slow, slow_percent, calls, window, .. } = self.breaker;
+        let BreakerRule { open, open_max, probes, cut_off, .. } = self.breaker;
+        let trips = failures > 0 || failing > Ppm::ZERO || slow > Ppm::ZERO;
         fault(trips && open.0 == 0, "breaker.open is 0, but something trips it");
         fault(open > open_max, "breaker.open is above breaker.open_max");
         fault(failing > Ppm::ONE, "breaker.failing is above 1000000, which no share exceeds");
+        fault(slow > Ppm::ONE, "breaker.slow is above 1000000, which no share exceeds");
+        fault(slow_percent < 100, "breaker.slow_percent is below 100: faster than predicted");
         fault(calls == 0, "breaker.calls is 0");
         fault(window.0 == 0, "breaker.window is 0");
         fault(probes == 0, "breaker.probes is 0");
         fault(cut_off > Ppm::ONE, "breaker.cut_off is above 1000000, which no share exceeds");
-        let Escalation { elevated, restricted, halted, hysteresis, dwell, review, window, calls } =
+        let Escalation { elevated, restricted, halted, hysteresis, dwell, review, .. } =
             self.escalation;
+        let Escalation { window, calls, late, .. } = self.escalation;
         fault(window.0 == 0, "escalation.window is 0");
+        fault(late == Ppm::ZERO || late > Ppm::ONE, "escalation.late is 0 or above 1000000");
         fault(calls == 0, "escalation.calls is 0");
         fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
         fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
@@ -142,13 +155,13 @@ impl Policy {
 }
 
 impl Escalation {
-    /// The level whose threshold a risk has reached.
-    pub(crate) fn level_at(&self, risk: Ppm) -> PolicyLevel {
-        if risk >= self.halted {
+    /// The highest level whose threshold its risk has reached: those of elevated, restricted and halted.
+    pub(crate) fn level_at(&self, [elevated, restricted, halted]: [Ppm; 3]) -> PolicyLevel {
+        if halted >= self.halted {
             PolicyLevel::Halted
-        } else if risk >= self.restricted {
+        } else if restricted >= self.restricted {
             PolicyLevel::Restricted
-        } else if risk >= self.elevated {
+        } else if elevated >= self.elevated {
             PolicyLevel::Elevated
         } else {
             PolicyLevel::Normal

@@ -46,14 +46,14 @@ words! {
         },
         /// The risk was reviewed.
         RiskReviewed = 2 {
-            /// What it is.
+            /// What it is: the greatest of all that follow.
             risk: Ppm,
             /// The share of legs that have failed lately; zero where there were too few.
             failing: Ppm,
             /// How full the queue is.
             pressure: Ppm,
-            /// The share of vessels that are lost or cut off.
-            lost: Ppm,
+            /// The share of orders of each class that have been late lately; zero where there were too few.
+            late: [Ppm; 3],
             /// When it is reviewed next.
             next: Micros,
         },

@@ -1,7 +1,7 @@
 //! How orders come to wait, take turns, and leave.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, ModelId, OrderId, TenantId, TurnSlot};
+use crate::kernel::units::{Micros, ModelId, OrderId, Ppm, TenantId, TurnSlot};
 use crate::kernel::wheel::Due;
 use crate::models::rows::{Class, Stage};
 use crate::queue::index::Place;
@@ -179,6 +179,32 @@ fn close(state: &mut State, model: ModelId) -> Result<(), Breach> {
         queues.idle.remove(&slot);
         state.tables.turns.remove(slot, &mut state.writer)?;
     }
+    Ok(())
+}
+
+/// An order that is about to be routed, or expires while it waits to be, is counted among those of its
+/// class; was it late?
+pub(crate) fn note_routed(state: &mut State, order: OrderId) -> Result<(), Breach> {
+    let now = state.now;
+    let Some((window, waited)) =
+        state.policy().map(|(_, policy)| (policy.escalation.window, policy.escalation.late))
+    else {
+        return Ok(());
+    };
+    let Some(row) = state.order(order) else { return Ok(()) };
+    let (class, retry) = (row.demand.class as usize, row.retry);
+    let late = row.stage == Stage::Queued
+        && Ppm::ratio((now - row.queued).0, (row.deadline - row.queued).0) >= waited;
+    let control = state.edit_control()?;
+    control.flow = control.flow.at(now, window);
+    let routed = &mut control.flow.present;
+    if let (Some(orders), Some(of_class)) =
+        (routed.orders.get_mut(class), routed.late.get_mut(class))
+    {
+        *orders = orders.saturating_add(1);
+        *of_class = of_class.saturating_add(u32::from(late));
+    }
+    routed.retries = routed.retries.saturating_add(u32::from(retry));
     Ok(())
 }
 

@@ -1,23 +1,30 @@
-//! What failures lead to: a circuit breaker before each vessel, and retries that wait ever longer.
+//! What failures lead to: a circuit breaker before each vessel, retries that wait ever longer and are no
+//! more than a share of all attempts, and peace for who says that it has no room.
 
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{Micros, OrderId, Ppm, VesselId};
-use crate::resilience::rows::Breaker;
+use crate::kernel::units::{Micros, OrderId, Ppm, Seq, VesselId};
+use crate::resilience::rows::{Breaker, RetryRule};
 use crate::resilience::words::Event;
+use crate::state::State;
 use crate::transaction::Transaction;
 
-/// Trips the breaker of a vessel that has failed too often, in a row or of its calls lately, or whose
-/// probe failed; unless too many of those that could stand in for it are cut off already.
+/// What an order waits at least that is not tried again yet, since too many are.
+const POSTPONED_MIN: Micros = Micros(100_000);
+
+/// Trips the breaker of a vessel that has failed or was slow too often, in a row or of its calls lately, or
+/// whose probe was; unless too many of those that could stand in for it are cut off already.
 pub(crate) fn trip_if_due(tx: &mut Transaction, vessel: VesselId, dispatched: Micros) {
     let state = tx.state();
     let Some((_, policy)) = state.policy() else { return };
     let Some(load) = state.tables.loads.get(vessel) else { return };
     let (rule, now, failures) = (&policy.breaker, tx.now(), load.failures);
     let failing = load.outcomes.failing(now, rule.window, rule.calls);
+    let slow = load.outcomes.slow(now, rule.window, rule.calls);
     let due = match load.breaker {
         Breaker::Closed => {
             let row = rule.failures > 0 && failures >= rule.failures;
-            let share = rule.failing > Ppm::ZERO && failing >= rule.failing;
+            let share = rule.failing > Ppm::ZERO && failing >= rule.failing
+                || rule.slow > Ppm::ZERO && slow >= rule.slow;
             let vessel = state.tables.vessels.get(vessel);
             let may = |manifest| state.index.parties.may_cut_off(manifest, rule.cut_off);
             (row || share) && vessel.is_some_and(|row| may(&row.manifest))
@@ -30,9 +37,8 @@ pub(crate) fn trip_if_due(tx: &mut Transaction, vessel: VesselId, dispatched: Mi
     }
     let soon = load.breaker == Breaker::Probing || now <= load.turned + rule.open_max;
     let trips = if soon { load.trips.saturating_add(1) } else { 1 };
-    let span = rule.open.0.saturating_mul(1u64 << trips.saturating_sub(1).min(32));
-    let until = now + Micros(span.min(rule.open_max.0));
-    tx.emit(Event::BreakerOpened { vessel, failures, failing, trips, until });
+    let until = now + Micros(doubled(rule.open, trips, rule.open_max));
+    tx.emit(Event::BreakerOpened { vessel, failures, failing, slow, trips, until });
 }
 
 /// Lets probes pass when an open breaker's time is up.
@@ -57,23 +63,77 @@ pub(crate) fn close_if_probed(tx: &mut Transaction, vessel: VesselId) {
     }
 }
 
+/// Leaves a vessel in peace that said it had no room: for longer each time, until it completes a leg.
+pub(crate) fn pause(tx: &mut Transaction, vessel: VesselId) {
+    let state = tx.state();
+    let Some((_, policy)) = state.policy() else { return };
+    let Some(load) = state.tables.loads.get(vessel).filter(|load| load.paused == Micros::ZERO)
+    else {
+        return;
+    };
+    let pauses = load.pauses.saturating_add(1);
+    let rule = &policy.overload;
+    let until = tx.now() + Micros(doubled(rule.pause, pauses, rule.pause_max));
+    tx.emit(Event::VesselPaused { vessel, pauses, until });
+}
+
+/// Gives work again to a vessel that was left in peace.
+pub(crate) fn resume(tx: &mut Transaction, vessel: VesselId) {
+    tx.emit(Event::VesselResumed { vessel });
+    tx.note_vessel(vessel);
+}
+
+/// So much at the first time, doubled at each further one, up to a bound.
+fn doubled(first: Micros, times: u32, most: Micros) -> u64 {
+    first.0.saturating_mul(1u64 << times.saturating_sub(1).min(32)).min(most.0)
+}
+
 /// When an order that has failed is tried again; `None` once its attempts are used up, and where it
-/// would expire before.
-///
-/// The wait doubles with each attempt up to its bound; a keyed draw takes off up to half of it, so
-/// that orders that failed together do not come back together.
+/// would expire before. What had no room for it has not used up an attempt.
 pub(crate) fn retry_at(tx: &Transaction, id: OrderId) -> Option<Micros> {
     let (_, policy) = tx.state().policy()?;
     let order = tx.state().order(id)?;
-    if order.attempt >= policy.retry.attempts {
+    let attempts = order.attempt.saturating_sub(order.bounced);
+    if attempts >= policy.retry.attempts || order.attempt == u16::MAX {
         return None;
     }
-    let doublings = u32::from(order.attempt.saturating_sub(1)).min(32);
-    let wait = policy.retry.backoff.0.saturating_mul(1u64 << doublings);
-    let wait = wait.min(policy.retry.backoff_max.0);
-    let draw = Draw::new(tx.state().journal(), tx.stamp().seq, id, Purpose::Jitter);
-    let half = u32::try_from(wait / 2).unwrap_or(u32::MAX);
-    let off = u64::from(draw.below(u64::from(order.attempt), half.saturating_add(1)));
-    let at = tx.now() + Micros(wait.saturating_sub(off));
+    let at = tx.now() + wait(tx.state(), id, attempts, &policy.retry);
     (at < order.deadline).then_some(at)
+}
+
+/// How long an order waits after so many attempts: anything from the least to three times what it waited
+/// before (decorrelated jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
+/// so that orders that failed together do not come back together.
+fn wait(state: &State, id: OrderId, attempts: u16, rule: &RetryRule) -> Micros {
+    let (least, most) = (rule.backoff.0, rule.backoff_max.0);
+    let draw = Draw::new(state.journal(), Seq(0), id, Purpose::Jitter);
+    let mut wait = least;
+    // By the sixteenth it may be anything up to the most.
+    for attempt in attempts.saturating_sub(15).max(1)..=attempts {
+        let spread = wait.saturating_mul(3).min(most).saturating_sub(least);
+        let bound = u32::try_from(spread.saturating_add(1)).unwrap_or(u32::MAX);
+        wait = least.saturating_add(u64::from(draw.below(u64::from(attempt), bound)));
+    }
+    Micros(wait)
+}
+
+/// Has an order wait on whose call has failed, where too many are tried again already; tells whether it
+/// does. What was lost with its vessel is no such order, and what expires before is not bothered.
+pub(crate) fn postpone(tx: &mut Transaction, id: OrderId) -> bool {
+    let state = tx.state();
+    let Some((_, policy)) = state.policy() else { return false };
+    let (Some(order), Some(control)) = (state.order(id), state.control()) else { return false };
+    let rule = &policy.retry;
+    let (retries, others) = control.flow.at(tx.now(), policy.escalation.window).retries();
+    let part = u128::from(others).saturating_mul(u128::from(rule.budget.0));
+    let within = u128::from(retries.saturating_add(1)).saturating_mul(1_000_000) <= part;
+    if !order.retry || within || retries < u64::from(rule.least) {
+        return false;
+    }
+    let half = (rule.backoff_max.0 / 2).max(POSTPONED_MIN.0);
+    let draw = Draw::new(state.journal(), tx.stamp().seq, id, Purpose::Jitter);
+    let more = draw.below(0, u32::try_from(half).unwrap_or(u32::MAX));
+    let at = tx.now() + Micros(half.saturating_add(u64::from(more)));
+    tx.emit(Event::RetryPostponed { order: id, retries, others, at });
+    true
 }

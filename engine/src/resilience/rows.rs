@@ -22,6 +22,10 @@ row! {
         pub failures: u32,
         /// The share of calls that fail which trips it; zero is never.
         pub failing: Ppm,
+        /// The share of calls that are slow which trips it; zero is never.
+        pub slow: Ppm,
+        /// A call is slow that takes longer than this multiple of its predicted time, in percent.
+        pub slow_percent: u32,
         /// The calls that there have to be before a share of them says anything.
         pub calls: u32,
         /// For how long a call counts: for this long at least, and for twice as long at most.
@@ -47,27 +51,57 @@ row! {
         pub calls: u32,
         /// Those of them that failed.
         pub failed: u32,
+        /// Those of them that were slow.
+        pub slow: u32,
         /// Calls in the span before.
         pub calls_before: u32,
         /// Those of them that failed.
         pub failed_before: u32,
+        /// Those of them that were slow.
+        pub slow_before: u32,
     }
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// It was answered in time.
+    Good,
+    /// It was answered, and took too long.
+    Slow,
+    /// It failed.
+    Failed,
 }
 
 impl Outcomes {
     /// Counts a call.
-    pub(crate) fn note(&mut self, now: Micros, window: Micros, failed: bool) {
+    pub(crate) fn note(&mut self, now: Micros, window: Micros, call: Call) {
         *self = self.at(now, window);
         self.calls = self.calls.saturating_add(1);
-        self.failed = self.failed.saturating_add(u32::from(failed));
+        self.failed = self.failed.saturating_add(u32::from(call == Call::Failed));
+        self.slow = self.slow.saturating_add(u32::from(call == Call::Slow));
     }
 
     /// The share of calls that failed; none where there were fewer than `least`.
     pub(crate) fn failing(&self, now: Micros, window: Micros, least: u32) -> Ppm {
-        let Self { calls, failed, calls_before, failed_before, .. } = self.at(now, window);
-        let calls = u64::from(calls).saturating_add(u64::from(calls_before));
-        let failed = u64::from(failed).saturating_add(u64::from(failed_before));
-        if calls < u64::from(least) { Ppm::ZERO } else { Ppm::ratio(failed, calls) }
+        // Mostly none has, and nothing is to be divided.
+        if self.failed == 0 && self.failed_before == 0 {
+            return Ppm::ZERO;
+        }
+        let lately = self.at(now, window);
+        lately.share(lately.failed, lately.failed_before, least)
+    }
+
+    /// The share of calls that were slow; none where there were fewer than `least`.
+    pub(crate) fn slow(&self, now: Micros, window: Micros, least: u32) -> Ppm {
+        let lately = self.at(now, window);
+        lately.share(lately.slow, lately.slow_before, least)
+    }
+
+    fn share(&self, some: u32, before: u32, least: u32) -> Ppm {
+        let some = u64::from(some).saturating_add(u64::from(before));
+        let calls = u64::from(self.calls).saturating_add(u64::from(self.calls_before));
+        if calls < u64::from(least) { Ppm::ZERO } else { Ppm::ratio(some, calls) }
     }
 
     /// The same at this moment: what is too old is forgotten.
@@ -76,8 +110,9 @@ impl Outcomes {
         if now < next {
             *self
         } else if now < next + window {
-            let (calls_before, failed_before) = (self.calls, self.failed);
-            Self { since: next, calls: 0, failed: 0, calls_before, failed_before }
+            let Self { calls, failed, slow, .. } = *self;
+            let before = Self { calls_before: calls, failed_before: failed, ..Self::default() };
+            Self { since: next, slow_before: slow, ..before }
         } else {
             Self { since: now, ..Self::default() }
         }
@@ -89,9 +124,24 @@ row! {
     pub struct RetryRule {
         /// Attempts in all, the first included.
         pub attempts: u16,
-        /// The wait before the second attempt; doubled for each further one, with keyed jitter.
+        /// The shortest wait before a further attempt; the longest is three times the one before it.
         pub backoff: Micros,
         /// The longest wait.
         pub backoff_max: Micros,
+        /// The attempts that may be made because a call has failed, as a share of all others lately, to which
+        /// they count themselves once they have come to a good end.
+        pub budget: Ppm,
+        /// How many of them may be made lately whatever else there is.
+        pub least: u32,
+    }
+}
+
+row! {
+    /// For how long a vessel is left in peace that said it had no room.
+    pub struct OverloadRule {
+        /// For how long at first; doubled each time until it completes a leg.
+        pub pause: Micros,
+        /// The longest that it is.
+        pub pause_max: Micros,
     }
 }

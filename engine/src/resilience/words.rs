@@ -15,6 +15,8 @@ words! {
             failures: u32,
             /// The share of its calls that have failed lately; zero where they were too few.
             failing: Ppm,
+            /// The share of its calls that have been slow lately; zero where they were too few.
+            slow: Ppm,
             /// How often it has been opened soon after it was last, this time included.
             trips: u32,
             /// Until when.
@@ -40,6 +42,31 @@ words! {
             attempts: u16,
             /// When.
             at: Micros,
+        },
+        /// An order whose call failed waits on, since too many are tried again already.
+        RetryPostponed = 4 {
+            /// Which one.
+            order: OrderId,
+            /// Attempts made lately because a call had failed, but for those that came to a good end.
+            retries: u64,
+            /// All other attempts made lately.
+            others: u64,
+            /// Until when it waits.
+            at: Micros,
+        },
+        /// A vessel said that it had no room, and is left in peace.
+        VesselPaused = 5 {
+            /// Which one.
+            vessel: VesselId,
+            /// How often since it last completed a leg, this time included.
+            pauses: u32,
+            /// Until when.
+            until: Micros,
+        },
+        /// It is given work again.
+        VesselResumed = 6 {
+            /// Which one.
+            vessel: VesselId,
         },
     }
 }

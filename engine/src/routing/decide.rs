@@ -6,18 +6,23 @@
 
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+
 use crate::allocator::cost;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, OrderId, Ppm, Tokens, VesselId, clamp};
 use crate::models::index::Serving;
-use crate::models::rows::{Leg, LegKind, Manifest, Mark, Order, Role, Route, TRIED_MAX};
+use crate::models::rows::{Leg, LegKind, Load, Manifest, Mark, Order, Role, Route, TRIED_MAX};
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
 use crate::routing::fold::prefix_slot;
-use crate::routing::rows::Weights;
+use crate::routing::rows::{HOLDERS_MAX, Weights};
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
 use crate::state::State;
 use crate::transaction::Transaction;
+
+/// A vessel is not taken to fail a greater share of its calls: it may have recovered.
+const FAILING_MOST: Ppm = Ppm(900_000);
 
 /// One vessel's share of a candidate: the hops it would take and what they mean.
 struct Part {
@@ -27,6 +32,7 @@ struct Part {
     cost: MicroUsd,
     energy: Millijoules,
     cached: Tokens,
+    failing: Ppm,
     work: Micros,
     hop: Micros,
 }
@@ -116,7 +122,7 @@ fn parts(
         Role::Decode => (decode, Purpose::DecodeCandidates),
     };
     let holders =
-        if role == Role::Decode { Vec::new() } else { holders(state, &order.demand.prefix) };
+        if role == Role::Decode { ArrayVec::new() } else { holders(tx, &order.demand.prefix) };
     let mut vessels = Vec::new();
     if only == VesselId::NONE {
         let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
@@ -151,21 +157,23 @@ fn parts(
     }
 }
 
-/// The vessels that are believed to hold a prefix of the prompt, the longest first, each once.
-fn holders(state: &State, prefix: &[Mark]) -> Vec<(VesselId, Tokens)> {
-    let mut holders: Vec<(VesselId, Tokens)> = Vec::new();
+/// The vessels that are believed to hold a prefix of the prompt, the longest first, each once, and no more
+/// than are remembered of one prefix.
+fn holders(tx: &Transaction, prefix: &[Mark]) -> ArrayVec<(VesselId, Tokens), HOLDERS_MAX> {
+    let (state, mut holders) = (tx.state(), ArrayVec::new());
     let Some(places) = state.limits().map(|limits| limits.prefixes) else { return holders };
+    let age = state.policy().map_or(Micros::ZERO, |(_, policy)| policy.prefix_age);
     for mark in prefix.iter().rev() {
         let row = prefix_slot(places, mark.hash).and_then(|slot| state.tables.prefixes.get(slot));
-        // What a vessel held before it was lost is gone.
-        let held = row.filter(|row| {
-            let starts = state.tables.loads.get(row.vessel).map(|load| load.starts);
-            row.hash == mark.hash && starts == Some(row.starts)
-        });
-        if let Some(row) = held
-            && !holders.iter().any(|(vessel, _)| *vessel == row.vessel)
+        for holder in
+            row.filter(|row| row.hash == mark.hash).into_iter().flat_map(|row| &row.holders)
         {
-            holders.push((row.vessel, mark.tokens));
+            // What a vessel held before it was lost is gone.
+            let starts = state.tables.loads.get(holder.vessel).map(|load| load.starts);
+            let holds = starts == Some(holder.starts) && tx.now() <= holder.at + age;
+            if holds && !holders.iter().any(|(vessel, _)| *vessel == holder.vessel) {
+                let _ = holders.try_push((holder.vessel, mark.tokens));
+            }
         }
     }
     holders
@@ -175,13 +183,13 @@ fn holders(state: &State, prefix: &[Mark]) -> Vec<(VesselId, Tokens)> {
 struct Sight<'a> {
     vessel: VesselId,
     manifest: &'a Manifest,
-    backlog: Micros,
+    load: &'a Load,
 }
 
 fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
     let vessel = VesselId(id);
     let manifest = &state.tables.vessels.get(vessel)?.manifest;
-    Some(Sight { vessel, manifest, backlog: state.tables.loads.get(vessel)?.backlog })
+    Some(Sight { vessel, manifest, load: state.tables.loads.get(vessel)? })
 }
 
 /// What it would mean to have a vessel do its role's share of an order, where contexts of `kept` and
@@ -193,7 +201,7 @@ fn part(
     holders: &[(VesselId, Tokens)],
     kept: Tokens,
 ) -> Part {
-    let Sight { vessel, manifest, backlog } = *sight;
+    let Sight { vessel, manifest, load } = *sight;
     let demand = &order.demand;
     let tried = order.tried.contains(&vessel);
     // What has failed this order is not believed to have worked its prompt.
@@ -208,10 +216,11 @@ fn part(
     let mut part = Part {
         vessel,
         verdict: fits(manifest, demand.size(), kept, tried),
-        eta: Micros(backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
+        eta: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
         cost: MicroUsd::ZERO,
         energy: Millijoules::ZERO,
         cached,
+        failing: failing(state, load),
         work: Micros::ZERO,
         hop: hop(state, order, manifest),
     };
@@ -228,6 +237,12 @@ fn part(
     }
     part.eta += part.work;
     part
+}
+
+/// The share of a vessel's calls that have failed lately.
+fn failing(state: &State, load: &Load) -> Ppm {
+    let rule = state.policy().map(|(_, policy)| &policy.breaker);
+    rule.map_or(Ppm::ZERO, |rule| load.outcomes.failing(state.now(), rule.window, rule.calls))
 }
 
 fn fits(manifest: &Manifest, size: Tokens, kept: Tokens, tried: bool) -> Verdict {
@@ -262,6 +277,7 @@ fn candidate(
     let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
+    let failing = second.map_or(first.failing, |part| part.failing.max(first.failing));
     let avoided = order.tried.contains(&first.vessel) || order.tried.contains(&decode);
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
     let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
@@ -269,7 +285,8 @@ fn candidate(
         vessel: first.vessel,
         decode,
         verdict: second.map_or(first.verdict, |part| part.verdict.max(first.verdict)),
-        score: score(weights, eta, cost, energy, avoided),
+        failing,
+        score: score(weights, eta, failing, cost, energy, avoided),
         tie: (draw.at(counter) >> 32) as u32,
         eta,
         cost,
@@ -278,16 +295,25 @@ fn candidate(
     }
 }
 
-/// The points of a candidate, rounded down: fewer are better.
+/// The points of a candidate, rounded down: fewer are better. Who fails a share of its calls takes as much
+/// longer as it has to be asked more often; so who fails at once does not look quick.
 fn score(
     weights: &Weights,
     eta: Micros,
+    failing: Ppm,
     cost: MicroUsd,
     energy: Millijoules,
     avoided: bool,
 ) -> u64 {
     let weigh = |amount: u64, weight: u32| u128::from(amount).saturating_mul(u128::from(weight));
-    let thousandths = weigh(eta.0, weights.time)
+    let time = match failing.min(FAILING_MOST) {
+        Ppm::ZERO => eta.0,
+        failing => {
+            let good = u128::from(Ppm::ONE.0.saturating_sub(failing.0));
+            weigh(eta.0, 1_000_000).checked_div(good).map_or(u64::MAX, clamp)
+        }
+    };
+    let thousandths = weigh(time, weights.time)
         .saturating_add(weigh(cost.0, weights.cost).saturating_mul(1_000))
         .saturating_add(weigh(energy.0, weights.energy));
     let penalty = if avoided { u64::from(weights.avoid) } else { 0 };

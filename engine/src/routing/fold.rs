@@ -1,16 +1,19 @@
 //! How an order goes on its way, and what its vessel is believed to hold from then on.
 
+use arrayvec::ArrayVec;
+
 use crate::allocator::fold::take;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{OrderId, PrefixSlot, Tokens, VesselId};
 use crate::models::rows::{Route, Stage, capacity_legs};
-use crate::queue::fold::leave;
-use crate::routing::rows::Prefix;
+use crate::queue::fold::{leave, note_routed};
+use crate::routing::rows::{Holder, Prefix};
 use crate::routing::words::Event;
 use crate::state::State;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     let Event::OrderRouted { order, attempt, route, .. } = event;
+    note_routed(state, *order)?;
     leave(state, *order)?;
     let row = state.edit_order(*order)?;
     row.stage = Stage::Running;
@@ -34,11 +37,17 @@ fn believe(state: &mut State, order: OrderId, route: &Route) -> Result<(), Breac
     };
     let vessel = capacity_legs(route).next().map_or(VesselId::NONE, |leg| leg.vessel);
     let starts = tables.loads.get(vessel).map_or(0, |load| load.starts);
+    let holder = Holder { vessel, starts, at: state.now };
     for mark in &row.demand.prefix {
-        if let Some(slot) = prefix_slot(places, mark.hash) {
-            let row = Prefix { hash: mark.hash, vessel, tokens: mark.tokens, starts };
+        let Some(slot) = prefix_slot(places, mark.hash) else { continue };
+        let known = tables.prefixes.get(slot).is_some_and(|row| row.hash == mark.hash);
+        if !known {
+            let row = Prefix { hash: mark.hash, tokens: mark.tokens, holders: ArrayVec::new() };
             tables.prefixes.put(slot, row, &mut state.writer)?;
         }
+        let row = tables.prefixes.edit(slot, &mut state.writer)?;
+        row.tokens = mark.tokens;
+        row.note(holder);
     }
     Ok(())
 }

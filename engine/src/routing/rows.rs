@@ -1,19 +1,46 @@
 //! Prefixes, and what a route is judged by.
 
+use arrayvec::ArrayVec;
+
 use crate::kernel::image::row;
-use crate::kernel::units::{Tokens, VesselId};
+use crate::kernel::units::{Micros, Tokens, VesselId};
 
 row! {
-    /// A prefix, and the vessel that last worked, or is working, on a prompt beginning with it.
+    /// A prefix, and the vessels that last worked, or are working, on a prompt beginning with it.
     pub struct Prefix {
         /// The hash of the prefix.
         #[serde(with = "crate::kernel::units::hex64")] pub hash: u64,
-        /// Where it was.
-        pub vessel: VesselId,
         /// How long it is.
         pub tokens: Tokens,
+        /// Who worked on it, the last one first.
+        pub holders: ArrayVec<Holder, HOLDERS_MAX>,
+    }
+}
+
+/// How many vessels are remembered to have worked on a prefix.
+pub const HOLDERS_MAX: usize = 4;
+
+row! {
+    /// A vessel that has worked on a prefix.
+    #[derive(Copy)]
+    pub struct Holder {
+        /// Which one.
+        pub vessel: VesselId,
         /// How often the vessel had begun anew by then; what it held before is gone.
         pub starts: u32,
+        /// When it was.
+        pub at: Micros,
+    }
+}
+
+impl Prefix {
+    /// Remembers that a vessel works on it.
+    pub(crate) fn note(&mut self, holder: Holder) {
+        self.holders.retain(|other| other.vessel != holder.vessel);
+        if self.holders.is_full() {
+            self.holders.pop();
+        }
+        self.holders.insert(0, holder);
     }
 }
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::{Image, Sink, Source, code, row, words};
 use crate::kernel::units::{
-    MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Tokens, VesselId,
+    MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Ppm, Tokens, VesselId,
 };
-use crate::models::rows::{MARKS_MAX, Route};
+use crate::models::rows::Route;
 use crate::policy::rows::CANDIDATES_MAX;
+use crate::routing::rows::HOLDERS_MAX;
 
 code! {
     /// Why a vessel that was drawn could not be had.
@@ -48,18 +49,20 @@ row! {
         pub energy: Millijoules,
         /// Prompt tokens that its prefix cache is believed to hold.
         pub cached: Tokens,
+        /// The share of its calls that have failed lately, by which it is taken to last longer.
+        pub failing: Ppm,
     }
 }
 
 impl Candidate {
     /// The most bytes of its packed image.
-    pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 + 9 + 9 + 9;
+    pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 + 9 + 9 + 9 + 9;
 
     /// The most that one route is chosen from: of each role those that are drawn and those that hold a
     /// prefix; the halves of pairs, of which decode vessels hold none, each with the best of the other.
     pub const MOST: usize = {
         let drawn = CANDIDATES_MAX as usize;
-        let held = drawn + MARKS_MAX;
+        let held = drawn + HOLDERS_MAX;
         held + (held + drawn - 1)
     };
 }

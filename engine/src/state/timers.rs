@@ -52,8 +52,8 @@ impl State {
         Ok(())
     }
 
-    /// Sets when a vessel is to be looked at again: silent for three heartbeats, its breaker due, or
-    /// lost with orders aboard.
+    /// Sets when a vessel is to be looked at again: silent for three heartbeats, its breaker or its pause
+    /// due, or gone with orders aboard.
     pub(crate) fn wake_vessel(&mut self, id: VesselId) -> Result<(), Breach> {
         let now = self.now;
         let (status, heartbeat) =
@@ -62,14 +62,17 @@ impl State {
             });
         let load = self.tables.loads.edit(id, &mut self.writer)?;
         let breaker = if load.breaker == Breaker::Open { load.retry_at } else { Micros::MAX };
+        let paused = if load.paused == Micros::ZERO { Micros::MAX } else { load.paused };
+        let due = breaker.min(paused);
         let at = match status {
+            VesselStatus::Restarting => load.wake.min(now),
             VesselStatus::Lost if load.used > 0 => load.wake.min(now),
-            VesselStatus::Lost => Micros::MAX,
+            VesselStatus::Lost | VesselStatus::Retired => Micros::MAX,
             // Nobody waits for one that has been sent away.
-            VesselStatus::Drained => breaker,
-            VesselStatus::Up | VesselStatus::Draining if heartbeat == Micros::ZERO => breaker,
+            VesselStatus::Drained => due,
+            VesselStatus::Up | VesselStatus::Draining if heartbeat == Micros::ZERO => due,
             VesselStatus::Up | VesselStatus::Draining => {
-                (load.seen + heartbeat + heartbeat + heartbeat).min(breaker)
+                (load.seen + heartbeat + heartbeat + heartbeat).min(due)
             }
         };
         if load.wake != at {

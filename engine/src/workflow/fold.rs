@@ -7,8 +7,8 @@ use crate::kernel::units::{
 };
 use crate::models::fold::lost_of;
 use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, Tried, served};
-use crate::queue::fold::{leave, settle_turn};
-use crate::resilience::fold::note_outcome;
+use crate::queue::fold::{leave, note_routed, settle_turn};
+use crate::resilience::fold::{Call, is_slow, note_outcome};
 use crate::state::State;
 use crate::telemetry::fold::count_end;
 use crate::workflow::rows::RememberedKey;
@@ -27,11 +27,12 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::OrderAdmitted { order, tenant, arrival, deadline, key, demand, .. } => {
             fold_admitted(state, *order, *tenant, *arrival, *deadline, *key, demand)
         }
-        Event::LegDispatched { order, leg, timeout, .. } => {
+        Event::LegDispatched { order, leg, within, timeout, .. } => {
             let now = state.now;
             let row = state.edit_order(*order)?;
             row.leg = *leg;
             row.dispatched = now;
+            row.within = *within;
             state.wake_order(*order, *timeout)
         }
         Event::LegCompleted { .. } => fold_completed(state, event),
@@ -39,6 +40,16 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             fold_failed(state, *order, *vessel, *fault)
         }
         Event::OrderEnded { order, tenant, end, .. } => {
+            let row = state.edit_order(*order)?;
+            let (queued, retry) = (row.stage == Stage::Queued, row.retry);
+            if *end == End::Expired && queued {
+                row.retry = false;
+                note_routed(state, *order)?;
+            }
+            if *end == End::Completed && retry {
+                let routed = &mut state.edit_control()?.flow.present;
+                routed.retries = routed.retries.saturating_sub(1);
+            }
             leave(state, *order)?;
             if *end == End::Completed {
                 let row = state.edit_order(*order)?;
@@ -88,6 +99,9 @@ fn fold_admitted(
         submitted: state.now,
         queued: Micros::ZERO,
         dispatched: Micros::ZERO,
+        within: Micros::ZERO,
+        bounced: 0,
+        retry: false,
         deadline,
         wake: Micros::MAX,
         berth: BerthId::NONE,
@@ -109,7 +123,7 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         return Ok(());
     };
     let row = state.edit_order(*order)?;
-    let dispatched = row.dispatched;
+    let (dispatched, within) = (row.dispatched, row.within);
     let done = row.route.get(usize::from(*leg)).cloned();
     row.leg = leg.saturating_add(1);
     row.tokens_out += *tokens_out;
@@ -125,7 +139,14 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         load.completed = load.completed.saturating_add(1);
         // To have arrived says nothing about the vessel; only work that is done does.
         if done.kind != LegKind::Hop {
-            note_outcome(state, done.vessel, dispatched, false)?;
+            load.pauses = 0;
+            let slow = is_slow(state, dispatched, within);
+            note_outcome(
+                state,
+                done.vessel,
+                dispatched,
+                if slow { Call::Slow } else { Call::Good },
+            )?;
         }
     }
     Ok(())
@@ -143,10 +164,14 @@ fn fold_failed(
     let row = state.edit_order(id)?;
     row.stage = Stage::Backoff;
     let (deadline, dispatched) = (row.deadline, row.dispatched);
-    // A request that is at fault itself says nothing about whoever found it so.
-    let answers = fault != Fault::Rejected;
+    // A request that is at fault itself says nothing about whoever found it so, and who has no room at
+    // this moment has not failed.
+    let answers = !matches!(fault, Fault::Rejected | Fault::Overloaded);
     if answers {
         row.tried.note(blamed);
+        row.retry = lost.is_none();
+    } else if fault == Fault::Overloaded {
+        row.bounced = row.bounced.saturating_add(1);
     }
     settle_turn(state, id, 0)?;
     release(state, id.slot(), &held)?;
@@ -154,7 +179,7 @@ fn fold_failed(
     load.failed = load.failed.saturating_add(1);
     // Nor is a loss an answer that the breaker of the vessel should count.
     if answers && lost.is_none() {
-        note_outcome(state, blamed, dispatched, true)?;
+        note_outcome(state, blamed, dispatched, Call::Failed)?;
     }
     state.wake_order(id, deadline)
 }

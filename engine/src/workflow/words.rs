@@ -17,7 +17,7 @@ code! {
     pub enum Fault {
         /// The vessel answered with an error.
         Error = 0,
-        /// The vessel had no room.
+        /// The vessel had no room: it is left in peace for a while, and the order goes elsewhere.
         Overloaded = 1,
         /// There was no outcome in time.
         Timeout = 2,
@@ -137,6 +137,8 @@ words! {
             kind: LegKind,
             /// Where.
             vessel: VesselId,
+            /// How long it should take, behind all that is aboard.
+            within: Micros,
             /// When it counts as failed.
             timeout: Micros,
         },

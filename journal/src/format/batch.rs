@@ -187,7 +187,7 @@ mod tests {
     fn events() -> Vec<Event> {
         let (region, name, hop) = (RegionId(1), "north".into(), Micros(40));
         let region = models::Event::RegionRegistered { region, name, hop };
-        vec![region.into(), models::Event::VesselSeen { vessel: VesselId(9) }.into()]
+        vec![region.into(), models::Event::VesselSeen { vessel: VesselId(9), start: 0 }.into()]
     }
 
     fn command() -> Command {
@@ -372,7 +372,7 @@ mod tests {
             ]
         );
         // Few records of many small events.
-        let seen = vec![models::Event::VesselSeen { vessel: VesselId(9) }.into(); 4_000];
+        let seen = vec![models::Event::VesselSeen { vessel: VesselId(9), start: 0 }.into(); 4_000];
         let mut large = Vec::new();
         encode_record(&mut large, TIME, &workflow::Command::Advance.into(), &seen, 0).unwrap();
         let length = large.len();

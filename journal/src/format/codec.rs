@@ -373,7 +373,8 @@ mod tests {
         let refused = encode_record(&mut bytes, TIME, &command, &[], 0).unwrap_err();
         assert!(matches!(refused, EncodeError::TooLong { .. }));
         assert_eq!(bytes, [1, 2, 3]);
-        let seen = models::Event::VesselSeen { vessel: tensorforge_engine::units::VesselId(9) };
+        let seen =
+            models::Event::VesselSeen { vessel: tensorforge_engine::units::VesselId(9), start: 0 };
         let many = vec![seen.into(); RECORD_EVENTS_MAX + 1];
         let advance = workflow::Command::Advance.into();
         let refused = encode_record(&mut bytes, TIME, &advance, &many, 0).unwrap_err();

@@ -392,8 +392,10 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
     let disk = MemoryDisk::default();
     let mut frame = FrameBuilder::new(0, Vec::new());
     let (vessel, stamp) = (VesselId(7), (Micros(1), Source::OPERATOR));
-    let events = [Event::Models(models::Event::VesselSeen { vessel })];
-    frame.push(stamp, &Command::Models(models::Command::Heartbeat { vessel }), &events, 0).unwrap();
+    let events = [Event::Models(models::Event::VesselSeen { vessel, start: 0 })];
+    frame
+        .push(stamp, &Command::Models(models::Command::Heartbeat { vessel, start: 0 }), &events, 0)
+        .unwrap();
     let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
     create(&disk).append(&mut frame).unwrap();
     let journal = open(&disk).unwrap();
@@ -420,8 +422,10 @@ fn a_breach_behind_a_divergence_does_not_hide_it() {
     frame
         .push(stamp, &Command::Config(config::Command::Configure(limits)), &configured, 5)
         .unwrap();
-    let seen = [Event::Models(models::Event::VesselSeen { vessel })];
-    frame.push(stamp, &Command::Models(models::Command::Heartbeat { vessel }), &seen, 0).unwrap();
+    let seen = [Event::Models(models::Event::VesselSeen { vessel, start: 0 })];
+    frame
+        .push(stamp, &Command::Models(models::Command::Heartbeat { vessel, start: 0 }), &seen, 0)
+        .unwrap();
     let mut frame = frame.seal(&mut Chain::genesis(), [0; 32], &[]).unwrap();
     create(&disk).append(&mut frame).unwrap();
     let journal = open(&disk).unwrap();

@@ -18,8 +18,8 @@ fn example() -> Vec<u8> {
     let mut chain = Chain::genesis();
     let mut frame = FrameBuilder::new(0, Vec::new());
     let stamp = (Micros(1_000_000), Source::OPERATOR);
-    let command = Command::Models(models::Command::Heartbeat { vessel: VesselId(7) });
-    let event = Event::Models(models::Event::VesselSeen { vessel: VesselId(7) });
+    let command = Command::Models(models::Command::Heartbeat { vessel: VesselId(7), start: 0 });
+    let event = Event::Models(models::Event::VesselSeen { vessel: VesselId(7), start: 0 });
     frame.push(stamp, &command, &[event], 0x1122_3344_5566_7788).unwrap();
     let mut frame = frame.seal(&mut chain, [0xaa; 32], &[0xd1]).unwrap();
     writer.append(&mut frame).unwrap();

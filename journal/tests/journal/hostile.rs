@@ -95,7 +95,7 @@ impl DiskFile for MeteredFile {
 
 /// A record of about so many bytes: events of the shortest kind, as many as there is room for.
 fn stuffed(bytes: usize) -> Vec<u8> {
-    let seen = Event::from(models::Event::VesselSeen { vessel: VesselId(1) });
+    let seen = Event::from(models::Event::VesselSeen { vessel: VesselId(1), start: 0 });
     let encoded = |events: &[Event]| {
         let mut record = Vec::new();
         let stamp = (Micros(1), Source::OPERATOR);

@@ -28,7 +28,7 @@ fn options() -> LedgerOptions {
 fn write(path: &Path) {
     let mut ledger = Ledger::create(path, JournalId([3; 16]), options()).unwrap();
     for n in 0..2_500 {
-        let command = Command::Models(models::Command::Heartbeat { vessel: VesselId(n) });
+        let command = Command::Models(models::Command::Heartbeat { vessel: VesselId(n), start: 0 });
         ledger.record(Micros(1), Source::OPERATOR, &command).unwrap();
     }
     ledger.close().unwrap();

@@ -34,13 +34,13 @@ pub(crate) fn root(seq: u64) -> Hash {
 
 pub(crate) fn command(seq: u64) -> Command {
     match seq % 3 {
-        0 => Command::Models(models::Command::Heartbeat { vessel: VesselId(seq as u32) }),
+        0 => Command::Models(models::Command::Heartbeat { vessel: VesselId(seq as u32), start: 0 }),
         _ => Command::Workflow(workflow::Command::Advance),
     }
 }
 
 pub(crate) fn events(seq: u64) -> Vec<Event> {
-    let seen = Event::Models(models::Event::VesselSeen { vessel: VesselId(seq as u32) });
+    let seen = Event::Models(models::Event::VesselSeen { vessel: VesselId(seq as u32), start: 0 });
     vec![seen; usize::from(seq.is_multiple_of(3))]
 }
 

@@ -5,7 +5,7 @@ use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window};
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
-use tensorforge_engine::resilience::{BreakerRule, RetryRule};
+use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm, RegionId,
@@ -24,11 +24,12 @@ examples! { Command {
     "models.register_model" Command::Models(models::Command::RegisterModel { .. }) =>
         one(models::Command::RegisterModel { name: "coral-70b".into() }),
     "models.register_vessel" Command::Models(models::Command::RegisterVessel { .. }) => each(Role::ALL, |role| {
-        models::Command::RegisterVessel { name: "deck-0".into(), manifest: manifest(role) }
+        models::Command::RegisterVessel { name: "deck-0".into(), manifest: manifest(role), start: 3 }
     }),
-    "models.heartbeat" Command::Models(models::Command::Heartbeat { .. }) => one(models::Command::Heartbeat { vessel: VesselId(7) }),
+    "models.heartbeat" Command::Models(models::Command::Heartbeat { .. }) => one(models::Command::Heartbeat { vessel: VesselId(7), start: 1_700_000_000_000 }),
     "models.drain" Command::Models(models::Command::Drain { .. }) => one(models::Command::Drain { vessel: VesselId(8) }),
     "models.lose" Command::Models(models::Command::Lose { .. }) => one(models::Command::Lose { vessel: VesselId(9) }),
+    "models.retire" Command::Models(models::Command::Retire { .. }) => one(models::Command::Retire { vessel: VesselId(10) }),
     "policy.set_policy" Command::Policy(policy::Command::SetPolicy(_)) => one(policy::Command::SetPolicy(Box::new(policy()))),
     "policy.roll_back_policy" Command::Policy(policy::Command::RollBackPolicy { .. }) =>
         one(policy::Command::RollBackPolicy { to: PolicyVersion(3) }),
@@ -117,15 +118,24 @@ pub(crate) fn policy() -> Policy {
     Policy {
         weights: Weights { time: 10, cost: 2, energy: 5, avoid: 100_000 },
         candidates: 4,
+        prefix_age: Micros(600_000_000),
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(5_000_000), Micros(20_000_000), Micros(120_000_000)],
         lifetime: [Micros(120_000_000), Micros(600_000_000), Micros(3_600_000_000)],
         timeout_percent: 400,
         timeout_min: Micros(30_000_000),
-        retry: RetryRule { attempts: 3, backoff: Micros(250_000), backoff_max: Micros(8_000_000) },
+        retry: RetryRule {
+            attempts: 3,
+            backoff: Micros(250_000),
+            backoff_max: Micros(8_000_000),
+            budget: Ppm(200_000),
+            least: 3,
+        },
         breaker: BreakerRule {
             failures: 6,
             failing: Ppm(400_000),
+            slow: Ppm(500_000),
+            slow_percent: 200,
             calls: 10,
             window: Micros(30_000_000),
             open: Micros(15_000_000),
@@ -133,6 +143,7 @@ pub(crate) fn policy() -> Policy {
             probes: 2,
             cut_off: Ppm(500_000),
         },
+        overload: OverloadRule { pause: Micros(500_000), pause_max: Micros(32_000_000) },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(550_000),
@@ -142,6 +153,7 @@ pub(crate) fn policy() -> Policy {
             review: Micros(5_500_000),
             window: Micros(30_000_000),
             calls: 20,
+            late: Ppm(500_000),
         },
     }
 }

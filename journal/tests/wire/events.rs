@@ -30,21 +30,26 @@ examples! { Event {
     "models.model_registered" Event::Models(models::Event::ModelRegistered { .. }) =>
         one(models::Event::ModelRegistered { model: ModelId(5), name: "coral-70b".into() }),
     "models.vessel_registered" Event::Models(models::Event::VesselRegistered { .. }) => one(models::Event::VesselRegistered {
-        vessel: VesselId(6), name: "deck-0".into(), manifest: Box::new(manifest(Role::Prefill)),
+        vessel: VesselId(6), name: "deck-0".into(), manifest: Box::new(manifest(Role::Prefill)), start: 3,
     }),
-    "models.vessel_seen" Event::Models(models::Event::VesselSeen { .. }) => one(models::Event::VesselSeen { vessel: VesselId(7) }),
+    "models.vessel_seen" Event::Models(models::Event::VesselSeen { .. }) => one(models::Event::VesselSeen { vessel: VesselId(7), start: 1_700_000_000_000 }),
     "models.vessel_returned" Event::Models(models::Event::VesselReturned { .. }) =>
-        one(models::Event::VesselReturned { vessel: VesselId(8) }),
+        one(models::Event::VesselReturned { vessel: VesselId(8), start: 4 }),
     "models.vessel_draining" Event::Models(models::Event::VesselDraining { .. }) =>
         one(models::Event::VesselDraining { vessel: VesselId(9) }),
     "models.vessel_drained" Event::Models(models::Event::VesselDrained { .. }) =>
         one(models::Event::VesselDrained { vessel: VesselId(10) }),
     "models.vessel_lost" Event::Models(models::Event::VesselLost { .. }) =>
         each(LossCause::ALL, |cause| models::Event::VesselLost { vessel: VesselId(11), cause }),
+    "models.vessel_restarted" Event::Models(models::Event::VesselRestarted { .. }) =>
+        one(models::Event::VesselRestarted { vessel: VesselId(20), start: 5 }),
+    "models.vessel_retired" Event::Models(models::Event::VesselRetired { .. }) =>
+        one(models::Event::VesselRetired { vessel: VesselId(21) }),
     "resilience.breaker_opened" Event::Resilience(resilience::Event::BreakerOpened { .. }) => one(resilience::Event::BreakerOpened {
         vessel: VesselId(12),
         failures: 5,
         failing: Ppm(416_666),
+        slow: Ppm(83_333),
         trips: 2,
         until: Micros(15_000_000),
     }),
@@ -61,7 +66,7 @@ examples! { Event {
         risk: Ppm(400_000),
         failing: Ppm(100_000),
         pressure: Ppm(400_000),
-        lost: Ppm(250_000),
+        late: [Ppm(20_000), Ppm(300_000), Ppm(250_000)],
         next: Micros(5_000_000),
     }),
     "policy.level_changed" Event::Policy(policy::Event::LevelChanged { .. }) => each(PolicyLevel::ALL, |to| {
@@ -116,6 +121,7 @@ examples! { Event {
             leg: 1,
             kind,
             vessel: VesselId(16),
+            within: Micros(2_500_000),
             timeout: Micros(100_000_000),
         }
     }),
@@ -134,6 +140,12 @@ examples! { Event {
     }),
     "resilience.retry_scheduled" Event::Resilience(resilience::Event::RetryScheduled { .. }) =>
         one(resilience::Event::RetryScheduled { order: order(), attempts: 2, at: Micros(61_000_000) }),
+    "resilience.retry_postponed" Event::Resilience(resilience::Event::RetryPostponed { .. }) =>
+        one(resilience::Event::RetryPostponed { order: order(), retries: 7, others: 30, at: Micros(62_000_000) }),
+    "resilience.vessel_paused" Event::Resilience(resilience::Event::VesselPaused { .. }) =>
+        one(resilience::Event::VesselPaused { vessel: VesselId(22), pauses: 2, until: Micros(63_000_000) }),
+    "resilience.vessel_resumed" Event::Resilience(resilience::Event::VesselResumed { .. }) =>
+        one(resilience::Event::VesselResumed { vessel: VesselId(23) }),
     "telemetry.order_settled" Event::Telemetry(telemetry::Event::OrderSettled { .. }) => one(telemetry::Event::OrderSettled {
         order: order(),
         tenant: TenantId(3),
@@ -167,6 +179,7 @@ fn routed() -> routing::Event {
         cost: MicroUsd(1_200),
         energy: Millijoules(2_000),
         cached: Tokens(512),
+        failing: Ppm(416_666),
     };
     let leg = |kind, vessel, work| Leg { kind, vessel: VesselId(vessel), work: Micros(work) };
     let mut route = Route::new();
@@ -226,6 +239,7 @@ mod refusals {
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
         "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),
         "models.still_aboard" Refusal::Models(models::Refusal::StillAboard { .. }) => one(models::Refusal::StillAboard { orders: 11 }),
+        "models.superseded" Refusal::Models(models::Refusal::Superseded { .. }) => one(models::Refusal::Superseded { start: 6 }),
     } }
 }
 

@@ -183,6 +183,9 @@ impl Model {
             id,
             tenant: tenant.0,
             stage: Stage::Backoff,
+            bounced: 0,
+            retry: false,
+            within: 0,
             attempt: 0,
             leg: 0,
             route: Vec::new(),
@@ -254,6 +257,7 @@ impl Model {
         let timeout = now + rules::narrow(span).max(policy.timeout_min.0);
         let row = self.order(slot)?;
         row.dispatched = now;
+        row.within = behind;
         row.wake = timeout.min(row.deadline);
         self.expect(workflow::Event::LegDispatched {
             order: order.id,
@@ -261,6 +265,7 @@ impl Model {
             leg: order.leg as u8,
             kind: leg.kind,
             vessel: leg.vessel,
+            within: Micros(behind),
             timeout: Micros(timeout),
         })
     }
@@ -301,13 +306,18 @@ impl Model {
             0 => 0,
             after => (order.dispatched + after).min(now) - order.submitted,
         };
+        let (_, policy) = self.policy()?;
+        let most = u128::from(order.within) * u128::from(policy.breaker.slow_percent);
+        let slow = !hop && u128::from(now - order.dispatched) * 100 > most;
         let ship = self.ship(leg.vessel)?;
         let cost = rules::leg_price(&ship.manifest, leg.kind, [asked, cached, tokens_out]);
         ship.completed += 1;
         if !hop {
             ship.used -= 1;
             ship.backlog -= leg.work.0;
-            self.outcome(leg.vessel, order.dispatched, false)?;
+            ship.pauses = 0;
+            let slow = slow.then_some(SLOW);
+            self.outcome(leg.vessel, order.dispatched, slow)?;
         }
         let row = self.order(slot)?;
         row.leg += 1;
@@ -329,10 +339,13 @@ impl Model {
             cost: MicroUsd(cost),
             energy: Millijoules(energy),
         })?;
+        if slow {
+            self.trip(leg.vessel, order.dispatched)?;
+        }
         let ship = self.ship(leg.vessel)?;
-        if !hop && ship.breaker == Breaker::Probing && ship.probes == 0 {
+        if !hop && !slow && ship.breaker == Breaker::Probing && ship.probes == 0 {
             (ship.breaker, ship.turned, ship.failures) = (Breaker::Closed, now, 0);
-            ship.calls = Lately::default();
+            ship.calls = Spans::default();
             self.expect(resilience::Event::BreakerClosed { vessel: leg.vessel })?;
         }
         self.drained(leg.vessel)?;
@@ -349,7 +362,13 @@ impl Model {
     /// Whether one of the vessels that an order still needs is gone.
     pub(super) fn sunk(&self, order: &Live) -> bool {
         let mut rest = order.route[order.leg..].iter();
-        rest.any(|leg| self.ships[&leg.vessel.0].status == VesselStatus::Lost)
+        rest.any(|leg| self.is_gone(leg.vessel))
+    }
+
+    /// Whether whatever a vessel had aboard is gone.
+    fn is_gone(&self, vessel: VesselId) -> bool {
+        let status = self.ships[&vessel.0].status;
+        status == VesselStatus::Lost || status == VesselStatus::Restarting
     }
 
     /// The legs of a route that still hold room.
@@ -384,20 +403,24 @@ impl Model {
         let held = Self::held(&order);
         let vessel = order.route[order.leg].vessel;
         self.give_back(&held)?;
-        let is_gone = |leg: &&Leg| self.ships[&leg.vessel.0].status == VesselStatus::Lost;
-        let gone = order.route[order.leg..].iter().find(is_gone);
+        let gone = order.route[order.leg..].iter().find(|leg| self.is_gone(leg.vessel));
         let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
         let blamed = lost.unwrap_or(vessel);
         self.ship(blamed)?.failed += 1;
         // The sender's own fault is nobody else's, and nobody would do better.
         let rejected = fault == Fault::Rejected;
-        let counts = lost.is_none() && !rejected;
+        // Who has no room has not failed.
+        let bounced = fault == Fault::Overloaded;
+        let counts = lost.is_none() && !rejected && !bounced;
         if counts {
-            self.outcome(blamed, order.dispatched, true)?;
+            self.outcome(blamed, order.dispatched, Some(FAILED))?;
         }
+        let now = self.now;
         let row = self.order(slot)?;
         row.stage = Stage::Backoff;
-        if !rejected && !row.tried.contains(&blamed) {
+        row.bounced += u16::from(bounced);
+        row.retry = counts || (bounced && row.retry);
+        if !rejected && !bounced && !row.tried.contains(&blamed) {
             row.tried.push(blamed);
             if row.tried.len() > 4 {
                 row.tried.remove(0);
@@ -410,31 +433,37 @@ impl Model {
         if counts {
             self.trip(vessel, order.dispatched)?;
         }
-        if rejected {
+        if bounced {
+            self.pause(vessel)?;
+        }
+        if order.deadline <= now {
+            self.end(slot, End::Expired)?;
+        } else if rejected {
             self.end(slot, End::Failed)?;
         } else {
-            self.retry_or_give_up(slot, attempt)?;
+            self.retry_or_give_up(slot, attempt, bounced)?;
         }
         self.left(&held)
     }
 
     /// A call has been answered: that counts for its vessel and for the exchange, but of a vessel that is
     /// cut off or probed only the success of a probe does.
-    fn outcome(&mut self, vessel: VesselId, dispatched: u64, failed: bool) -> Decided<()> {
+    fn outcome(&mut self, vessel: VesselId, dispatched: u64, bad: Option<usize>) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let now = self.now;
         let ship = self.ship(vessel)?;
         match ship.breaker {
             Breaker::Open => {}
             Breaker::Probing => {
-                if !failed && dispatched >= ship.turned && ship.probes > 0 {
+                if bad.is_none() && dispatched >= ship.turned && ship.probes > 0 {
                     ship.probes -= 1;
                 }
             }
             Breaker::Closed => {
-                ship.calls.add(now, policy.breaker.window.0, failed);
-                ship.failures = if failed { ship.failures + 1 } else { 0 };
-                self.legs.add(now, policy.escalation.window.0, failed);
+                let places: Vec<usize> = [CALLS].into_iter().chain(bad).collect();
+                ship.calls.add(now, policy.breaker.window.0, &places);
+                ship.failures = if bad == Some(FAILED) { ship.failures + 1 } else { 0 };
+                self.legs.add(now, policy.escalation.window.0, &places);
             }
         }
         Ok(())
@@ -457,9 +486,11 @@ impl Model {
                 && rules::share(cut_off.len() as u64 + 1, all as u64) > rule.cut_off.0
         });
         let ship = self.ship(vessel)?;
-        let failing = ship.calls.share(now, rule.window.0, rule.calls);
+        let of = |part| ship.calls.share(now, rule.window.0, rule.calls, [part, CALLS]);
+        let (failing, slow) = (of(FAILED), of(SLOW));
         let row = rule.failures != 0 && ship.failures >= rule.failures;
         let share = rule.failing.0 != 0 && failing >= rule.failing.0;
+        let share = share || (rule.slow.0 != 0 && slow >= rule.slow.0);
         let soon = match ship.breaker {
             Breaker::Closed if (row || share) && !crowded => now - ship.turned <= rule.open_max.0,
             Breaker::Probing if dispatched >= ship.turned => true,
@@ -473,18 +504,57 @@ impl Model {
         let until = now + span.min(rule.open_max.0);
         (ship.breaker, ship.retry_at, ship.turned) = (Breaker::Open, until, now);
         let (failures, trips, until) = (ship.failures, ship.trips, Micros(until));
-        let failing = Ppm(failing);
-        self.expect(resilience::Event::BreakerOpened { vessel, failures, failing, trips, until })
+        let (failing, slow) = (Ppm(failing), Ppm(slow));
+        self.expect(resilience::Event::BreakerOpened {
+            vessel,
+            failures,
+            failing,
+            slow,
+            trips,
+            until,
+        })
     }
 
-    fn retry_or_give_up(&mut self, slot: u32, attempt: u16) -> Decided<()> {
+    /// Who said that it has no room is left in peace for a while.
+    fn pause(&mut self, vessel: VesselId) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let now = self.now;
-        let (id, deadline) = (self.order(slot)?.id, self.order(slot)?.deadline);
+        let ship = self.ship(vessel)?;
+        if ship.paused > 0 {
+            return Ok(());
+        }
+        ship.pauses += 1;
+        let mut span = policy.overload.pause.0;
+        for _ in 1..ship.pauses.min(40) {
+            span = (span * 2).min(policy.overload.pause_max.0);
+        }
+        ship.paused = now + span;
+        let (pauses, until) = (ship.pauses, Micros(ship.paused));
+        self.expect(resilience::Event::VesselPaused { vessel, pauses, until })
+    }
+
+    fn retry_or_give_up(&mut self, slot: u32, attempt: u16, bounced: bool) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let now = self.now;
+        let order = self.order(slot)?;
+        let (id, deadline, failures) = (order.id, order.deadline, attempt - order.bounced);
         let retry = &policy.retry;
-        let (least, most) = rules::wait(attempt, retry.backoff.0, retry.backoff_max.0);
-        if attempt >= retry.attempts || now + least >= deadline {
+        let (least, most) = rules::wait(failures, retry.backoff.0, retry.backoff_max.0);
+        if failures >= retry.attempts || now + least >= deadline {
             return self.end(slot, End::Failed);
+        }
+        let ends = |event: Option<&Event>| {
+            matches!(
+                event,
+                Some(
+                    Event::Workflow(workflow::Event::OrderEnded { .. })
+                        | Event::Telemetry(telemetry::Event::OrderSettled { .. })
+                        | Event::Allocator(allocator::Event::BerthReleased { .. })
+                )
+            )
+        };
+        if bounced && !(now + most >= deadline && ends(self.record.front())) {
+            return self.route_or_queue(slot, None);
         }
         let Some(Event::Resilience(resilience::Event::RetryScheduled { at, .. })) =
             self.record.front().cloned()
@@ -528,6 +598,13 @@ impl Model {
         }
         let held = Self::held(&order);
         self.give_back(&held)?;
+        if end == End::Expired && order.stage == Stage::Queued {
+            self.note_routed(&order, false)?;
+        }
+        if end == End::Completed && order.retry {
+            // It was no retry too many.
+            self.flow.now[6] = self.flow.now[6].saturating_sub(1);
+        }
         if end == End::Completed {
             self.give_turn_back(slot, order.demand.tokens_in.0 + 2 * order.tokens_out)?;
         }

@@ -12,6 +12,7 @@ struct Share {
     cost: u64,
     energy: u64,
     cached: u64,
+    failing: u64,
     work: u64,
     hop: u64,
 }
@@ -24,7 +25,7 @@ impl Model {
             Breaker::Open => 0,
             Breaker::Probing => ship.probes.min(ship.manifest.slots),
         };
-        ship.status == VesselStatus::Up && ship.used < room
+        ship.status == VesselStatus::Up && ship.paused == 0 && ship.used < room
     }
 
     /// The open vessels of a role that serve a model.
@@ -42,7 +43,9 @@ impl Model {
 
     /// The least context of all vessels of its model that holds an order.
     fn fit(&self, demand: &Demand) -> u64 {
-        let serving = self.ships.values().filter(|s| s.manifest.models.contains(&demand.model));
+        let serving = self.ships.values().filter(|ship| {
+            ship.status != VesselStatus::Retired && ship.manifest.models.contains(&demand.model)
+        });
         let contexts = serving.map(|ship| ship.manifest.context_max.0);
         contexts.filter(|context| *context >= size(demand)).min().unwrap_or(u64::MAX)
     }
@@ -59,16 +62,21 @@ impl Model {
         any(Role::Whole) || (any(Role::Prefill) && any(Role::Decode))
     }
 
-    /// What vessels are believed to hold of a prompt: the longest prefix that each worked last.
+    /// What vessels are believed to hold of a prompt: the longest prefix that each has worked of late, of
+    /// the four that come first by length and then by when.
     fn holders(&self, demand: &Demand) -> BTreeMap<u32, u64> {
         let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
+        let age = self.policies.last().map_or(0, |policy| policy.prefix_age.0);
         let mut holders = BTreeMap::new();
-        for mark in &demand.prefix {
-            if let Some((hash, vessel, _, starts)) = self.prefixes.get(&(mark.hash % places))
-                && *hash == mark.hash
-                && self.ships[&vessel.0].starts == *starts
+        for mark in demand.prefix.iter().rev() {
+            let known = self.prefixes.get(&(mark.hash % places));
+            for (vessel, starts, at) in
+                known.filter(|row| row.0 == mark.hash).iter().flat_map(|r| &r.2)
             {
-                holders.insert(vessel.0, mark.tokens.0);
+                let holds = self.ships[&vessel.0].starts == *starts && self.now - at <= age;
+                if holds && holders.len() < 4 {
+                    holders.entry(vessel.0).or_insert(mark.tokens.0);
+                }
             }
         }
         holders
@@ -114,6 +122,10 @@ impl Model {
             cost: rules::narrow(cost),
             energy: rules::narrow(energy),
             cached,
+            failing: self.policies.last().map_or(0, |policy| {
+                let rule = &policy.breaker;
+                ship.calls.share(self.now, rule.window.0, rule.calls, [FAILED, CALLS])
+            }),
             work: rules::narrow(work),
             hop,
         }
@@ -129,9 +141,14 @@ impl Model {
             sum.eta += second.eta;
             sum.cost += second.cost;
             sum.energy += second.energy;
+            sum.failing = sum.failing.max(second.failing);
         }
         let avoided = order.tried.contains(&vessel) || order.tried.contains(&decode);
-        let score = rules::points(&policy.weights, sum.eta, sum.cost, sum.energy, avoided);
+        // As often as it would have to be asked, so much longer.
+        let time =
+            u128::from(sum.eta) * 1_000_000 / u128::from(1_000_000 - sum.failing.min(900_000));
+        let time = rules::narrow(time);
+        let score = rules::points(&policy.weights, time, sum.cost, sum.energy, avoided);
         Ok(Candidate {
             vessel,
             decode,
@@ -142,6 +159,7 @@ impl Model {
             cost: MicroUsd(sum.cost),
             energy: Millijoules(sum.energy),
             cached: Tokens(sum.cached),
+            failing: Ppm(sum.failing),
         })
     }
 
@@ -173,6 +191,7 @@ impl Model {
             Some(_) => {}
             None => self.sampled(&order, &candidates, &open)?,
         }
+        self.note_routed(&order, order.retry)?;
         let legs = self.legs(&order, best);
         if legs != route.to_vec() {
             return wrong(format!("{best:?} means {legs:?}, not {route:?}"));
@@ -331,8 +350,15 @@ impl Model {
         let order = self.order(slot)?;
         for mark in order.demand.prefix.clone() {
             let starts = self.ships[&working[0].vessel.0].starts;
-            let row = (mark.hash, working[0].vessel, mark.tokens, starts);
-            self.prefixes.insert(mark.hash % places, row);
+            let now = self.now;
+            let row = self.prefixes.entry(mark.hash % places).or_default();
+            if row.0 != mark.hash {
+                *row = (mark.hash, 0, Vec::new());
+            }
+            row.1 = mark.tokens.0;
+            row.2.retain(|(vessel, ..)| *vessel != working[0].vessel);
+            row.2.insert(0, (working[0].vessel, starts, now));
+            row.2.truncate(4);
         }
         self.dispatch(slot)
     }

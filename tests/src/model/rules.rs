@@ -69,12 +69,11 @@ pub(super) fn arrival(contract: &Tenant, arrival: u64, now: u64) -> Result<u64, 
 
 /// The shortest and the longest wait before the attempt after this one.
 pub(super) fn wait(attempt: u16, backoff: u64, longest: u64) -> (u64, u64) {
-    let mut wait = u128::from(backoff);
-    for _ in 1..attempt {
-        wait *= 2;
+    let mut most = u128::from(backoff);
+    for _ in 0..attempt.min(40) {
+        most = (most * 3).min(u128::from(longest));
     }
-    let wait = narrow(wait.min(u128::from(longest)));
-    (wait - wait / 2, wait)
+    (backoff, narrow(most))
 }
 
 /// `part` of `whole` in millionths, rounded down.
@@ -91,9 +90,9 @@ mod tests {
     fn sums_are_as_by_hand() {
         let charged = [0, 1, 10, 11].map(|amount| charge(amount, 7, 10));
         assert_eq!(charged, [0, 1, 7, 8]);
-        assert_eq!(wait(1, 50, 400), (25, 50));
-        assert_eq!(wait(2, 51, 400), (51, 102));
-        assert_eq!(wait(5, 50, 401), (201, 401));
+        assert_eq!(wait(1, 50, 400), (50, 150));
+        assert_eq!(wait(2, 51, 500), (51, 459));
+        assert_eq!(wait(5, 50, 401), (50, 401));
         let weights = Weights { time: 10, cost: 2, energy: 5, avoid: 100 };
         // 2 000 ms, 1 200 micro-dollars, 2 000 mJ.
         assert_eq!(points(&weights, 2_000_000, 1_200, 2_000, false), 22_410);

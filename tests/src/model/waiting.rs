@@ -181,11 +181,21 @@ impl Model {
     fn ship_due(&mut self, vessel: VesselId) -> Decided<()> {
         let now = self.now;
         let ship = self.ship(vessel)?;
-        if ship.status == VesselStatus::Lost {
-            return self.fail_over(vessel);
+        match ship.status {
+            VesselStatus::Lost => return self.fail_over(vessel),
+            VesselStatus::Restarting => {
+                self.fail_over(vessel)?;
+                return self.returned(vessel, 0);
+            }
+            _ => {}
         }
         if ship.breaker != Breaker::Open || ship.retry_at > now {
-            return self.lose(vessel, LossCause::Silent);
+            if ship.paused == 0 || ship.paused > now {
+                return self.lose(vessel, LossCause::Silent);
+            }
+            ship.paused = 0;
+            self.noted_ships.insert(vessel.0);
+            return self.expect(resilience::Event::VesselResumed { vessel });
         }
         (ship.breaker, ship.turned) = (Breaker::Probing, now);
         let (_, policy) = self.policy()?;
@@ -213,11 +223,17 @@ impl Model {
         let now = self.now;
         let order = self.order(slot)?.clone();
         if order.deadline <= now {
-            return self.end(slot, End::Expired);
+            let late = order.stage == Stage::Running && order.dispatched + order.within < now;
+            return if late && !self.sunk(&order) {
+                self.fail(slot, Fault::Timeout)
+            } else {
+                self.end(slot, End::Expired)
+            };
         }
         match order.stage {
             Stage::Running if self.sunk(&order) => self.fail(slot, Fault::VesselLost),
             Stage::Running => self.fail(slot, Fault::Timeout),
+            Stage::Backoff if self.must_wait_on(&order)? => self.postpone(slot),
             Stage::Backoff => self.route_or_queue(slot, None),
             Stage::Berthed => {
                 let vessel = self.release_berth(slot)?;
@@ -227,37 +243,82 @@ impl Model {
         }
     }
 
+    /// How many attempts lately were made because a call had failed, and how many were not.
+    fn retries(&self) -> Decided<[u64; 2]> {
+        let (_, policy) = self.policy()?;
+        let [a, b, c, .., retries] = self.flow.sum(self.now, policy.escalation.window.0);
+        Ok([retries, a + b + c - retries])
+    }
+
+    /// Whether an order whose call failed may not be tried again yet.
+    fn must_wait_on(&self, order: &Live) -> Decided<bool> {
+        let (_, policy) = self.policy()?;
+        let [retries, others] = self.retries()?;
+        let within = (retries + 1) * 1_000_000 <= others * policy.retry.budget.0;
+        Ok(order.retry && !within && retries >= u64::from(policy.retry.least))
+    }
+
+    fn postpone(&mut self, slot: u32) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let ([retries, others], now) = (self.retries()?, self.now);
+        let half = (policy.retry.backoff_max.0 / 2).max(100_000);
+        let Some(Event::Resilience(resilience::Event::RetryPostponed { at, .. })) =
+            self.record.front().cloned()
+        else {
+            return wrong(format!("not put off, but {:?}", self.record.front()));
+        };
+        if !(now + half..now + 2 * half).contains(&at.0) {
+            return wrong(format!("put off to {at}, not by {half} and a half of it"));
+        }
+        let order = self.order(slot)?;
+        order.wake = at.0.min(order.deadline);
+        let order = order.id;
+        self.expect(resilience::Event::RetryPostponed { order, retries, others, at })
+    }
+
+    /// An order is routed, or expires while it waits to be: was that late?
+    pub(super) fn note_routed(&mut self, order: &Live, retry: bool) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let class = order.demand.class as usize;
+        let waited = rules::share(self.now - order.queued, order.deadline - order.queued);
+        let late = order.stage == Stage::Queued && waited >= policy.escalation.late.0;
+        let places = [Some(class), late.then_some(class + 3), retry.then_some(6)];
+        let places: Vec<usize> = places.into_iter().flatten().collect();
+        self.flow.add(self.now, policy.escalation.window.0, &places);
+        Ok(())
+    }
+
     fn review(&mut self) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let escalation = policy.escalation;
         let queued = u64::from(self.limits.as_ref().map_or(1, |limits| limits.queued));
-        let failing = self.legs.share(self.now, escalation.window.0, escalation.calls);
+        let (window, least) = (escalation.window.0, escalation.calls);
+        let failing = self.legs.share(self.now, window, least, [FAILED, CALLS]);
         let pressure = rules::share(self.queue_length(), queued);
-        let counted = |status, breakers: &[Breaker]| {
-            let ships = self.ships.values();
-            ships.filter(|s| s.status == status && breakers.contains(&s.breaker)).count() as u64
-        };
-        let missing =
-            counted(VesselStatus::Lost, Breaker::ALL) + counted(VesselStatus::Up, &[Breaker::Open]);
-        let working = counted(VesselStatus::Up, &[Breaker::Closed, Breaker::Probing]);
-        let lost = rules::share(missing, missing + working);
-        let risk = failing.max(pressure).max(lost);
+        let late = [0, 1, 2].map(|c| self.flow.share(self.now, window, least, [c + 3, c]));
+        let any = failing.max(pressure);
+        // Each level looks at the classes that it leaves, and at the one that it turns away.
+        let risks = [3, 2, 1].map(|classes| late[..classes].iter().fold(any, |a, b| a.max(*b)));
+        let risk = risks[0];
         let next = self.now + escalation.review.0;
         (self.risk, self.review_at) = (risk, next);
         self.expect(policy::Event::RiskReviewed {
             risk: Ppm(risk),
             failing: Ppm(failing),
             pressure: Ppm(pressure),
-            lost: Ppm(lost),
+            late: late.map(Ppm),
             next: Micros(next),
         })?;
         let thresholds = [escalation.elevated, escalation.restricted, escalation.halted];
-        let level = |risk: u64| thresholds.iter().filter(|least| risk >= least.0).count() as u8;
+        let level = |more: u64| {
+            let reached = |place: &usize| risks[*place - 1] + more >= thresholds[*place - 1].0;
+            (1..=3).rev().find(reached).unwrap_or(0) as u8
+        };
         let from = self.level;
         let held = self.now - self.level_since;
-        if level(risk) > from {
-            self.level = level(risk);
-        } else if level(risk + escalation.hysteresis.0) < from && held >= escalation.dwell.0 {
+        if level(0) > from {
+            self.level = level(0);
+        } else if level(escalation.hysteresis.0) < from && held >= escalation.dwell.0 {
             self.level -= 1;
         }
         if self.level == from {

@@ -48,7 +48,7 @@ pub(crate) fn answer(desk: &mut Desk, from: u64, every: u64, outcomes: &str) {
     }
 }
 
-fn breaker(desk: &Desk, vessel: u32) -> Breaker {
+pub(crate) fn breaker(desk: &Desk, vessel: u32) -> Breaker {
     desk.state().tables.loads.get(VesselId(vessel)).unwrap().breaker
 }
 
@@ -182,4 +182,168 @@ fn a_share_of_vessels_is_cut_off_at_most() {
         let open = (0..8).filter(|vessel| breaker(&desk, *vessel) == Breaker::Open).count();
         assert_eq!(open, most, "{cut_off}");
     }
+}
+
+/// Calls that take too long open a breaker as failures do, once they are enough of them; and a slow probe
+/// opens it again.
+#[test]
+fn breakers_count_slow_calls() {
+    let mut policy = walk::policy();
+    policy.breaker.failing = Ppm(0);
+    policy.breaker.slow = Ppm(600_000);
+    policy.breaker.slow_percent = 150;
+    policy.breaker.calls = 5;
+    policy.breaker.window = Micros(60_000_000);
+    policy.breaker.probes = 1;
+    policy.timeout_min = Micros(60_000_000);
+    // An order takes two seconds, so it is slow after three.
+    let play = |calls: &str| {
+        let mut desk = Desk::open(1, &policy, (0, 0, 0));
+        desk.vessel("dory", boat());
+        let mut now = 10;
+        for call in calls.chars() {
+            desk.submit(now, demand());
+            now += if call == 's' { 3_000_001 } else { 3_000_000 };
+            desk.report(now, 0, DONE);
+        }
+        (desk, now)
+    };
+    assert_eq!(breaker(&play("ssss").0, 0), Breaker::Closed);
+    assert_eq!(breaker(&play("ss...").0, 0), Breaker::Closed);
+    assert_eq!(breaker(&play("..sss").0, 0), Breaker::Open);
+    let (mut desk, now) = play("sssss");
+    for (took, after) in [(3_000_001, Breaker::Open), (3_000_000, Breaker::Closed)] {
+        let due = desk.state().tables.loads.get(VesselId(0)).unwrap().retry_at.0;
+        assert!(due > now);
+        desk.settle(due);
+        desk.submit(due, demand());
+        desk.report(due + took, 0, DONE);
+        assert_eq!(breaker(&desk, 0), after);
+    }
+}
+
+/// Who says that it has no room is left in peace, for longer each time, and has not failed; the order goes
+/// elsewhere at once, and has used up no attempt.
+#[test]
+fn overload_is_no_failure() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 1;
+    policy.overload.pause = Micros(1_000);
+    policy.overload.pause_max = Micros(3_000);
+    policy.breaker.failures = 1;
+    policy.lifetime = [Micros(3_600_000_000); 3];
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    desk.submit(10, demand());
+    let mut now = 20;
+    for pause in [1_000, 2_000, 3_000, 3_000] {
+        let events = desk.report(now, 0, Outcome::Failed(Fault::Overloaded));
+        let paused = events.iter().any(|event| {
+            matches!(event, Event::Resilience(resilience::Event::VesselPaused { until, .. })
+                if until.0 == now + pause)
+        });
+        assert!(paused, "{pause}: {events:?}");
+        assert_eq!(desk.count(Stage::Queued), 1);
+        desk.settle(now + pause - 1);
+        assert_eq!(desk.count(Stage::Queued), 1);
+        now += pause;
+        desk.settle(now);
+        assert_eq!(desk.count(Stage::Running), 1);
+    }
+    assert_eq!(breaker(&desk, 0), Breaker::Closed);
+    let row = desk.state().tables.orders.get(OrderSlot(0)).unwrap();
+    assert_eq!((row.attempt, row.bounced, row.tried.len()), (5, 4, 0));
+    // Another one takes it at once.
+    vessels::register(&mut desk, now, "punt");
+    desk.report(now + 10, 0, Outcome::Failed(Fault::Overloaded));
+    let row = desk.state().tables.orders.get(OrderSlot(0)).unwrap();
+    assert_eq!((row.stage, row.route[0].vessel), (Stage::Running, VesselId(1)));
+    // And what it completes makes up for what it said before.
+    desk.report(now + 20, 0, DONE);
+    let pauses = |vessel| desk.state().tables.loads.get(VesselId(vessel)).unwrap().pauses;
+    assert_eq!((pauses(0), pauses(1)), (5, 0));
+}
+
+/// Who fails a share of its calls is taken to last as much longer as it has to be asked more often.
+#[test]
+fn who_fails_at_once_does_not_look_quick() {
+    let mut policy = walk::policy();
+    policy.breaker.failures = 0;
+    policy.breaker.failing = Ppm(0);
+    policy.breaker.calls = 4;
+    policy.breaker.window = Micros(60_000_000);
+    policy.retry.attempts = 1;
+    policy.escalation.calls = u32::MAX;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    answer(&mut desk, 1_000, 10, "x.x.");
+    let events = desk.submit(2_000, demand());
+    let candidate = events.iter().find_map(|event| match event {
+        Event::Routing(routing::Event::OrderRouted { candidates, .. }) => Some(&candidates[0]),
+        _ => None,
+    });
+    let candidate = candidate.unwrap();
+    // Two seconds, twice as long by its failures: 40 000 points of 10 a millisecond; 1 200 micro-dollars at
+    // 3 points and 2 joules at one.
+    assert_eq!((candidate.failing, candidate.score), (Ppm(500_000), 40_000 + 3_600 + 2));
+    answer(&mut desk, 3_000, 10, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    let events = desk.submit(4_000, demand());
+    let score = events.iter().find_map(|event| match event {
+        Event::Routing(routing::Event::OrderRouted { candidates, .. }) => Some(candidates[0].score),
+        _ => None,
+    });
+    // Behind the order aboard, half of it in each slot: three seconds; never more than ten times as long.
+    assert_eq!(score, Some(300_000 + 3_600 + 2));
+}
+
+/// While everything fails for a minute there are no more than 1.2 calls for an order; and those that are
+/// held back by then are served once it is over, and none has failed for want of a try.
+#[test]
+fn retries_are_a_share_of_what_is_called() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 100;
+    policy.retry.budget = Ppm(200_000);
+    policy.retry.least = 3;
+    policy.retry.backoff = Micros(100_000);
+    policy.retry.backoff_max = Micros(2_000_000);
+    policy.breaker.failures = 0;
+    policy.breaker.failing = Ppm(0);
+    policy.escalation.calls = u32::MAX;
+    policy.escalation.window = Micros(10_000_000);
+    policy.lifetime = [Micros(600_000_000); 3];
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.checks = false;
+    for vessel in 0..4 {
+        desk.vessel(&format!("v{vessel}"), Manifest { slots: 100, ..boat() });
+    }
+    let (mut orders, mut calls) = (0u32, 0u32);
+    let mut after = 0;
+    for now in (10_000u64..).step_by(10_000) {
+        let over = now > 60_000_000;
+        desk.settle(now);
+        if !over {
+            desk.submit(now, demand());
+            orders += 1;
+        }
+        let running = desk.state().tables.orders.iter();
+        let running: Vec<u32> = running
+            .filter(|(_, row)| row.stage == Stage::Running)
+            .map(|(slot, _)| slot.0)
+            .collect();
+        for slot in running {
+            if !over {
+                calls += 1;
+            }
+            let outcome = if over { DONE } else { Outcome::Failed(Fault::Error) };
+            desk.report(now, slot, outcome);
+        }
+        if over && desk.state().tables.orders.len() == 0 {
+            after = now;
+            break;
+        }
+    }
+    assert!(orders == 6_000 && calls > 6_000 && calls * 10 <= orders * 12, "{calls} of {orders}");
+    let ended = desk.state().tables.accounts.get(TenantId(0)).unwrap().ended;
+    // A fifth more at each turn of two seconds, from three on.
+    assert!(ended == [6_000, 0, 0, 0, 0] && after < 160_000_000, "{ended:?} {after}");
 }

@@ -20,6 +20,7 @@ use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
 mod fairness;
+mod vessels;
 
 use breakers::answer;
 
@@ -77,24 +78,25 @@ fn rates_are_kept() {
     check(700_000, 1, &[(10, None), (11, Some(12)), (12, None), (14, None)]);
 }
 
-/// The wait before each attempt lies between half of the doubled backoff and the whole of it, and all
-/// of that span is used.
+/// The wait before each attempt lies between the least and three times the wait before it, up to the most,
+/// and all of that span is used.
 #[test]
 fn retries_wait_ever_longer() {
     let mut policy = walk::policy();
     policy.retry.attempts = 6;
+    policy.retry.least = 6;
     policy.retry.backoff = Micros(1_000);
     policy.retry.backoff_max = Micros(5_000);
     policy.breaker.failures = 0;
     policy.breaker.failing = Ppm(0);
-    // 1 000, 2 000, 4 000, and 8 000 and 16 000 cut to 5 000.
-    let spans = [500..=1_000, 1_000..=2_000, 2_000..=4_000, 2_500..=5_000, 2_500..=5_000];
+    // Three times 1 000, and from then on what is longer than that is cut to 5 000.
+    let spans = [1_000..=3_000, 1_000..=5_000, 1_000..=5_000, 1_000..=5_000, 1_000..=5_000];
     let mut seen = vec![Vec::new(); spans.len()];
     for journal in 0..100 {
         let mut desk = Desk::open(journal, &policy, (0, 0, 0));
         desk.vessel("dory", boat());
         desk.submit(10, demand());
-        let mut now = 10;
+        let (mut now, mut before) = (10, 1_000);
         for (attempt, span) in (1u16..).zip(&spans) {
             let events = desk.report(now, 0, Outcome::Failed(Fault::Error));
             let [_, Event::Resilience(resilience::Event::RetryScheduled { attempts, at, .. })] =
@@ -103,8 +105,10 @@ fn retries_wait_ever_longer() {
                 panic!("{events:?}")
             };
             assert_eq!(attempts, attempt);
-            assert!(span.contains(&(at.0 - now)), "attempt {attempt}: {} after {now}", at.0);
-            seen[usize::from(attempt) - 1].push(at.0 - now);
+            let wait = at.0 - now;
+            assert!(span.contains(&wait) && wait <= 3 * before, "{attempt}: {wait}, {before}");
+            seen[usize::from(attempt) - 1].push(wait);
+            before = wait;
             now = at.0;
             desk.tell(now, Command::Workflow(workflow::Command::Advance));
         }
@@ -226,6 +230,7 @@ fn an_order_does_not_go_back_to_who_failed_it() {
     let mut policy = walk::policy();
     policy.candidates = 1;
     policy.retry.attempts = 6;
+    policy.retry.least = 6;
     policy.breaker.failures = 0;
     policy.breaker.failing = Ppm(0);
     policy.escalation.calls = u32::MAX;
@@ -273,6 +278,56 @@ fn a_few_failures_are_no_risk() {
     assert_eq!(risk("xxxxxxxxxxxxxxxxxxx"), Ppm(0));
     assert_eq!(risk("xxxxx..............."), Ppm(250_000));
     assert_eq!(risk("rrrrrrrrrrrrrrrrrrrrrrrr"), Ppm(0));
+}
+
+/// The level follows what becomes of the work and not who is there: it stays where it is when vessels are
+/// lost for good and the others cope; it turns away a class for what that class or a more urgent one waits,
+/// and comes down again once they wait no more.
+#[test]
+fn levels_follow_what_waits() {
+    let mut policy = walk::policy();
+    policy.escalation.calls = 10;
+    policy.escalation.window = Micros(10_000_000);
+    policy.escalation.late = Ppm(500_000);
+    policy.escalation.review = Micros(1_000_000);
+    policy.escalation.dwell = Micros(1_000_000);
+    policy.escalation.halted = Ppm(700_000);
+    policy.lifetime = [Micros(20_000_000); 3];
+    let level = |desk: &Desk| desk.state().stance().unwrap().level;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    for vessel in 0..4 {
+        desk.vessel(&format!("v{vessel}"), boat());
+    }
+    for vessel in (1..4).map(VesselId) {
+        desk.tell(10, models::Command::Lose { vessel });
+    }
+    answer(&mut desk, 20, 100_000, &".".repeat(100));
+    desk.settle(20_000_000);
+    assert_eq!(level(&desk), PolicyLevel::Normal);
+    // So many of one class wait for the two slots that most of them wait for half of their time.
+    for (class, reached) in [
+        (Class::Batch, PolicyLevel::Elevated),
+        (Class::Standard, PolicyLevel::Restricted),
+        (Class::Interactive, PolicyLevel::Halted),
+    ] {
+        let from = desk.state().now().0 + 1;
+        for _ in 0..42 {
+            desk.submit(from, Demand { class, ..demand() });
+        }
+        let mut most = PolicyLevel::Normal;
+        for now in (from..from + 60_000_000).step_by(1_000_000) {
+            desk.settle(now);
+            let running = desk.state().tables.orders.iter();
+            let running: Vec<u32> = running
+                .filter(|(_, row)| row.stage == Stage::Running)
+                .map(|(slot, _)| slot.0)
+                .collect();
+            running.into_iter().for_each(|slot| drop(desk.report(now, slot, DONE)));
+            desk.settle(now);
+            most = most.max(level(&desk));
+        }
+        assert_eq!((most, level(&desk)), (reached, PolicyLevel::Normal), "{class:?}");
+    }
 }
 
 /// To have arrived at a vessel is no success of the vessel.
@@ -401,8 +456,12 @@ fn a_loss_is_failed_over_record_by_record() {
         events.iter().filter(lost).count()
     };
     let back = [
-        Command::Models(models::Command::Heartbeat { vessel }),
-        Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest: boat() }),
+        Command::Models(models::Command::Heartbeat { vessel, start: 0 }),
+        Command::Models(models::Command::RegisterVessel {
+            name: "dory".into(),
+            manifest: boat(),
+            start: 0,
+        }),
     ];
     // Two events an order: 256 KiB of them at 112 bytes each, and the order that goes beyond.
     for (orders, due) in [(1_500, 1_171), (329, 329)] {
@@ -414,7 +473,7 @@ fn a_loss_is_failed_over_record_by_record() {
         assert_eq!(failed(&desk.tell(20, Command::Workflow(workflow::Command::Advance))), due);
     }
     let events = desk.tell(20, back[0].clone());
-    assert_eq!(events, [Event::Models(models::Event::VesselReturned { vessel })]);
+    assert_eq!(events, [Event::Models(models::Event::VesselReturned { vessel, start: 0 })]);
 }
 
 /// Between a loss and its failing over a leg may still be reported: its order does not go on to a vessel
@@ -481,7 +540,11 @@ fn manifests_are_bounded() {
     let mut check = |manifest: Manifest, expected: &str| {
         let events = desk.tell(
             0,
-            Command::Models(models::Command::RegisterVessel { name: "dory".into(), manifest }),
+            Command::Models(models::Command::RegisterVessel {
+                name: "dory".into(),
+                manifest,
+                start: 0,
+            }),
         );
         let told = match &events[..] {
             [Event::Workflow(workflow::Event::CommandRefused { refusal })] => refusal.to_string(),
@@ -540,6 +603,7 @@ fn a_fold_stays_within_the_limits() {
             vessel: VesselId(id),
             name: "dory".into(),
             manifest: boat().into(),
+            start: 0,
         })
     };
     let order = |slot, key| {
@@ -614,7 +678,7 @@ fn what_failed_is_not_believed_to_be_cached() {
     );
     desk.tell(retry, Command::Models(models::Command::Lose { vessel: VesselId(0) }));
     desk.tell(retry, Command::Workflow(workflow::Command::Advance));
-    desk.tell(retry, Command::Models(models::Command::Heartbeat { vessel: VesselId(0) }));
+    desk.tell(retry, Command::Models(models::Command::Heartbeat { vessel: VesselId(0), start: 0 }));
     assert_eq!(
         believed(&desk.tell(retry, Command::Workflow(workflow::Command::Submit(prompt())))),
         0

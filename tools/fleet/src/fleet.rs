@@ -76,12 +76,14 @@ pub enum FaultKind {
         /// More than a hundred.
         percent: u64,
     },
-    /// Some legs end in an error.
+    /// Some legs are not worked.
     Failing {
-        /// The share of legs that do.
+        /// The share of legs that are not.
         share: Ppm,
-        /// How long after its dispatch a leg fails.
+        /// How long after its dispatch the vessel says so.
         after: Micros,
+        /// What it says.
+        answer: workflow::Fault,
     },
     /// It goes down and comes up again, over and over. Whatever it has aboard when it goes down is
     /// gone without a word, and so is its cache; while it is down it is silent and calls are lost.
@@ -122,6 +124,9 @@ pub enum SetupError {
     #[error(transparent)]
     Breach(#[from] Breach),
 }
+
+/// The number of a vessel's first start; it is one more each time that it comes up.
+pub(crate) const FIRST_START: u64 = 1;
 
 impl Fleet {
     /// Reads a fleet.
@@ -167,6 +172,7 @@ impl Fleet {
             Command::Models(models::Command::RegisterVessel {
                 name: vessel.name.clone(),
                 manifest: vessel.manifest.clone(),
+                start: FIRST_START,
             })
         });
         let policy = Command::Policy(policy::Command::SetPolicy(Box::new(policy.clone())));

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
-use tensorforge_engine::resilience::{BreakerRule, RetryRule};
+use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::units::{Micros, Ppm};
 
@@ -34,9 +34,10 @@ fn in_file(fault: &str) -> String {
             Some(
                 ("retry", "backoff" | "backoff_max")
                 | ("breaker", "open" | "open_max" | "window")
+                | ("overload", "pause" | "pause_max")
                 | ("escalation", "dwell" | "review" | "window"),
             ) => word.replacen(key, &format!("{key}_ms"), 1),
-            Some(("breaker", "failing" | "cut_off")) => {
+            Some(("breaker", "failing" | "slow" | "cut_off")) => {
                 word.replacen(key, &format!("{key}_ppm"), 1)
             }
             Some(("escalation", name)) if name != "calls" => {
@@ -53,6 +54,7 @@ fn in_file(fault: &str) -> String {
 #[serde(deny_unknown_fields, default)]
 struct PolicyFile {
     candidates: Candidates,
+    prefix_age_ms: PrefixAge,
     weights: WeightsEntry,
     shares: SharesEntry,
     patience_ms: Patience,
@@ -60,6 +62,7 @@ struct PolicyFile {
     timeout: TimeoutEntry,
     retry: RetryEntry,
     breaker: BreakerEntry,
+    overload: OverloadEntry,
     escalation: EscalationEntry,
 }
 
@@ -70,6 +73,16 @@ struct Candidates(u8);
 impl Default for Candidates {
     fn default() -> Self {
         Self(4)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct PrefixAge(Millis);
+
+impl Default for PrefixAge {
+    fn default() -> Self {
+        Self(Millis::new(600_000))
     }
 }
 
@@ -125,17 +138,26 @@ table! { RetryEntry {
     attempts: u16 = 3,
     backoff_ms: Millis = Millis::new(250),
     backoff_max_ms: Millis = Millis::new(8_000),
+    budget_ppm: u64 = 200_000,
+    least: u32 = 3,
 } }
 
 table! { BreakerEntry {
     failures: u32 = 5,
     failing_ppm: u64 = 400_000,
+    slow_ppm: u64 = 500_000,
+    slow_percent: u32 = 200,
     calls: u32 = 10,
     window_ms: Millis = Millis::new(30_000),
     open_ms: Millis = Millis::new(15_000),
     open_max_ms: Option<Millis> = None,
     probes: u32 = 1,
     cut_off_ppm: u64 = 500_000,
+} }
+
+table! { OverloadEntry {
+    pause_ms: Millis = Millis::new(500),
+    pause_max_ms: Millis = Millis::new(30_000),
 } }
 
 table! { EscalationEntry {
@@ -147,6 +169,7 @@ table! { EscalationEntry {
     review_ms: Millis = Millis::new(5_000),
     window_ms: Millis = Millis::new(30_000),
     calls: u32 = 20,
+    late_ppm: u64 = 500_000,
 } }
 
 impl BreakerEntry {
@@ -156,6 +179,8 @@ impl BreakerEntry {
         BreakerRule {
             failures: self.failures,
             failing: Ppm(self.failing_ppm),
+            slow: Ppm(self.slow_ppm),
+            slow_percent: self.slow_percent,
             calls: self.calls,
             window: self.window_ms.micros(),
             open,
@@ -177,6 +202,7 @@ impl PolicyFile {
         Policy {
             weights: Weights { time, cost, energy, avoid },
             candidates: self.candidates.0,
+            prefix_age: self.prefix_age_ms.0.micros(),
             shares,
             patience,
             lifetime: [interactive, standard, batch].map(Millis::micros),
@@ -186,8 +212,14 @@ impl PolicyFile {
                 attempts: self.retry.attempts,
                 backoff: self.retry.backoff_ms.micros(),
                 backoff_max: self.retry.backoff_max_ms.micros(),
+                budget: Ppm(self.retry.budget_ppm),
+                least: self.retry.least,
             },
             breaker: self.breaker.rule(),
+            overload: OverloadRule {
+                pause: self.overload.pause_ms.micros(),
+                pause_max: self.overload.pause_max_ms.micros(),
+            },
             escalation: Escalation {
                 elevated: Ppm(self.escalation.elevated_ppm),
                 restricted: Ppm(self.escalation.restricted_ppm),
@@ -197,6 +229,7 @@ impl PolicyFile {
                 review: self.escalation.review_ms.micros(),
                 window: self.escalation.window_ms.micros(),
                 calls: self.escalation.calls,
+                late: Ppm(self.escalation.late_ppm),
             },
         }
     }

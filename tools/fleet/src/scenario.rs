@@ -121,6 +121,13 @@ struct Failed {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Alive {
+    vessel: String,
+    start: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OfTenant {
     tenant: String,
     order: u64,
@@ -263,16 +270,23 @@ impl Scenario {
                 });
                 Ok(Some((self.tenant(&asked.tenant)?, command)))
             }
-            "heartbeat" => operator(Command::Models(models::Command::Heartbeat {
-                vessel: self.vessel(name, value)?,
-            })),
+            "heartbeat" => {
+                let (vessel, start) = self.alive(name, value)?;
+                operator(Command::Models(models::Command::Heartbeat { vessel, start }))
+            }
             "drain" => operator(Command::Models(models::Command::Drain {
                 vessel: self.vessel(name, value)?,
             })),
             "lose" => operator(Command::Models(models::Command::Lose {
                 vessel: self.vessel(name, value)?,
             })),
-            "register" => operator(self.registration(self.vessel(name, value)?)?),
+            "retire" => operator(Command::Models(models::Command::Retire {
+                vessel: self.vessel(name, value)?,
+            })),
+            "register" => {
+                let (vessel, start) = self.alive(name, value)?;
+                operator(self.registration(vessel, start)?)
+            }
             "policy" => {
                 let path: String = read(name, value)?;
                 let policy =
@@ -285,7 +299,7 @@ impl Scenario {
             "wait" => Ok(None),
             other => Err(format!(
                 "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, \
-                 register, policy, roll_back and wait, found `{other}`"
+                 retire, register, policy, roll_back and wait, found `{other}`"
             )),
         }
     }
@@ -334,11 +348,22 @@ impl Scenario {
     }
 
     /// The registration of a vessel, as the fleet file has it.
-    fn registration(&self, id: VesselId) -> Result<Command, String> {
+    fn registration(&self, id: VesselId, start: u64) -> Result<Command, String> {
         let vessel = self.fleet.vessels.get(id.0 as usize);
         let vessel = vessel.ok_or_else(|| format!("vessel {id} is not in the fleet"))?;
         let (name, manifest) = (vessel.name.clone(), vessel.manifest.clone());
-        Ok(Command::Models(models::Command::RegisterVessel { name, manifest }))
+        Ok(Command::Models(models::Command::RegisterVessel { name, manifest, start }))
+    }
+
+    /// A vessel and the number of its start: a name alone, or both.
+    fn alive(&self, key: &str, value: &toml::Value) -> Result<(VesselId, u64), String> {
+        match value {
+            toml::Value::Table(_) => {
+                let Alive { vessel, start } = read(key, value)?;
+                Ok((self.vessel(key, &toml::Value::String(vessel))?, start))
+            }
+            name => Ok((self.vessel(key, name)?, 0)),
+        }
     }
 
     fn vessel(&self, key: &str, value: &toml::Value) -> Result<VesselId, String> {

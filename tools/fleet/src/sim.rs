@@ -35,7 +35,7 @@ use tensorforge_engine::workflow::{Fault as Cause, Outcome};
 use tensorforge_engine::{models, workflow};
 
 use crate::draw::{Purpose, below, draw};
-use crate::fleet::{self, FaultKind, Fleet};
+use crate::fleet::{self, FIRST_START, FaultKind, Fleet};
 use crate::trace::{Row, Trace};
 use crate::vessel::{Finished, Job, Vessel};
 
@@ -72,8 +72,10 @@ struct Ship<'a> {
     vessel: Vessel<'a>,
     /// When its work is on the agenda.
     filed: Option<Micros>,
-    /// The share of legs that it fails, and how long after their dispatch.
-    failing: Option<(Ppm, Micros)>,
+    /// The number of its present start.
+    start: u64,
+    /// The share of legs that it does not work, how long after their dispatch it says so, and what.
+    failing: Option<(Ppm, Micros, Cause)>,
 }
 
 impl<'a> Sim<'a> {
@@ -88,6 +90,7 @@ impl<'a> Sim<'a> {
             declared,
             vessel: Vessel::new(&declared.preset, trace.block_tokens),
             filed: None,
+            start: FIRST_START,
             failing: None,
         });
         let mut sim = Self {
@@ -253,10 +256,14 @@ impl<'a> Sim<'a> {
             Happening::Beat(vessel) => {
                 let period = self.ship(vessel)?.declared.manifest.heartbeat;
                 self.beat(at + period, vessel);
-                self.afloat(vessel)
-                    .then_some(Command::Models(models::Command::Heartbeat { vessel }))
+                if self.afloat(vessel) { self.alive(vessel) } else { None }
             }
         }
+    }
+
+    fn alive(&mut self, vessel: VesselId) -> Option<Command> {
+        let start = self.ship(vessel)?.start;
+        Some(Command::Models(models::Command::Heartbeat { vessel, start }))
     }
 
     fn ship(&mut self, vessel: VesselId) -> Option<&mut Ship<'a>> {
@@ -274,7 +281,9 @@ impl<'a> Sim<'a> {
         let mut lift = fault.until;
         match fault.kind {
             FaultKind::Slow { percent } => ship.vessel.pace(at, percent),
-            FaultKind::Failing { share, after } => ship.failing = Some((share, after)),
+            FaultKind::Failing { share, after, answer } => {
+                ship.failing = Some((share, after, answer));
+            }
             FaultKind::Lost { .. } => ship.vessel.sink(at),
             FaultKind::Flapping { down, .. } => {
                 ship.vessel.sink(at);
@@ -294,7 +303,10 @@ impl<'a> Sim<'a> {
         match fault.kind {
             FaultKind::Slow { .. } => ship.vessel.pace(at, 100),
             FaultKind::Failing { .. } => ship.failing = None,
-            FaultKind::Lost { .. } | FaultKind::Flapping { .. } => ship.vessel.rise(at),
+            FaultKind::Lost { .. } | FaultKind::Flapping { .. } => {
+                ship.vessel.rise(at);
+                ship.start += 1;
+            }
         }
         if let FaultKind::Flapping { up, .. } = fault.kind
             && at + up < fault.until
@@ -302,10 +314,7 @@ impl<'a> Sim<'a> {
             self.agenda.insert((at + up, Rank::Set, number as u64), Happening::Set(number));
         }
         self.file(fault.vessel);
-        fault
-            .kind
-            .sinks()
-            .then_some(Command::Models(models::Command::Heartbeat { vessel: fault.vessel }))
+        if fault.kind.sinks() { self.alive(fault.vessel) } else { None }
     }
 
     fn call(&mut self, now: Micros, call: Call) {
@@ -328,15 +337,15 @@ impl<'a> Sim<'a> {
         if !ship.vessel.afloat() {
             return;
         }
-        if let Some((share, after)) = ship.failing
+        if let Some((share, after, answer)) = ship.failing
             && below(draw(seed, Purpose::Failing, call.key()), Ppm::ONE.0) < share.0
         {
-            return self.reply(now + after, Some(call.vessel), call.failed(Cause::Error));
+            return self.reply(now + after, Some(call.vessel), call.failed(answer));
         }
         if ship.vessel.call(now, call.job(row)) {
             self.file(call.vessel);
         } else {
-            self.reply(now, Some(call.vessel), call.failed(Cause::Overloaded));
+            self.reply(now, Some(call.vessel), call.failed(Cause::Rejected));
         }
     }
 

@@ -84,7 +84,7 @@ fn a_fleet_becomes_commands() {
             Command::Models(models::Command::RegisterTenant(t)) => {
                 format!("tenant {} {} {} {}", t.name, t.rate, t.burst, t.live_max)
             }
-            Command::Models(models::Command::RegisterVessel { name, manifest }) => {
+            Command::Models(models::Command::RegisterVessel { name, manifest, .. }) => {
                 format!("vessel {name} {}", manifest.slots)
             }
             Command::Policy(policy::Command::SetPolicy(_)) => "policy".into(),

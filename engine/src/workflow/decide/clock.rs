@@ -3,15 +3,15 @@
 use alloc::vec::Vec;
 
 use crate::allocator::words::Event as Allocator;
-use crate::kernel::units::{OrderId, VesselId};
+use crate::kernel::units::{Micros, OrderId, VesselId};
 use crate::kernel::wheel::Due;
-use crate::models::decide::lose;
+use crate::models::decide::{back, lose};
 use crate::models::fold::lost_of;
 use crate::models::rows::{End, Stage, VesselStatus};
 use crate::models::words::LossCause;
 use crate::policy::decide::review;
 use crate::queue::decide::resume;
-use crate::resilience::decide::probe_if_due;
+use crate::resilience::decide::{postpone, probe_if_due, resume as resume_vessel};
 use crate::resilience::rows::Breaker;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs::{end, fail, route_or_queue};
@@ -40,10 +40,18 @@ pub(crate) fn advance(tx: &mut Transaction) {
 fn vessel_due(tx: &mut Transaction, id: VesselId) {
     let tables = &tx.state().tables;
     let (Some(vessel), Some(load)) = (tables.vessels.get(id), tables.loads.get(id)) else { return };
-    if vessel.status == VesselStatus::Lost {
+    let paused = load.paused != Micros::ZERO && load.paused <= tx.now();
+    if vessel.status.is_gone() {
+        let restarting = vessel.status == VesselStatus::Restarting;
         fail_over(tx, id);
+        let left = tx.state().tables.loads.get(id).map_or(0, |load| load.used);
+        if restarting && left == 0 {
+            back(tx, id);
+        }
     } else if load.breaker == Breaker::Open && load.retry_at <= tx.now() {
         probe_if_due(tx, id);
+    } else if paused {
+        resume_vessel(tx, id);
     } else {
         lose(tx, id, LossCause::Silent);
     }
@@ -68,14 +76,22 @@ fn fail_over(tx: &mut Transaction, vessel: VesselId) {
 fn order_due(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
     if order.deadline <= tx.now() {
-        return end(tx, id, End::Expired);
+        // A vessel that should have been done by now has not answered in time either.
+        let overdue = order.stage == Stage::Running
+            && order.dispatched + order.within < tx.now()
+            && lost_of(tx.state(), order.held()).is_none();
+        return if overdue { fail(tx, id, Fault::Timeout) } else { end(tx, id, End::Expired) };
     }
     match order.stage {
         Stage::Running => {
             let lost = lost_of(tx.state(), order.held()).is_some();
             fail(tx, id, if lost { Fault::VesselLost } else { Fault::Timeout });
         }
-        Stage::Backoff => route_or_queue(tx, id, VesselId::NONE),
+        Stage::Backoff => {
+            if !postpone(tx, id) {
+                route_or_queue(tx, id, VesselId::NONE);
+            }
+        }
         Stage::Berthed => {
             let berth = order.berth;
             let vessel = tx.state().tables.berths.get(berth).map(|berth| berth.vessel);

@@ -10,6 +10,7 @@ use crate::models::fold::lost_of;
 use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
 use crate::queue::decide as queue;
 use crate::resilience::decide as resilience;
+use crate::resilience::fold::is_slow;
 use crate::resilience::words;
 use crate::routing::decide as routing;
 use crate::state::State;
@@ -61,6 +62,7 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
         leg,
         kind: hop.kind,
         vessel: hop.vessel,
+        within: hop.work + waiting,
         timeout: tx.now() + span,
     };
     tx.emit(event);
@@ -131,8 +133,13 @@ fn complete(tx: &mut Transaction, id: OrderId, completed: Event) {
     let hop = tx.state().order(id).is_some_and(|order| {
         order.route.get(usize::from(leg)).is_some_and(|leg| leg.kind == LegKind::Hop)
     });
+    let Some(order) = tx.state().order(id) else { return };
+    let (dispatched, within) = (order.dispatched, order.within);
+    let slow = !hop && is_slow(tx.state(), dispatched, within);
     tx.emit(completed);
-    if !hop {
+    if slow {
+        resilience::trip_if_due(tx, vessel, dispatched);
+    } else if !hop {
         resilience::close_if_probed(tx, vessel);
     }
     left(tx, vessel);
@@ -156,12 +163,19 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let (attempt, leg, dispatched) = (order.attempt, order.leg, order.dispatched);
     let held: Route = order.held().iter().cloned().collect();
     let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
+    let expired = order.deadline <= tx.now();
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
-    if !lost && fault != Fault::Rejected {
-        resilience::trip_if_due(tx, vessel, dispatched);
+    match fault {
+        Fault::Error | Fault::Timeout => resilience::trip_if_due(tx, vessel, dispatched),
+        Fault::Overloaded => resilience::pause(tx, vessel),
+        Fault::VesselLost if !lost => resilience::trip_if_due(tx, vessel, dispatched),
+        Fault::VesselLost | Fault::Rejected => {}
     }
-    let retry_at = resilience::retry_at(tx, id).filter(|_| fault != Fault::Rejected);
-    match retry_at {
+    let again = if fault == Fault::Rejected { None } else { resilience::retry_at(tx, id) };
+    match again {
+        _ if expired => end(tx, id, End::Expired),
+        // Another vessel may have room.
+        Some(_) if fault == Fault::Overloaded => route_or_queue(tx, id, VesselId::NONE),
         Some(at) => {
             tx.emit(words::Event::RetryScheduled { order: id, attempts: attempt, at });
         }

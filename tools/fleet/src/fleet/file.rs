@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Manifest, Region, Role, Tenant};
 use tensorforge_engine::units::{Micros, ModelId, Ppm, RegionId, VesselId};
+use tensorforge_engine::workflow;
 
 use super::{Fault, FaultKind, Fleet, Vessel};
 use crate::document::{self, DocumentError, Millis, listed};
@@ -105,6 +106,8 @@ enum FaultEntry {
         share_ppm: u64,
         #[serde(default)]
         after_ms: Millis,
+        #[serde(default)]
+        answer: Answer,
     },
     Flapping {
         vessel: String,
@@ -119,6 +122,26 @@ enum FaultEntry {
         until_ms: Option<Millis>,
         reported_after_ms: Option<Millis>,
     },
+}
+
+/// What a vessel says of a leg that it does not work.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    #[default]
+    Error,
+    Overloaded,
+    Rejected,
+}
+
+impl Answer {
+    fn fault(self) -> workflow::Fault {
+        match self {
+            Self::Error => workflow::Fault::Error,
+            Self::Overloaded => workflow::Fault::Overloaded,
+            Self::Rejected => workflow::Fault::Rejected,
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -407,9 +430,11 @@ impl FaultEntry {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Slow { percent, .. } => FaultKind::Slow { percent: *percent },
-            Self::Failing { share_ppm, after_ms, .. } => {
-                FaultKind::Failing { share: Ppm(*share_ppm), after: after_ms.micros() }
-            }
+            Self::Failing { share_ppm, after_ms, answer, .. } => FaultKind::Failing {
+                share: Ppm(*share_ppm),
+                after: after_ms.micros(),
+                answer: answer.fault(),
+            },
             Self::Flapping { down_ms, up_ms, .. } => {
                 FaultKind::Flapping { down: down_ms.micros(), up: up_ms.micros() }
             }

@@ -106,7 +106,11 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
     match event {
         Event::Workflow(workflow::Event::CommandRefused { refusal })
         | Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => refusal.to_string(),
-        Event::Models(models::Event::VesselReturned { vessel: id })
+        Event::Models(models::Event::VesselReturned { vessel: id, .. })
+        | Event::Models(models::Event::VesselRestarted { vessel: id, .. })
+        | Event::Models(models::Event::VesselRetired { vessel: id })
+        | Event::Resilience(resilience::Event::VesselPaused { vessel: id, .. })
+        | Event::Resilience(resilience::Event::VesselResumed { vessel: id })
         | Event::Models(models::Event::VesselDraining { vessel: id })
         | Event::Models(models::Event::VesselDrained { vessel: id })
         | Event::Resilience(resilience::Event::BreakerOpened { vessel: id, .. })

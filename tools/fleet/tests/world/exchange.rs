@@ -95,7 +95,7 @@ impl<'a> Exchange<'a> {
                 assert_eq!(live, Some((attempt, leg)), "a report of what is not being worked");
                 self.report(now, order, outcome);
             }
-            Command::Models(models::Command::Heartbeat { vessel }) => {
+            Command::Models(models::Command::Heartbeat { vessel, .. }) => {
                 self.say(now, format!("beat {vessel}"))
             }
             Command::Models(models::Command::Lose { vessel }) => {

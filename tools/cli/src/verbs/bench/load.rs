@@ -97,6 +97,7 @@ impl Load {
             Command::Models(models::Command::RegisterVessel {
                 name: format!("vessel-{number}"),
                 manifest: manifest.clone(),
+                start: 0,
             })
         }));
         commands

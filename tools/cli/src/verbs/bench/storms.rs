@@ -78,8 +78,10 @@ impl Bench {
                 storm.measure(|storm| {
                     for _ in 0..beats / vessels {
                         for vessel in (0..vessels as u32).map(VesselId) {
-                            storm
-                                .command(&Command::Models(models::Command::Heartbeat { vessel }))?;
+                            storm.command(&Command::Models(models::Command::Heartbeat {
+                                vessel,
+                                start: 0,
+                            }))?;
                         }
                         storm.pass(interval)?;
                     }

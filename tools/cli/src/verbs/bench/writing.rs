@@ -117,7 +117,7 @@ impl Bench {
 
 /// A sign of life of one of 64 vessels.
 fn heartbeat(number: u64) -> Command {
-    Command::Models(models::Command::Heartbeat { vessel: VesselId((number % 64) as u32) })
+    Command::Models(models::Command::Heartbeat { vessel: VesselId((number % 64) as u32), start: 0 })
 }
 
 /// Sends so many records without waiting, then waits for the answers; how many came.
