@@ -51,13 +51,13 @@ pub enum Command {
         /// Which one.
         vessel: VesselId,
     },
-    /// Takes a vessel that is lost or drained for gone for good, until it is registered anew.
-    Retire {
+    /// Reports that a vessel is gone.
+    Lose {
         /// Which one.
         vessel: VesselId,
     },
-    /// Reports that a vessel is gone.
-    Lose {
+    /// Takes a vessel that is lost or drained for gone for good, until it is registered anew.
+    Retire {
         /// Which one.
         vessel: VesselId,
     },

@@ -241,13 +241,13 @@ mod tests {
             assert_eq!((seq, found), (100, part), "{error}");
             assert!(said.contains(detail), "{error}");
         };
-        // The head is 30 bytes, the command 1 + 1 + 1 + 5 + 1, the first event 2 + 1 + 1 + 5 + 1.
+        // The head is 30 bytes, the command 1 + 1 + 1 + 5 + 1, the first event 2 + 1 + 1 + 5 + 1, the second 2 + 1 + 1.
         check(0, 255, Part::Lengths, "does not fit");
         check(7, 1, Part::Lengths, "does not fit");
         check(4, 10, Part::Event(0), "");
         check(8, 3, Part::Event(2), "end before");
         check(11, 255, Part::Lengths, "does not fit");
-        check(8, 1, Part::Lengths, "3 bytes follow the last event");
+        check(8, 1, Part::Lengths, "4 bytes follow the last event");
         check(30, 99, Part::Command, "variant index");
         check(31, 99, Part::Command, "variant index");
         check(39, 99, Part::Event(0), "the number 99");

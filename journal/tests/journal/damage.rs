@@ -362,7 +362,7 @@ fn bytes_that_are_no_record_are_malformed_and_not_a_newer_builds() {
     // No build has as many variants.
     check("the command: variant 2308 is none of any build", |record, _| record[HEAD] = 251);
     // Advance has no field that could stand where a vessel does.
-    check("the command: 1 bytes follow it", |record, _| {
+    check("the command: 2 bytes follow it", |record, _| {
         let advance = records(10..11);
         let command = HEAD..HEAD + usize::from(advance[4]);
         record[command.clone()].copy_from_slice(&advance[command]);
@@ -404,7 +404,7 @@ fn a_record_that_can_neither_be_decided_nor_folded_is_a_divergence() {
     for found in [verified.divergence, bisected] {
         let found = found.unwrap();
         assert_eq!((found.seq, found.phase), (0, Phase::Decided));
-        assert_eq!(found.left.to_string(), r#"{"models":{"vessel_seen":{"vessel":7}}}"#);
+        assert_eq!(found.left.to_string(), r#"{"models":{"vessel_seen":{"start":0,"vessel":7}}}"#);
         let refused = r#"{"workflow":{"command_refused":{"refusal":{"config":"not_configured"}}}}"#;
         assert_eq!(found.right.to_string(), refused);
         assert_eq!(found.module.as_deref(), Some("models"));

@@ -95,7 +95,7 @@ impl DiskFile for MeteredFile {
 
 /// A record of about so many bytes: events of the shortest kind, as many as there is room for.
 fn stuffed(bytes: usize) -> Vec<u8> {
-    let seen = Event::from(models::Event::VesselSeen { vessel: VesselId(1), start: 0 });
+    let short = Event::from(models::Event::VesselDraining { vessel: VesselId(1) });
     let encoded = |events: &[Event]| {
         let mut record = Vec::new();
         let stamp = (Micros(1), Source::OPERATOR);
@@ -103,8 +103,8 @@ fn stuffed(bytes: usize) -> Vec<u8> {
         record
     };
     let empty = encoded(&[]).len();
-    let each = encoded(std::slice::from_ref(&seen)).len() - empty;
-    encoded(&vec![seen; (bytes.saturating_sub(empty) / each).min(RECORD_EVENTS_MAX)])
+    let each = encoded(std::slice::from_ref(&short)).len() - empty;
+    encoded(&vec![short; (bytes.saturating_sub(empty) / each).min(RECORD_EVENTS_MAX)])
 }
 
 /// A frame of as many of these records as fit into one, sealed.
