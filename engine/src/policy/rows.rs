@@ -120,9 +120,10 @@ impl Policy {
             fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
         }
         fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
-        let RetryRule { attempts, backoff, backoff_max, .. } = self.retry;
+        let RetryRule { attempts, backoff, backoff_max, budget, .. } = self.retry;
         fault(attempts == 0, "retry.attempts is 0");
         fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
+        fault(budget > Ppm::ONE, "retry.budget is above 1000000");
         let OverloadRule { pause, pause_max } = self.overload;
         fault(pause.0 == 0, "overload.pause is 0");
         fault(pause > pause_max, "overload.pause is above overload.pause_max");

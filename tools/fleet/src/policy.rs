@@ -37,7 +37,7 @@ fn in_file(fault: &str) -> String {
                 | ("overload", "pause" | "pause_max")
                 | ("escalation", "dwell" | "review" | "window"),
             ) => word.replacen(key, &format!("{key}_ms"), 1),
-            Some(("breaker", "failing" | "slow" | "cut_off")) => {
+            Some(("breaker", "failing" | "slow" | "cut_off") | ("retry", "budget")) => {
                 word.replacen(key, &format!("{key}_ppm"), 1)
             }
             Some(("escalation", name)) if name != "calls" => {

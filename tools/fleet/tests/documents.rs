@@ -328,6 +328,20 @@ fn policies_that_contradict_themselves() {
          breaker.cut_off_ppm is above 1000000, which no share exceeds",
     );
     check(
+        "retry = { budget_ppm = 1_000_001 }\noverload = { pause_ms = 0, pause_max_ms = 0 }",
+        ": retry.budget_ppm is above 1000000; overload.pause_ms is 0",
+    );
+    check(
+        "overload = { pause_max_ms = 499 }\nescalation = { late_ppm = 0 }",
+        ": overload.pause_ms is above overload.pause_max_ms; \
+         escalation.late_ppm is 0 or above 1000000",
+    );
+    check(
+        "breaker = { slow_ppm = 1_000_001, slow_percent = 99 }",
+        ": breaker.slow_ppm is above 1000000, which no share exceeds; \
+         breaker.slow_percent is below 100: faster than predicted",
+    );
+    check(
         "breaker = { failing_ppm = 1_000_001 }",
         ": breaker.failing_ppm is above 1000000, which no share exceeds",
     );
@@ -361,12 +375,12 @@ fn policies_that_contradict_themselves() {
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
-        ":1:1: unknown field `speed`, expected one of `candidates`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `escalation`",
+        ":1:1: unknown field `speed`, expected one of `candidates`, `prefix_age_ms`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `overload`, `escalation`",
     );
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.
     assert!(
-        parse_policy("p", "breaker = { failures = 0, failing_ppm = 0, open_ms = 0 }")
+        parse_policy("p", "breaker = { failures = 0, failing_ppm = 0, slow_ppm = 0, open_ms = 0 }")
             .unwrap()
             .faults()
             .is_empty()

@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 /// Values that a page allows and that contradict what its example says elsewhere: the table, the key,
 /// the value and what it is refused for.
-const TIED: [(&str, &str, i64, &str); 8] = [
+const TIED: [(&str, &str, i64, &str); 9] = [
     ("vessel.0", "count", 1, "fault[0].vessel is \"dory\", not a vessel of this fleet"),
     ("preset.boat", "kv_tokens", 1, "context_max is 4000, more than the 1 of kv_tokens"),
     ("fault.0", "from_ms", YEARS, "fault[0].until_ms is not after from_ms"),
@@ -23,6 +23,7 @@ const TIED: [(&str, &str, i64, &str); 8] = [
     ("fault.2", "from_ms", YEARS, "fault[2].until_ms is not after from_ms"),
     ("escalation", "review_ms", YEARS, "escalation.dwell_ms is below escalation.review_ms"),
     ("retry", "backoff_ms", YEARS, "retry.backoff_ms is above retry.backoff_max_ms"),
+    ("overload", "pause_ms", YEARS, "overload.pause_ms is above overload.pause_max_ms"),
     ("", "duration_ms", YEARS, "arrivals.rate over duration_ms makes more than 10000000 rows"),
 ];
 

@@ -173,7 +173,7 @@ fn memory_is_reserved_before_a_leg_is_taken_in() {
         ],
     );
     // 1 501 tokens never fit: all eight attempts are turned away at once.
-    let refused: Vec<&str> = vec!["0 failed 1 Overloaded"; 8];
+    let refused: Vec<&str> = vec!["0 failed 1 Rejected"; 8];
     check(small, &[r#""at":0,"tokens_in":1496,"tokens_out":5"#], &refused);
 }
 
