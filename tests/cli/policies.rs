@@ -196,9 +196,17 @@ fn stories_tell_what_the_log_holds() {
     // One order at a time on each vessel: most have to wait.
     let fleet = std::fs::read_to_string(workspace().join("fixtures/fleets/four-vessels.toml"));
     let fleet = fleet.expect("a fixture").replace("\npreset = ", "\nslots = 1\npreset = ");
+    folder
+        .write("short.toml", fleet.replacen("\nname = ", "\nlimits = { queued = 4 }\nname = ", 1));
     folder.write("narrow.toml", fleet);
-    folder.ok("capture --trace fixtures/traces/surge.jsonl --fleet narrow.toml --out narrow.tfj");
-    let (rough, narrow) = (folder.log("rough.tfj"), folder.log("narrow.tfj"));
+    folder.ok("capture --trace fixtures/traces/surge.jsonl --fleet short.toml --out short.tfj");
+    folder.write(
+        "hasty.toml",
+        "lifetime_ms = { interactive = 8_000, standard = 8_000, batch = 8_000 }",
+    );
+    folder.ok("capture --trace fixtures/traces/surge.jsonl --fleet narrow.toml --policy hasty.toml --out narrow.tfj");
+    let [rough, narrow, short] =
+        ["rough.tfj", "narrow.tfj", "short.tfj"].map(|name| folder.log(name));
     for (name, journal, log, all, none) in [
         (
             "completed",
@@ -207,7 +215,7 @@ fn stories_tell_what_the_log_holds() {
             vec!["leg_completed", "order_settled"],
             vec!["leg_failed"],
         ),
-        ("refused", "rough.tfj", &rough, vec!["order_refused"], vec![]),
+        ("refused", "short.tfj", &short, vec!["order_refused"], vec![]),
         (
             "retried",
             "rough.tfj",

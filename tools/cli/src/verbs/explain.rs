@@ -173,6 +173,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Workflow(workflow::Event::LegCompleted { order, .. })
         | Event::Workflow(workflow::Event::LegFailed { order, .. })
         | Event::Resilience(resilience::Event::RetryScheduled { order, .. })
+        | Event::Resilience(resilience::Event::RetryPostponed { order, .. })
         | Event::Telemetry(telemetry::Event::OrderSettled { order, .. })
         | Event::Workflow(workflow::Event::OrderEnded { order, .. }) => Some(*order),
         _ => None,
@@ -201,7 +202,8 @@ impl Teller<'_> {
             Event::Queue(queue::Event::OrderQueued { .. } | queue::Event::OrderChosen { .. })
             | Event::Allocator(allocator::Event::OrderBerthed { .. })
             | Event::Allocator(allocator::Event::BerthReleased { .. })
-            | Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
+            | Event::Resilience(resilience::Event::RetryScheduled { .. })
+            | Event::Resilience(resilience::Event::RetryPostponed { .. }) => {
                 (self.wait(event).into(), Vec::new())
             }
             _ => (self.work(event), Vec::new()),
@@ -312,6 +314,16 @@ impl Teller<'_> {
                 let attempts = counted((*attempts).into(), "attempt");
                 format!("tried again in {}, after {attempts}", self.ahead(*at))
             }
+            Event::Resilience(resilience::Event::RetryPostponed {
+                retries, others, at, ..
+            }) => {
+                format!(
+                    "not tried again for {}: {} already are, beside {}",
+                    self.ahead(*at),
+                    counted(*retries, "order"),
+                    counted(*others, "other attempt"),
+                )
+            }
             _ => String::new(),
         }
     }
@@ -319,11 +331,17 @@ impl Teller<'_> {
     fn work(&self, event: &Event) -> Text {
         let told = match event {
             Event::Workflow(workflow::Event::LegDispatched {
-                leg, kind, vessel, timeout, ..
+                leg,
+                kind,
+                vessel,
+                within,
+                timeout,
+                ..
             }) => format!(
-                "leg {leg} ({}) handed to {}; times out after {}",
+                "leg {leg} ({}) handed to {}; should take {}, times out after {}",
                 word(kind),
                 self.names.vessel(*vessel),
+                span(within.0),
                 self.ahead(*timeout),
             ),
             Event::Workflow(workflow::Event::LegCompleted {
@@ -461,6 +479,10 @@ impl Names {
             grouped(candidate.cached.0),
             candidate.tie,
         );
-        verdict + told
+        let failing = match candidate.failing.0 {
+            0 => String::new(),
+            ppm => format!("  fails {} %", ppm / 10_000),
+        };
+        verdict + told + failing
     }
 }
