@@ -152,7 +152,7 @@ mod tests {
                 deadline: Micros::ZERO,
                 idempotency,
                 prefix: Vec::new(),
-                window,
+                window: window.map(Box::new),
             }))
         };
         let contract = Tenant { name: "alba".into(), rate: 0, burst: 1, live_max: 0 };

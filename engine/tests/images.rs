@@ -386,7 +386,7 @@ fn order() -> Order {
                 Mark { hash: 28, tokens: Tokens(29) },
                 Mark { hash: 30, tokens: Tokens(31) },
             ],
-            window: Some(Window { from: Micros(32), until: Micros(33) }),
+            window: Some(Window { from: Micros(32), until: Micros(33) }.into()),
         },
     }
 }

@@ -546,7 +546,7 @@ impl Life {
                 deadline: Micros::ZERO,
                 idempotency: 0,
                 prefix: Vec::new(),
-                window,
+                window: window.map(Box::new),
             }))
         };
         let manifest = Manifest {

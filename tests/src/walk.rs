@@ -152,7 +152,7 @@ fn demand(random: &mut Random, now: Micros) -> Demand {
             .map(|depth| Mark { hash: random.below(30), tokens: Tokens(depth * 64) })
             .collect(),
         window: (random.below(12) == 0)
-            .then(|| Window { from, until: from + Micros(random.below(2_000_000)) }),
+            .then(|| Window { from, until: from + Micros(random.below(2_000_000)) }.into()),
     }
 }
 

@@ -354,7 +354,7 @@ row! {
         /// How urgent it is.
         pub class: Class,
         /// The window it needs capacity for, if it does not want to be served at once.
-        pub window: Option<Window>,
+        pub window: Option<Box<Window>>,
         /// Content marks of the prompt, shallowest first; at most `MARKS_MAX`.
         pub prefix: Vec<Mark>,
     }
@@ -456,3 +456,5 @@ impl Order {
 pub(crate) fn capacity_legs(route: &[Leg]) -> impl Iterator<Item = &Leg> {
     route.iter().filter(|leg| leg.kind != LegKind::Hop)
 }
+
+const _: () = assert!(size_of::<Order>() <= 288, "a row that is longer costs a tenth of a replay");

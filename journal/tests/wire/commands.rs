@@ -177,6 +177,6 @@ pub(crate) fn demand() -> Demand {
             Mark { hash: 0x0123_4567_89ab_cdef, tokens: Tokens(512) },
             Mark { hash: 0xfedc_ba98_7654_3210, tokens: Tokens(1_024) },
         ],
-        window: Some(window()),
+        window: Some(window().into()),
     }
 }

@@ -48,7 +48,7 @@ impl Model {
         let key = if demand.idempotency == 0 { KeySlot::NONE } else { KeySlot(place) };
         let room = self.has_room(demand) && self.next(demand.model).is_none();
         let berth = match &demand.window {
-            Some(window) => Some((self.berth(&limits, demand, window)?, window.clone())),
+            Some(window) => Some((self.berth(&limits, demand, window)?, Window::clone(window))),
             None if !room && self.queue_length() >= u64::from(limits.queued) => {
                 return full(Bound::Queue, limits.queued);
             }

@@ -384,7 +384,7 @@ fn a_berth_at_the_first_moment_is_taken_up() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
     desk.vessel("dory", boat());
     let window = Some(Window { from: Micros(0), until: Micros(5) });
-    desk.submit(0, Demand { window, ..demand() });
+    desk.submit(0, Demand { window: window.map(Box::new), ..demand() });
     assert_eq!(desk.state().next_deadline(), Some(Micros(0)));
     desk.tell(0, Command::Workflow(workflow::Command::Advance));
     let order = desk.state().order(desk.order(0)).unwrap();

@@ -331,9 +331,8 @@ impl Scenario {
                 .into_iter()
                 .map(|(hash, tokens)| Mark { hash, tokens: Tokens(tokens) })
                 .collect(),
-            window: asked.window_ms.map(|(from, until)| Window {
-                from: now + from.micros(),
-                until: now + until.micros(),
+            window: asked.window_ms.map(|(from, until)| {
+                Window { from: now + from.micros(), until: now + until.micros() }.into()
             }),
         };
         let sender = asked.tenant.as_deref().map_or(Ok(Source::OPERATOR), |name| self.tenant(name));

@@ -13,7 +13,7 @@ use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::units::{KeySlot, Micros, OrderId, TenantId, Tokens, VesselId};
 use crate::models::index::Serving;
-use crate::models::rows::{Demand, MARKS_MAX};
+use crate::models::rows::{Demand, MARKS_MAX, Window};
 use crate::models::words::{Refusal as Models, Thing};
 use crate::policy::decide::admits;
 use crate::policy::rows::{Policy, PolicyLevel};
@@ -81,7 +81,7 @@ fn place(
     if let Some(window) = &demand.window {
         let (berth, vessel, overlapping) = find_berth(tx, order, demand.model, size, window)?;
         tx.emit(admitted);
-        let window = window.clone();
+        let window = Window::clone(window);
         tx.emit(allocator::words::Event::OrderBerthed {
             order,
             berth,

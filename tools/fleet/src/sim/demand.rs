@@ -59,7 +59,7 @@ pub(super) fn demand(row: &Row, sender: Sender, block_tokens: u64) -> Demand {
         window: row
             .window
             .as_ref()
-            .map(|w| Window { from: moment(w.from), until: moment(w.until) }),
+            .map(|w| Window { from: moment(w.from), until: moment(w.until) }.into()),
     }
 }
 
