@@ -125,6 +125,9 @@ struct Live {
     demand: Demand,
 }
 
+/// Vessels that have worked on a prefix: how often each had been lost by then, and when that was.
+type Holders = Vec<(VesselId, u32, u64)>;
+
 /// The model.
 #[derive(Default)]
 pub struct Model {
@@ -141,8 +144,8 @@ pub struct Model {
     /// Remembered keys by place: whose, which, and for which order.
     keys: BTreeMap<u32, (u32, u64, OrderId)>,
     keys_given: u64,
-    /// Prefixes by place: hash and length; and vessels, how often each had been lost by then, and when.
-    prefixes: BTreeMap<u64, (u64, u64, Vec<(VesselId, u32, u64)>)>,
+    /// Prefixes by place: hash, length and holders.
+    prefixes: BTreeMap<u64, (u64, u64, Holders)>,
     submitted: u64,
     tickets: u64,
     level: u8,

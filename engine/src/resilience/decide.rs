@@ -3,6 +3,7 @@
 
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{Micros, OrderId, Ppm, Seq, VesselId};
+use crate::models::rows::Order;
 use crate::resilience::rows::{Breaker, RetryRule};
 use crate::resilience::words::Event;
 use crate::state::State;
@@ -10,6 +11,9 @@ use crate::transaction::Transaction;
 
 /// What an order waits at least that is not tried again yet, since too many are.
 const POSTPONED_MIN: Micros = Micros(100_000);
+
+/// How often an order may be told that there is no room for it before that uses up its attempts.
+const BOUNCES_MAX: u16 = 8;
 
 /// Trips the breaker of a vessel that has failed or was slow too often, in a row or of its calls lately, or
 /// whose probe was; unless too many of those that could stand in for it are cut off already.
@@ -88,12 +92,18 @@ fn doubled(first: Micros, times: u32, most: Micros) -> u64 {
     first.0.saturating_mul(1u64 << times.saturating_sub(1).min(32)).min(most.0)
 }
 
+/// The attempts that an order has used up. What had no room for it has used up none, but for an order that
+/// nobody ever has room for: each time, a vessel is left in peace for it.
+fn attempts(order: &Order) -> u16 {
+    order.attempt.saturating_sub(order.bounced.min(BOUNCES_MAX))
+}
+
 /// When an order that has failed is tried again; `None` once its attempts are used up, and where it
-/// would expire before. What had no room for it has not used up an attempt.
+/// would expire before.
 pub(crate) fn retry_at(tx: &Transaction, id: OrderId) -> Option<Micros> {
     let (_, policy) = tx.state().policy()?;
     let order = tx.state().order(id)?;
-    let attempts = order.attempt.saturating_sub(order.bounced);
+    let attempts = attempts(order);
     if attempts >= policy.retry.attempts || order.attempt == u16::MAX {
         return None;
     }

@@ -537,7 +537,7 @@ impl Model {
         let (_, policy) = self.policy()?;
         let now = self.now;
         let order = self.order(slot)?;
-        let (id, deadline, failures) = (order.id, order.deadline, attempt - order.bounced);
+        let (id, deadline, failures) = (order.id, order.deadline, attempt - order.bounced.min(8));
         let retry = &policy.retry;
         let (least, most) = rules::wait(failures, retry.backoff.0, retry.backoff_max.0);
         if failures >= retry.attempts || now + least >= deadline {

@@ -264,6 +264,32 @@ fn overload_is_no_failure() {
     assert_eq!((pauses(0), pauses(1)), (5, 0));
 }
 
+/// An order that nobody ever has room for does not have one vessel after the other left in peace for ever.
+#[test]
+fn who_is_always_turned_away_fails_in_the_end() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 2;
+    policy.retry.least = 100;
+    policy.lifetime = [Micros(3_600_000_000); 3];
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    for vessel in 0..4 {
+        desk.vessel(&format!("v{vessel}"), boat());
+    }
+    desk.submit(10, demand());
+    let mut bounces = 0;
+    for now in (1_000_000u64..).step_by(1_000_000) {
+        desk.settle(now);
+        if desk.count(Stage::Running) == 0 {
+            break;
+        }
+        desk.report(now, 0, Outcome::Failed(Fault::Overloaded));
+        bounces += 1;
+    }
+    let ended = desk.state().tables.accounts.get(TenantId(0)).unwrap().ended;
+    // Eight times for nothing, and then as often as it may be tried.
+    assert_eq!((bounces, ended), (10, [0, 0, 1, 0, 0]));
+}
+
 /// Who fails a share of its calls is taken to last as much longer as it has to be asked more often.
 #[test]
 fn who_fails_at_once_does_not_look_quick() {
@@ -337,7 +363,7 @@ fn retries_are_a_share_of_what_is_called() {
             let outcome = if over { DONE } else { Outcome::Failed(Fault::Error) };
             desk.report(now, slot, outcome);
         }
-        if over && desk.state().tables.orders.len() == 0 {
+        if over && desk.state().tables.orders.is_empty() {
             after = now;
             break;
         }
