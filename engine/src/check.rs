@@ -226,6 +226,7 @@ mod tests {
         });
         check("open: not the vessels", &|s| s.index.parties.open.insert(0));
         check("models.0: not the Whole", &|s| s.index.parties.serving[0].open[0].insert(0));
+        check("vessels by what they hold", &|s| s.index.parties.serving[0].open[0].insert(0));
         check("models.0: not the Decode", &|s| s.index.parties.serving[0].open[2].insert(5));
         check("models.0: not the vessels that are up", &|s| {
             s.index.parties.serving[0].up.remove(0)

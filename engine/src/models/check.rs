@@ -69,6 +69,11 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
             if !set.iter().eq(expected) {
                 faults.push(format!("models.{model}: not the {role:?} vessels with room"));
             }
+            let held: BTreeSet<u32> =
+                serving.holding(*role, Tokens::ZERO, VesselId(0)).map(|id| id.0).collect();
+            if !held.iter().copied().eq(set.iter()) {
+                faults.push(format!("models.{model}: not the {role:?} vessels by what they hold"));
+            }
         }
         let up = |id: &VesselId| serves(id).is_some_and(|row| row.status == VesselStatus::Up);
         let up: Vec<VesselId> = state.tables.vessels.iter().map(|(id, _)| id).filter(up).collect();

@@ -62,10 +62,9 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             let idle = state.tables.loads.get(*vessel).is_some_and(|load| load.used == 0);
             alter_vessel(state, *vessel, |row| {
                 row.start = *start;
-                row.status = match row.status {
-                    status if idle => status,
-                    _ => VesselStatus::Restarting,
-                };
+                if !idle {
+                    row.status = VesselStatus::Restarting;
+                }
             })?;
             state.wake_vessel(*vessel)
         }

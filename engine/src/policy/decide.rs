@@ -58,8 +58,8 @@ fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
 
 /// Reviews the risk and moves the level by what becomes of the work, and not by a count of who is there:
 /// legs that fail, a queue that fills, orders that wait for too much of the time they have, each class's
-/// for the levels that turn it or a less urgent one away. Up at once to where the risk is, down by one step and only
-/// once the level has held for its dwell time and the risk is clear of the threshold.
+/// for the levels that turn it or a less urgent one away. Up at once to where the risk is, down by one
+/// step and only once the level has held for its dwell time and the risk is clear of the threshold.
 pub(crate) fn review(tx: &mut Transaction) {
     let state = tx.state();
     let (Some((_, policy)), Some(stance)) = (state.policy(), state.stance()) else { return };

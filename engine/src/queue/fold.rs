@@ -182,9 +182,9 @@ fn close(state: &mut State, model: ModelId) -> Result<(), Breach> {
     Ok(())
 }
 
-/// An order that is about to be routed, or expires while it waits to be, is counted among those of its
-/// class; was it late?
-pub(crate) fn note_routed(state: &mut State, order: OrderId) -> Result<(), Breach> {
+/// Counts an order that is about to be routed, or expires while it waits to be, among those of its class,
+/// and whether it is late; and whether it is routed because a call for it has failed.
+pub(crate) fn note_routed(state: &mut State, order: OrderId, retry: bool) -> Result<(), Breach> {
     let now = state.now;
     let Some((window, waited)) =
         state.policy().map(|(_, policy)| (policy.escalation.window, policy.escalation.late))
@@ -192,7 +192,7 @@ pub(crate) fn note_routed(state: &mut State, order: OrderId) -> Result<(), Breac
         return Ok(());
     };
     let Some(row) = state.order(order) else { return Ok(()) };
-    let (class, retry) = (row.demand.class as usize, row.retry);
+    let class = row.demand.class as usize;
     let late = row.stage == Stage::Queued
         && Ppm::ratio((now - row.queued).0, (row.deadline - row.queued).0) >= waited;
     let control = state.edit_control()?;

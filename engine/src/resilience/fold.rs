@@ -4,8 +4,7 @@ use crate::kernel::table::Breach;
 use crate::kernel::units::{Micros, VesselId};
 use crate::models::fold::alter_load;
 use crate::models::rows::{Load, Stage};
-pub(crate) use crate::resilience::rows::Call;
-use crate::resilience::rows::{Breaker, Outcomes};
+use crate::resilience::rows::{Breaker, Call, Outcomes};
 use crate::resilience::words::Event;
 use crate::state::State;
 

@@ -13,7 +13,8 @@ use crate::state::State;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     let Event::OrderRouted { order, attempt, route, .. } = event;
-    note_routed(state, *order)?;
+    let retry = state.order(*order).is_some_and(|row| row.retry);
+    note_routed(state, *order, retry)?;
     leave(state, *order)?;
     let row = state.edit_order(*order)?;
     row.stage = Stage::Running;

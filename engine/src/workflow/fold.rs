@@ -8,7 +8,8 @@ use crate::kernel::units::{
 use crate::models::fold::lost_of;
 use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, Tried, served};
 use crate::queue::fold::{leave, note_routed, settle_turn};
-use crate::resilience::fold::{Call, is_slow, note_outcome};
+use crate::resilience::fold::{is_slow, note_outcome};
+use crate::resilience::rows::Call;
 use crate::state::State;
 use crate::telemetry::fold::count_end;
 use crate::workflow::rows::RememberedKey;
@@ -43,8 +44,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             let row = state.edit_order(*order)?;
             let (queued, retry) = (row.stage == Stage::Queued, row.retry);
             if *end == End::Expired && queued {
-                row.retry = false;
-                note_routed(state, *order)?;
+                note_routed(state, *order, false)?;
             }
             if *end == End::Completed && retry {
                 let routed = &mut state.edit_control()?.flow.present;

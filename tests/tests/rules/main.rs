@@ -7,6 +7,7 @@ use tensorforge_engine::models::{
 use tensorforge_engine::policy::PolicyLevel;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
+use tensorforge_engine::routing::Candidate;
 use tensorforge_engine::units::{
     JournalId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, Ppm, RegionId, Seq,
     TenantId, Tokens, VesselId,
@@ -30,6 +31,22 @@ const DONE: Outcome = Outcome::Done {
     first_token: Micros::ZERO,
     energy: Millijoules::ZERO,
 };
+
+/// What was considered for the route that these events tell of.
+fn candidates(events: &[Event]) -> &[Candidate] {
+    let routed = events.iter().find_map(|event| match event {
+        Event::Routing(routing::Event::OrderRouted { candidates, .. }) => Some(candidates),
+        _ => None,
+    });
+    routed.unwrap()
+}
+
+/// The slots of the orders that are on their way.
+fn running(desk: &Desk) -> Vec<u32> {
+    let orders = desk.state().tables.orders.iter();
+    let running = orders.filter(|(_, row)| row.stage == Stage::Running);
+    running.map(|(slot, _)| slot.0).collect()
+}
 
 /// Arrivals, and those that pass; or when the refused one is told to come again.
 #[test]
@@ -317,12 +334,7 @@ fn levels_follow_what_waits() {
         let mut most = PolicyLevel::Normal;
         for now in (from..from + 60_000_000).step_by(1_000_000) {
             desk.settle(now);
-            let running = desk.state().tables.orders.iter();
-            let running: Vec<u32> = running
-                .filter(|(_, row)| row.stage == Stage::Running)
-                .map(|(slot, _)| slot.0)
-                .collect();
-            running.into_iter().for_each(|slot| drop(desk.report(now, slot, DONE)));
+            running(&desk).into_iter().for_each(|slot| drop(desk.report(now, slot, DONE)));
             desk.settle(now);
             most = most.max(level(&desk));
         }

@@ -50,13 +50,7 @@ fn a_restart_is_noticed() {
     let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
     assert_eq!((load.used, load.failures, load.starts), (0, 0, 1));
     let events = desk.submit(40, Demand { prefix, ..demand() });
-    let cached = events.iter().find_map(|event| match event {
-        Event::Routing(routing::Event::OrderRouted { candidates, .. }) => {
-            Some(candidates[0].cached)
-        }
-        _ => None,
-    });
-    assert_eq!(cached, Some(Tokens::ZERO));
+    assert_eq!(candidates(&events)[0].cached, Tokens::ZERO);
     // One that is idle takes work at once.
     register(&mut desk, 50, "punt");
     beat(&mut desk, 50, 1, 1);
@@ -150,11 +144,7 @@ fn a_prefix_has_several_holders() {
         desk.report(1_000_000 + u64::from(slot), slot, DONE);
     }
     let held = |events: &[Event]| {
-        let found = events.iter().find_map(|event| match event {
-            Event::Routing(routing::Event::OrderRouted { candidates, .. }) => Some(candidates),
-            _ => None,
-        });
-        let held = found.unwrap().iter().filter(|candidate| candidate.cached == Tokens(900));
+        let held = candidates(events).iter().filter(|candidate| candidate.cached == Tokens(900));
         held.map(|candidate| candidate.vessel).collect::<std::collections::BTreeSet<_>>()
     };
     let last: std::collections::BTreeSet<_> = visited[2..].iter().copied().collect();

@@ -16,19 +16,12 @@ const DECIDED: &[Work] = &[Work::Decide, Work::Fold, Work::Digest];
 
 impl Bench {
     pub(super) fn decide(&mut self) -> Result<()> {
-        let total = |spans: &[Duration]| spans.iter().sum::<Duration>();
-        let mut best = [10, 100, 1_000, 10_000].map(|vessels| (vessels, Vec::new()));
-        for _ in 0..self.rounds() {
-            for (vessels, best) in &mut best {
-                let load = Load::new(*vessels);
-                let filled = u64::from(*vessels) * 32;
-                let spans =
-                    spans(load, filled, self.scaled(200_000), |command, _| is_submit(command))?;
-                if best.is_empty() || total(&spans) < total(best) {
-                    *best = spans;
-                }
-            }
-        }
+        let best = self.best_of_each([10, 100, 1_000, 10_000], |bench, vessels| {
+            let filled = u64::from(vessels) * 32;
+            spans(Load::new(vessels), filled, bench.scaled(200_000), |command, _| {
+                is_submit(command)
+            })
+        })?;
         let mut of_thousand = 0.0;
         for (vessels, spans) in best {
             let rate = spans.len() as f64 / total(&spans).as_secs_f64() / 1e6;
@@ -66,26 +59,35 @@ impl Bench {
         self.turns()
     }
 
-    /// Whose turn it is, where many wait.
-    fn turns(&mut self) -> Result<()> {
-        let (vessels, slots) = (16, 64);
-        let most = self.scaled(100_000);
-        let total = |spans: &[Duration]| spans.iter().sum::<Duration>();
-        let mut best = [most / 10, most].map(|waiting| (waiting, Vec::new()));
+    /// The fastest of several rounds at each size, in turns.
+    fn best_of_each<S: Copy, const N: usize>(
+        &self,
+        sizes: [S; N],
+        measure: impl Fn(&Self, S) -> Result<Vec<Duration>>,
+    ) -> Result<[(S, Vec<Duration>); N]> {
+        let mut best = sizes.map(|size| (size, Vec::new()));
         for _ in 0..self.rounds() {
-            for (waiting, best) in &mut best {
-                let load = Load::new(vessels).with_tenants((*waiting / 10) as u32);
-                let filled = u64::from(vessels * slots) + *waiting;
-                let spans = spans(load, filled, self.scaled(20_000), |_, events| {
-                    events.iter().any(|event| {
-                        matches!(event, Event::Queue(queue::Event::OrderChosen { .. }))
-                    })
-                })?;
+            for (size, best) in &mut best {
+                let spans = measure(self, *size)?;
                 if best.is_empty() || total(&spans) < total(best) {
                     *best = spans;
                 }
             }
         }
+        Ok(best)
+    }
+
+    /// Whose turn it is, where many wait.
+    fn turns(&mut self) -> Result<()> {
+        let (vessels, slots) = (16, 64);
+        let most = self.scaled(100_000);
+        let chooses =
+            |event: &Event| matches!(event, Event::Queue(queue::Event::OrderChosen { .. }));
+        let best = self.best_of_each([most / 10, most], |bench, waiting| {
+            let load = Load::new(vessels).with_tenants((waiting / 10) as u32);
+            let filled = u64::from(vessels * slots) + waiting;
+            spans(load, filled, bench.scaled(20_000), |_, events| events.iter().any(chooses))
+        })?;
         let [(_, few), (waiting, many)] = best;
         let each = |spans: &[Duration]| total(spans).as_secs_f64() / spans.len() as f64;
         let tenants = grouped(waiting / 10);
@@ -105,6 +107,10 @@ impl Bench {
         );
         Ok(())
     }
+}
+
+fn total(spans: &[Duration]) -> Duration {
+    spans.iter().sum()
 }
 
 fn is_submit(command: &Command) -> bool {
