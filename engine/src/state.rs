@@ -13,11 +13,11 @@ use crate::kernel::table::{AnyTable as _, Breach, Difference, Only, Problem, Scr
 use crate::kernel::units::{JournalId, Micros, OrderId, PolicyVersion, Ppm, Seq};
 use crate::models::rows::Order;
 use crate::policy::rows::{Policy, PolicyLevel, Stance};
-use crate::queue::rows::Waiting;
+use crate::queue::rows::{Flow, Waiting};
 use crate::resilience::rows::Outcomes;
 use crate::state::index::Index;
 use crate::state::tables::Tables;
-use crate::workflow::rows::{Control, Flow};
+use crate::workflow::rows::Control;
 
 /// The hash of a whole state.
 pub type Root = [u8; 32];
@@ -40,13 +40,7 @@ impl State {
     /// The state before the first record.
     pub fn genesis(journal: JournalId) -> Self {
         let mut state = Self::empty(journal, Seq(0));
-        let control = Control {
-            now: Micros::ZERO,
-            orders: 0,
-            keys: 0,
-            legs: Outcomes::default(),
-            flow: Flow::default(),
-        };
+        let control = Control { now: Micros::ZERO, orders: 0, keys: 0 };
         let stance = Stance {
             policy: PolicyVersion::NONE,
             level: PolicyLevel::Normal,
@@ -59,6 +53,8 @@ impl State {
         let _ = state.tables.control.put(Only, control, &mut state.writer);
         let _ = state.tables.stance.put(Only, stance, &mut state.writer);
         let _ = state.tables.waiting.put(Only, waiting, &mut state.writer);
+        let _ = state.tables.flow.put(Only, Flow::default(), &mut state.writer);
+        let _ = state.tables.calls.put(Only, Outcomes::default(), &mut state.writer);
         state.settle();
         state
     }
@@ -103,6 +99,16 @@ impl State {
     /// What the queue has counted.
     pub fn waiting(&self) -> Option<&Waiting> {
         self.tables.waiting.get(Only)
+    }
+
+    /// What was routed lately.
+    pub fn flow(&self) -> Option<&Flow> {
+        self.tables.flow.get(Only)
+    }
+
+    /// What became of calls lately.
+    pub fn calls(&self) -> Option<&Outcomes> {
+        self.tables.calls.get(Only)
     }
 
     /// The bounds, once they are set.
@@ -189,6 +195,11 @@ impl State {
     /// The row of the level and the policy in force, to be changed.
     pub(crate) fn edit_stance(&mut self) -> Result<&mut Stance, Breach> {
         self.tables.stance.edit(Only, &mut self.writer)
+    }
+
+    /// The row of what was routed lately, to be changed.
+    pub(crate) fn edit_flow(&mut self) -> Result<&mut Flow, Breach> {
+        self.tables.flow.edit(Only, &mut self.writer)
     }
 
     /// A live order, to be changed; a breach if the slot holds another one.

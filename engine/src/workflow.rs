@@ -11,5 +11,5 @@ pub(crate) mod decide;
 pub(crate) mod check;
 
 pub use refusal::Refusal;
-pub use rows::{Control, Flow, RememberedKey, Routed};
+pub use rows::{Control, RememberedKey};
 pub use words::{Command, Event, Fault, Outcome};

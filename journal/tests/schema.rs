@@ -6,24 +6,23 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_reflection::{ContainerFormat, Samples, Tracer, TracerConfig, VariantFormat};
-use tensorforge_engine::allocator::Berth;
 use tensorforge_engine::config::Bound;
-use tensorforge_engine::config::Limits;
-use tensorforge_engine::models::{Class, End, Kind, LegKind, Role, Stage, VesselStatus};
-use tensorforge_engine::models::{Load, Model, Order, Region, Tenant, Vessel};
-use tensorforge_engine::models::{LossCause, Thing};
-use tensorforge_engine::policy::{Policy, PolicyLevel, Stance};
-use tensorforge_engine::queue::{Line, Turn, Waiting};
+use tensorforge_engine::models::{
+    Class, End, Kind, LegKind, LossCause, Role, Stage, Thing, VesselStatus,
+};
+use tensorforge_engine::policy::PolicyLevel;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
-use tensorforge_engine::routing::{Prefix, Verdict};
+use tensorforge_engine::routing::Verdict;
 use tensorforge_engine::security::{Scope, Source};
-use tensorforge_engine::telemetry::Account;
-use tensorforge_engine::workflow::{Control, Fault, Outcome, RememberedKey};
+use tensorforge_engine::table::{AnyTable, Row, Table};
+use tensorforge_engine::units::{JournalId, Key};
+use tensorforge_engine::workflow::{Fault, Outcome};
 use tensorforge_engine::{
-    Command, Event, allocator, config, models, policy, queue, resilience, routing, security,
-    telemetry, workflow,
+    Command, Event, State, Tables, allocator, config, models, policy, queue, resilience, routing,
+    security, telemetry, workflow,
 };
 
 /// The schema as text, a line for every variant and field.
@@ -81,27 +80,22 @@ fn traced() -> String {
         Event,
         Source,
     );
-    trace!(
-        Control,
-        Limits,
-        Stance,
-        Policy,
-        Waiting,
-        Tenant,
-        Account,
-        Region,
-        Model,
-        Vessel,
-        Load,
-        Order,
-        Berth,
-        RememberedKey,
-        Prefix,
-        Line,
-        Turn,
+    // Taken apart by name, so that a table more does not compile without a place here.
+    let state = State::genesis(JournalId::default());
+    let mut tables = String::new();
+    macro_rules! trace_rows {
+        ($($name:ident),* $(,)?) => {
+            let Tables { $($name),* } = &state.tables;
+            $(trace_row($name, &mut tracer, &samples, &mut tables);)*
+        };
+    }
+    trace_rows!(
+        control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
+        loads, orders, berths, keys, prefixes, lines, turns, flow, calls,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();
+    text.push_str(&tables);
     for (name, format) in registry {
         match format {
             ContainerFormat::Struct(fields) => {
@@ -134,6 +128,18 @@ fn traced() -> String {
         }
     }
     text
+}
+
+/// Traces a table's row, and tells of which type it is.
+fn trace_row<K: Key, R: Row + DeserializeOwned>(
+    table: &Table<K, R>,
+    tracer: &mut Tracer,
+    samples: &Samples,
+    tables: &mut String,
+) {
+    tracer.trace_type::<R>(samples).unwrap_or_else(|error| panic!("{}: {error:?}", table.name()));
+    let row = std::any::type_name::<R>().rsplit("::").next().unwrap_or_default();
+    writeln!(tables, "table {}.{} {row}", table.module(), table.name()).unwrap();
 }
 
 fn flat(format: &impl std::fmt::Debug) -> String {

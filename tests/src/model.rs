@@ -649,18 +649,19 @@ impl Model {
             )
         };
         let own = |spans: &Spans<3>| (spans.since, spans.now, spans.before);
-        let routed = |r: &workflow::Routed| {
+        let routed = |r: &queue::Routed| {
             let [a, b, c] = r.orders;
             let [d, e, f] = r.late;
             [a, b, c, d, e, f, r.retries]
         };
         let engine = state.control().zip(state.stance()).zip(state.waiting());
-        let engine = engine.map(|((control, stance), waiting)| {
+        let lately = state.flow().zip(state.calls());
+        let engine = engine.zip(lately).map(|(((control, stance), waiting), (flow, calls))| {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
                 (control.orders, waiting.tickets, waiting.queued, control.keys),
-                (stance.risk.0, told(&control.legs), waiting.serve_at.0),
-                (control.flow.since.0, routed(&control.flow.present), routed(&control.flow.before)),
+                (stance.risk.0, told(calls), waiting.serve_at.0),
+                (flow.since.0, routed(&flow.present), routed(&flow.before)),
             )
         });
         let model = Some((

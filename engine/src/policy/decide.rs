@@ -63,13 +63,14 @@ fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
 pub(crate) fn review(tx: &mut Transaction) {
     let state = tx.state();
     let (Some((_, policy)), Some(stance)) = (state.policy(), state.stance()) else { return };
-    let (Some(control), Some(waiting)) = (state.control(), state.waiting()) else { return };
+    let (Some(calls), Some(flow)) = (state.calls(), state.flow()) else { return };
+    let Some(waiting) = state.waiting() else { return };
     let levels = policy.escalation.clone();
     let (from, since) = (stance.level, stance.level_since);
-    let failing = control.legs.failing(tx.now(), levels.window, levels.calls);
+    let failing = calls.failing(tx.now(), levels.window, levels.calls);
     let queue = state.limits().map_or(1, |limits| limits.queued);
     let pressure = Ppm::ratio(waiting.queued, u64::from(queue));
-    let flow = control.flow.at(tx.now(), levels.window);
+    let flow = flow.at(tx.now(), levels.window);
     let late = [Class::Interactive, Class::Standard, Class::Batch]
         .map(|class| flow.late(class, levels.calls));
     // A class that is turned away is no reason to turn away a more urgent one.

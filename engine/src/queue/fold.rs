@@ -195,9 +195,9 @@ pub(crate) fn note_routed(state: &mut State, order: OrderId, retry: bool) -> Res
     let class = row.demand.class as usize;
     let late = row.stage == Stage::Queued
         && Ppm::ratio((now - row.queued).0, (row.deadline - row.queued).0) >= waited;
-    let control = state.edit_control()?;
-    control.flow = control.flow.at(now, window);
-    let routed = &mut control.flow.present;
+    let flow = state.edit_flow()?;
+    *flow = flow.at(now, window);
+    let routed = &mut flow.present;
     if let (Some(orders), Some(of_class)) =
         (routed.orders.get_mut(class), routed.late.get_mut(class))
     {

@@ -132,9 +132,9 @@ fn wait(state: &State, id: OrderId, attempts: u16, rule: &RetryRule) -> Micros {
 pub(crate) fn postpone(tx: &mut Transaction, id: OrderId) -> bool {
     let state = tx.state();
     let Some((_, policy)) = state.policy() else { return false };
-    let (Some(order), Some(control)) = (state.order(id), state.control()) else { return false };
+    let (Some(order), Some(flow)) = (state.order(id), state.flow()) else { return false };
     let rule = &policy.retry;
-    let (retries, others) = control.flow.at(tx.now(), policy.escalation.window).retries();
+    let (retries, others) = flow.at(tx.now(), policy.escalation.window).retries();
     let part = u128::from(others).saturating_mul(u128::from(rule.budget.0));
     let within = u128::from(retries.saturating_add(1)).saturating_mul(1_000_000) <= part;
     if !order.retry || within || retries < u64::from(rule.least) {

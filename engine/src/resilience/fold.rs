@@ -1,6 +1,6 @@
 //! How breakers trip and close, and how long an order that failed waits.
 
-use crate::kernel::table::Breach;
+use crate::kernel::table::{Breach, Only};
 use crate::kernel::units::{Micros, VesselId};
 use crate::models::fold::alter_load;
 use crate::models::rows::{Load, Stage};
@@ -90,6 +90,6 @@ pub(crate) fn note_outcome(
     }
     load.outcomes.note(now, window, call);
     load.failures = if call == Call::Failed { load.failures.saturating_add(1) } else { 0 };
-    state.edit_control()?.legs.note(now, risk_window, call);
+    state.tables.calls.edit(Only, &mut state.writer)?.note(now, risk_window, call);
     Ok(())
 }

@@ -138,7 +138,7 @@ fn parts(
     }
     let kept = kept(state, order.demand.model, order.demand.size());
     let assess = |sight: Sight<'_>| part(state, order, &sight, &holders, kept);
-    // All of them are looked at before the first is assessed: so memory brings their rows together.
+    // All of them are looked at before the first is assessed: so memory brings their rows all at once.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
     let best = found.iter().map(|part| part.verdict).min().unwrap_or(Verdict::TooLarge);
@@ -189,7 +189,11 @@ struct Sight<'a> {
 fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
     let vessel = VesselId(id);
     let manifest = &state.tables.vessels.get(vessel)?.manifest;
-    Some(Sight { vessel, manifest, load: state.tables.loads.get(vessel)? })
+    let load = state.tables.loads.get(vessel)?;
+    // A field of each line of memory that will be read of it.
+    let (near, far) = (manifest.region, manifest.fuel_out);
+    core::hint::black_box((near, far, load.backlog, load.outcomes.failed_before));
+    Some(Sight { vessel, manifest, load })
 }
 
 /// What it would mean to have a vessel do its role's share of an order, where contexts of `kept` and

@@ -9,7 +9,8 @@ use crate::kernel::units::{
 };
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
 use crate::policy::rows::{Policy, Stance};
-use crate::queue::rows::{Line, Turn, Waiting};
+use crate::queue::rows::{Flow, Line, Turn, Waiting};
+use crate::resilience::rows::Outcomes;
 use crate::routing::rows::Prefix;
 use crate::telemetry::rows::Account;
 use crate::workflow::rows::{Control, RememberedKey};
@@ -93,6 +94,10 @@ tables! {
     15 queue lines: ModelId => Line,
     /// Who takes turns in them.
     16 queue turns: TurnSlot => Turn,
+    /// What was routed lately.
+    17 queue flow: Only => Flow,
+    /// What became of calls lately, those of all vessels but for probes.
+    18 resilience calls: Only => Outcomes,
 }
 
 impl Tables {

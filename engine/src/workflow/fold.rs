@@ -47,7 +47,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                 note_routed(state, *order, false)?;
             }
             if *end == End::Completed && retry {
-                let routed = &mut state.edit_control()?.flow.present;
+                let routed = &mut state.edit_flow()?.present;
                 routed.retries = routed.retries.saturating_sub(1);
             }
             leave(state, *order)?;

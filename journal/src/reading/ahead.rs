@@ -9,8 +9,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::error::{Operation, Result, failed};
 use crate::reading::batches::{Batches, Portion, Portions};
 
-/// Portions that lie ready. Few are enough, and each may be of several megabytes.
-const READY: usize = 2;
+/// Portions that lie ready: enough that neither thread often waits for the other, which takes as long as to
+/// fold one; and each may be of several megabytes.
+const READY: usize = 8;
 
 /// Portions that come from another thread.
 pub(crate) struct Ahead {

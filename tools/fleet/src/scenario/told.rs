@@ -46,6 +46,8 @@ fn state_text(state: &State) -> String {
         prefixes,
         lines,
         turns,
+        flow,
+        calls,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -65,6 +67,8 @@ fn state_text(state: &State) -> String {
         rows("prefixes", prefixes),
         rows("lines", lines),
         rows("turns", turns),
+        rows("flow", flow),
+        rows("calls", calls),
     ];
     tables.concat()
 }
