@@ -75,6 +75,7 @@ mod tests {
     use crate::routing::Weights;
     use crate::security::Source;
     use crate::state::index::Deciding;
+    use crate::workflow::index::Keys;
     use crate::{config, models, policy, workflow};
     use alloc::boxed::Box;
     use alloc::vec;
@@ -84,6 +85,7 @@ mod tests {
             weights: Weights { time: 1, cost: 0, energy: 0, avoid: 0 },
             candidates: 2,
             prefix_age: Micros(1),
+            key_age: Micros(1),
             shares: Shares { classes: [4, 2, 1], overdue: 1 },
             patience: [Micros(1); 3],
             lifetime: [Micros(50_000_000); 3],
@@ -155,7 +157,7 @@ mod tests {
                 window: window.map(Box::new),
             }))
         };
-        let contract = Tenant { name: "alba".into(), rate: 0, burst: 1, live_max: 0 };
+        let contract = Tenant { name: "alba".into(), rate: 0, burst: 1, live_max: 0, keys_max: 0 };
         let berth = Window { from: Micros(5_000_000), until: Micros(6_000_000) };
         let commands = [
             Command::Config(config::Command::Configure(Limits::default())),
@@ -254,11 +256,16 @@ mod tests {
         check("vessels: not found", &|s| {
             s.index.parties.vessels.insert("punt".into(), VesselId(0));
         });
-        check("keys: not found", &|s| {
-            s.index.keys.insert((TenantId(0), 2), KeySlot(0));
+        check("keys: found otherwise", &|s| s.index.keys = Keys::default());
+        check("keys.0: its order is live", &|s| {
+            s.tables.keys.edit(KeySlot(0), &mut s.writer).unwrap().until = Micros(9);
+            s.index.keys = Keys::of(&s.tables.keys);
+            s.settle();
         });
-        check("keys: not found", &|s| {
-            s.index.keys.insert((TenantId(0), 9), KeySlot(0));
+        check("its key is not remembered", &|s| {
+            s.tables.keys.remove(KeySlot(0), &mut s.writer).unwrap();
+            s.index.keys = Keys::default();
+            s.settle();
         });
         check("berths.0: found 0 times", &|s| s.index.berths.clear());
         check("berths.0: found 2 times", &|s| {

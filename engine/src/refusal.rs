@@ -74,6 +74,9 @@ impl fmt::Display for Refusal {
             }
             Self::Workflow(w::Refusal::Stale) => f.write_str("stale"),
             Self::Workflow(w::Refusal::WrongStage) => f.write_str("wrong_stage"),
+            Self::Workflow(w::Refusal::KeyConflict { order }) => {
+                write!(f, "key_conflict order={order}")
+            }
         }
     }
 }

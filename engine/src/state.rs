@@ -40,7 +40,7 @@ impl State {
     /// The state before the first record.
     pub fn genesis(journal: JournalId) -> Self {
         let mut state = Self::empty(journal, Seq(0));
-        let control = Control { now: Micros::ZERO, orders: 0, keys: 0 };
+        let control = Control { now: Micros::ZERO, orders: 0 };
         let stance = Stance {
             policy: PolicyVersion::NONE,
             level: PolicyLevel::Normal,

@@ -4,6 +4,8 @@ pub mod refusal;
 pub mod rows;
 pub mod words;
 
+pub(crate) mod index;
+
 pub(crate) mod fold;
 
 pub(crate) mod decide;

@@ -129,12 +129,12 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
 const DIGESTS: [u128; 19] = [
-    0x8cb1_1f94_d1fd_4bbb_4df2_6d28_6776_51bb,
+    0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x67a5_8cd3_d0c5_bfc2_e341_6ce6_2fc4_c5c1,
     0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
-    0x8eb4_881f_a298_40c8_c3ca_5df1_bedd_1652,
+    0x94e1_167b_6de5_0e89_d6dd_9079_bcb1_4d55,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
-    0x4320_7680_7461_8f2c_3e7e_8ae7_797f_44f8,
+    0x4f0c_d705_1664_6a6d_c6d1_126d_5233_79f8,
     0xd8d7_1c07_01ef_2179_8b17_427e_919b_b7f8,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x793c_8261_06cb_bca6_fa2f_8935_ba71_397d,
@@ -142,7 +142,7 @@ const DIGESTS: [u128; 19] = [
     0x67b2_488c_eed3_71e9_c5fa_6024_814c_43e6,
     0x1aff_b3cd_5ab9_80c9_31ae_27d2_6538_bb1d,
     0xb547_c44e_3c47_a89d_7d24_8fa0_ed41_f33f,
-    0x2fce_b078_3a95_d689_4572_c108_83ef_47de,
+    0xa664_449a_f311_f0c9_e32b_b102_afa4_3347,
     0xf5f8_cbca_4c6d_9756_b54c_f92b_765c_23cb,
     0xc96e_3cb3_39e0_f82a_f65c_74dd_570f_74ef,
     0xcfcf_a7bb_3f11_7019_2e02_dd3c_571b_f78d,
@@ -178,12 +178,24 @@ fn the_roots_of_small_states_are_pinned() {
     assert_eq!(exchange.state().tag(), SMALL_TAG);
 }
 
-const GENESIS_ROOT: &str = "fbd0af77c436563035398b2d6d1d51d54a016bd59ad481d51ffae1fdbf362145";
-const SMALL_ROOT: &str = "234213b35f7256b930583187feb8d2c54371f7e5c7880157795f6ec52cb03c48";
-const SMALL_TAG: u64 = 0x91d4_01d3_9ea6_17f7;
+const GENESIS_ROOT: &str = "7195541b502f1237e7a0017ad7d4585e71cbf633ac6dc4121b7aeeae14579084";
+const SMALL_ROOT: &str = "236c9786b257cf75578058fa87b81855571dcfedddbf58289182eb33b9a1a1b7";
+const SMALL_TAG: u64 = 0xe6b1_160f_a096_2689;
+
+/// XXH3-64 and BLAKE3 of what the descriptions of `fingerprint` and `key_of` say, by Python.
+#[test]
+fn fingerprints_and_keys_are_pinned() {
+    let demand = order().demand;
+    assert_eq!(demand.fingerprint(), 0x949f_30b0_6bfb_1268);
+    let (external, deadline, origin, idempotency) = (1, Micros(2), RegionId(3), 4);
+    let again = Demand { external, deadline, origin, idempotency, ..demand.clone() };
+    assert_eq!(again.fingerprint(), demand.fingerprint());
+    assert_ne!(Demand { window: None, ..again }.fingerprint(), demand.fingerprint());
+    assert_eq!(Demand::key_of("chat-7"), 0xd656_6719_e485_4b42);
+}
 
 fn control() -> Control {
-    Control { now: Micros(1), orders: 4, keys: 7 }
+    Control { now: Micros(1), orders: 4 }
 }
 
 fn flow() -> Flow {
@@ -248,6 +260,7 @@ fn policy() -> Policy {
         weights: Weights { time: 1, cost: 2, energy: 3, avoid: 4 },
         candidates: 5,
         prefix_age: Micros(44),
+        key_age: Micros(45),
         shares: Shares { classes: [25, 26, 27], overdue: 28 },
         patience: [Micros(6), Micros(7), Micros(8)],
         lifetime: [Micros(9), Micros(10), Micros(11)],
@@ -288,7 +301,7 @@ fn policy() -> Policy {
 }
 
 fn tenant() -> Tenant {
-    Tenant { name: "alba".into(), rate: 1, burst: 2, live_max: 3 }
+    Tenant { name: "alba".into(), rate: 1, burst: 2, live_max: 3, keys_max: 4 }
 }
 
 fn account() -> Account {
@@ -409,7 +422,13 @@ fn berth() -> Berth {
 }
 
 fn key() -> RememberedKey {
-    RememberedKey { tenant: TenantId(1), key: 2, order: OrderId::new(3, OrderSlot(4)) }
+    RememberedKey {
+        until: Micros(5),
+        key: 2,
+        fingerprint: order().demand.fingerprint(),
+        order: OrderId::new(3, OrderSlot(4)),
+        tenant: TenantId(1),
+    }
 }
 
 fn prefix() -> Prefix {

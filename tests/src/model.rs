@@ -128,6 +128,18 @@ struct Live {
 /// Vessels that have worked on a prefix: how often each had been lost by then, and when that was.
 type Holders = Vec<(VesselId, u32, u64)>;
 
+/// A remembered key.
+#[derive(Debug)]
+struct Key {
+    tenant: u32,
+    key: u64,
+    order: OrderId,
+    /// What was asked for, but for what may differ when it is asked for again.
+    asked: Demand,
+    /// Without end while the order is live.
+    until: u64,
+}
+
 /// The model.
 #[derive(Default)]
 pub struct Model {
@@ -141,9 +153,8 @@ pub struct Model {
     /// Live orders by slot.
     orders: BTreeMap<u32, Live>,
     berths: BTreeMap<u32, (u32, Window)>,
-    /// Remembered keys by place: whose, which, and for which order.
-    keys: BTreeMap<u32, (u32, u64, OrderId)>,
-    keys_given: u64,
+    /// Remembered keys by place.
+    keys: BTreeMap<u32, Key>,
     /// Prefixes by place: hash, length and holders.
     prefixes: BTreeMap<u64, (u64, u64, Holders)>,
     submitted: u64,
@@ -659,14 +670,14 @@ impl Model {
         let engine = engine.zip(lately).map(|(((control, stance), waiting), (flow, calls))| {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
-                (control.orders, waiting.tickets, waiting.queued, control.keys),
+                (control.orders, waiting.tickets, waiting.queued),
                 (stance.risk.0, told(calls), waiting.serve_at.0),
                 (flow.since.0, routed(&flow.present), routed(&flow.before)),
             )
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
-            (self.submitted, self.tickets, self.queue_length(), self.keys_given),
+            (self.submitted, self.tickets, self.queue_length()),
             (self.risk, own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
             (self.flow.since, self.flow.now, self.flow.before),
         ));
@@ -738,9 +749,10 @@ impl Model {
             .tables
             .keys
             .iter()
-            .map(|(id, row)| (id.0, (row.tenant.0, row.key, row.order)))
+            .map(|(id, row)| (id.0, row.tenant.0, row.key, row.order, row.until.0))
             .collect();
-        let own: Vec<_> = self.keys.iter().map(|(id, row)| (*id, *row)).collect();
+        let own = self.keys.iter();
+        let own: Vec<_> = own.map(|(id, k)| (*id, k.tenant, k.key, k.order, k.until)).collect();
         same("keys".into(), format!("{own:?}"), format!("{keys:?}"));
         let berths: Vec<_> = state
             .tables

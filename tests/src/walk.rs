@@ -40,6 +40,7 @@ pub fn policy() -> Policy {
         weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
         candidates: 3,
         prefix_age: Micros(3_000_000),
+        key_age: Micros(2_000_000),
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(1), Micros(500_000), Micros(5_000_000)],
         lifetime: [Micros(2_000_000), Micros(20_000_000), Micros(60_000_000)],
@@ -136,23 +137,30 @@ fn manifest(random: &mut Random) -> Manifest {
 }
 
 fn demand(random: &mut Random, now: Micros) -> Demand {
-    let hostile = random.below(50) == 0;
+    let key = random.below(40);
     let from = now + Micros(random.below(3_000_000));
+    let window = (random.below(12) == 0)
+        .then(|| Window { from, until: from + Micros(random.below(2_000_000)) }.into());
+    let deadline = if random.below(3) == 0 { from } else { Micros::ZERO };
+    let external = random.below(1_000);
+    // Whoever sends a key again mostly asks for the same.
+    let again = key > 0 && random.below(4) > 0;
+    let random = &mut Random(if again { key << 24 } else { random.below(u64::MAX) });
+    let hostile = random.below(50) == 0;
     Demand {
-        external: random.below(1_000),
+        external,
         model: ModelId(random.below(if hostile { 9 } else { 2 }) as u32),
         origin: RegionId(random.below(4) as u32),
         kind: Kind::Inference,
         class: *random.one(Class::ALL),
         tokens_in: Tokens(if hostile { u64::MAX } else { 1 + random.below(3_000) }),
         tokens_out_max: Tokens(random.below(800)),
-        deadline: if random.below(3) == 0 { from } else { Micros::ZERO },
-        idempotency: random.below(40),
+        deadline,
+        idempotency: key,
         prefix: (1..=random.below(4))
             .map(|depth| Mark { hash: random.below(30), tokens: Tokens(depth * 64) })
             .collect(),
-        window: (random.below(12) == 0)
-            .then(|| Window { from, until: from + Micros(random.below(2_000_000)) }.into()),
+        window,
     }
 }
 
@@ -211,6 +219,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             rate: random.below(60) as u32,
             burst: 1 + random.below(5) as u32,
             live_max: random.below(80) as u32,
+            keys_max: random.below(6) as u32,
         })),
         10..45 => {
             return (
@@ -266,7 +275,7 @@ pub fn bounds() -> Limits {
         queued: 60,
         policies: 40,
         berths: 9,
-        keys: 16,
+        keys: 9,
         prefixes: 16,
         ..Limits::default()
     }
@@ -296,6 +305,7 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
             rate: 0,
             burst: 0,
             live_max: 0,
+            keys_max: 0,
         })));
     }
     setup.push(Command::Policy(policy::Command::SetPolicy(Box::new(policy()))));

@@ -84,13 +84,16 @@ fn the_engine_decides_as_the_model_does() {
         "already_configured",
         "forbidden",
         "full bound=Berths",
+        "full bound=Keys",
         "full bound=Orders",
         "full bound=Policies",
         "full bound=Queue",
+        "full bound=TenantKeys",
         "full bound=TenantOrders",
         "full bound=Tenants",
         "full bound=Vessels",
         "invalid:",
+        "key_conflict",
         "level_forbids",
         "no_berth",
         "no_vessel",
@@ -105,5 +108,5 @@ fn the_engine_decides_as_the_model_does() {
     ];
     let missed: Vec<_> = refusals.iter().filter(|kind| !met.contains(**kind)).collect();
     let events = met.iter().filter(|kind| kind.starts_with(char::is_uppercase)).count();
-    assert!(missed.is_empty() && events == 35, "{missed:?} {events} {met:#?}");
+    assert!(missed.is_empty() && events == 36, "{missed:?} {events} {met:#?}");
 }

@@ -25,7 +25,8 @@ row! {
         pub policies: u32,
         /// Berths.
         pub berths: u32,
-        /// Idempotency keys that are remembered; the oldest is forgotten first.
+        /// Idempotency keys that are remembered. For one more the first of whoever has the most is forgotten;
+        /// those of live orders never are.
         pub keys: u32,
         /// Prefixes that are remembered; a new one displaces the one in its place.
         pub prefixes: u32,
@@ -93,5 +94,9 @@ code! {
         Berths = 7,
         /// Live orders of one tenant.
         TenantOrders = 8,
+        /// Idempotency keys.
+        Keys = 9,
+        /// Idempotency keys of one tenant.
+        TenantKeys = 10,
     }
 }

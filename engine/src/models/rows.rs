@@ -7,6 +7,7 @@ use core::ops::Deref;
 
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kernel::image::{Image, Sink, Source, code, row};
 use crate::kernel::units::{
@@ -131,6 +132,8 @@ row! {
         pub burst: u32,
         /// The most live orders it may have; zero is no limit.
         pub live_max: u32,
+        /// The most of its idempotency keys that are remembered; zero is no limit but that of the exchange.
+        pub keys_max: u32,
     }
 }
 
@@ -343,8 +346,8 @@ row! {
         pub tokens_out_max: Tokens,
         /// When it is worth nothing any more; zero leaves it to the policy.
         pub deadline: Micros,
-        /// Names the demand, so that sending it twice orders it once; zero names nothing.
-        pub idempotency: u64,
+        /// Names the demand, so that sending it twice orders it once (`key_of`); zero names nothing.
+        #[serde(with = "crate::kernel::units::hex64")] pub idempotency: u64,
         /// The model that shall answer.
         pub model: ModelId,
         /// Where the demand arises.
@@ -415,9 +418,31 @@ row! {
 }
 
 impl Demand {
+    /// The number of an idempotency key: the first eight bytes of BLAKE3 of its text, little-endian. It is
+    /// never zero, which names nothing.
+    pub fn key_of(text: &str) -> u64 {
+        let hash = blake3::hash(text.as_bytes());
+        let number = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        number.max(1)
+    }
+
     /// Prompt and longest answer together.
     pub(crate) fn size(&self) -> Tokens {
         self.tokens_in + self.tokens_out_max
+    }
+
+    /// A hash of what is asked for, whoever counts it by which number, wherever it arises and however long it
+    /// is waited for: XXH3-64 of the images of model, kind, class, tokens_in, tokens_out_max, window and prefix.
+    pub fn fingerprint(&self) -> u64 {
+        let mut image = Vec::new();
+        self.model.write(&mut image);
+        self.kind.write(&mut image);
+        self.class.write(&mut image);
+        self.tokens_in.write(&mut image);
+        self.tokens_out_max.write(&mut image);
+        self.window.write(&mut image);
+        self.prefix.write(&mut image);
+        xxh3_64(&image)
     }
 
     /// What a turn of it is charged for in the queue: a generated token counts two.

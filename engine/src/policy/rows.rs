@@ -60,6 +60,8 @@ row! {
         pub candidates: u8,
         /// For how long a vessel is believed to hold a prefix that it has worked.
         pub prefix_age: Micros,
+        /// For how long the key of an order that was served stands for it.
+        pub key_age: Micros,
         /// What the classes weigh against each other while several of them wait.
         pub shares: Shares,
         /// How long an order of each class may wait before its class is lent a larger share for it.

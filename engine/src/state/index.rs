@@ -1,12 +1,10 @@
 //! What is derived from the tables and never hashed: it is rebuilt from them at any time.
 
-use alloc::collections::BTreeMap;
-
 use crate::allocator::index::{Aboard, Berths};
-use crate::kernel::units::{KeySlot, TenantId};
 use crate::kernel::wheel::Wheel;
 use crate::models::index::Parties;
 use crate::queue::index::Queues;
+use crate::workflow::index::Keys;
 
 /// Every index.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +12,7 @@ pub(crate) struct Index {
     pub(crate) parties: Parties,
     pub(crate) queues: Queues,
     pub(crate) berths: Berths,
-    pub(crate) keys: BTreeMap<(TenantId, u64), KeySlot>,
+    pub(crate) keys: Keys,
     /// None while records are only folded.
     pub(crate) deciding: Option<Deciding>,
 }

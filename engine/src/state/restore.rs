@@ -4,6 +4,7 @@ use crate::kernel::table::{Breach, Problem};
 use crate::kernel::units::{JournalId, Micros, Seq};
 use crate::queue::index::Queues;
 use crate::state::State;
+use crate::workflow::index::Keys;
 
 impl State {
     /// A state from the rows of a snapshot, handed over table by table.
@@ -48,7 +49,7 @@ impl State {
                 parties.enter(id, row, load);
             }
         }
-        index.keys.extend(tables.keys.iter().map(|(slot, key)| ((key.tenant, key.key), slot)));
+        index.keys = Keys::of(&tables.keys);
         for (id, berth) in tables.berths.iter() {
             index.berths.entry(berth.vessel).or_default().push(id);
         }

@@ -1,15 +1,30 @@
 //! What is true of remembered keys.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::state::State;
+use crate::workflow::index::Keys;
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
-    let keys = &state.tables.keys;
-    let found =
-        keys.iter().all(|(slot, row)| state.index.keys.get(&(row.tenant, row.key)) == Some(&slot));
-    if !found || state.index.keys.len() != keys.len() as usize {
-        faults.push("keys: not found by tenant and key".into());
+    if state.index.keys != Keys::of(&state.tables.keys) {
+        faults.push("keys: found otherwise than they are remembered".into());
+    }
+    for (slot, row) in state.tables.keys.iter() {
+        let order = state.order(row.order).filter(|order| order.key == slot);
+        if row.is_live() != order.is_some() {
+            faults.push(format!(
+                "keys.{slot}: its order is live, or it is not, and it tells otherwise"
+            ));
+        }
+    }
+    for (slot, order) in state.tables.orders.iter() {
+        let key = state.tables.keys.get(order.key).filter(|row| row.order == order.id);
+        if (order.demand.idempotency != 0) != key.is_some() {
+            faults.push(format!(
+                "orders.{slot}: its key is not remembered, or it has none and one is"
+            ));
+        }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::OrderEnded { order, tenant, end, .. } => {
             let row = state.edit_order(*order)?;
-            let (queued, retry) = (row.stage == Stage::Queued, row.retry);
+            let (queued, retry, key) = (row.stage == Stage::Queued, row.retry, row.key);
             if *end == End::Expired && queued {
                 note_routed(state, *order, false)?;
             }
@@ -59,9 +59,35 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             let held: Route = state.edit_order(*order)?.held().iter().cloned().collect();
             state.tables.orders.remove(order.slot(), &mut state.writer)?;
             release(state, order.slot(), &held)?;
+            settle_key(state, key, *end)?;
             count_end(state, *tenant, *end)
         }
+        Event::KeyForgotten { key, .. } => forget_key(state, *key),
     }
+}
+
+/// A key stands on for an order that was served; whoever's was not may order again.
+fn settle_key(state: &mut State, key: KeySlot, end: End) -> Result<(), Breach> {
+    if key == KeySlot::NONE {
+        return Ok(());
+    }
+    if end != End::Completed {
+        return forget_key(state, key);
+    }
+    let age = state.policy().map_or(Micros::ZERO, |(_, policy)| policy.key_age);
+    let until = (state.now + age).min(RememberedKey::LATEST);
+    let row = state.tables.keys.edit(key, &mut state.writer)?;
+    state.index.keys.leave(key, row);
+    row.until = until;
+    state.index.keys.enter(key, row);
+    Ok(())
+}
+
+fn forget_key(state: &mut State, key: KeySlot) -> Result<(), Breach> {
+    if let Some(row) = state.tables.keys.get(key) {
+        state.index.keys.leave(key, row);
+    }
+    state.tables.keys.remove(key, &mut state.writer)
 }
 
 fn fold_admitted(
@@ -73,16 +99,17 @@ fn fold_admitted(
     key: KeySlot,
     demand: &Demand,
 ) -> Result<(), Breach> {
-    let control = state.edit_control()?;
-    control.orders = id.number();
+    state.edit_control()?.orders = id.number();
     if key != KeySlot::NONE {
-        control.keys = control.keys.saturating_add(1);
-        let row = RememberedKey { tenant, key: demand.idempotency, order: id };
-        if let Some(old) = state.tables.keys.get(key) {
-            state.index.keys.remove(&(old.tenant, old.key));
-        }
-        state.index.keys.insert((tenant, demand.idempotency), key);
-        state.tables.keys.put(key, row, &mut state.writer)?;
+        let row = RememberedKey {
+            until: RememberedKey::LIVE,
+            key: demand.idempotency,
+            fingerprint: demand.fingerprint(),
+            order: id,
+            tenant,
+        };
+        state.index.keys.enter(key, &row);
+        state.tables.keys.insert(key, row, &mut state.writer)?;
     }
     let account = state.tables.accounts.edit(tenant, &mut state.writer)?;
     account.arrival = arrival;

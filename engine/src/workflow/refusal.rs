@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::kernel::image::words;
-use crate::kernel::units::Micros;
+use crate::kernel::units::{Micros, OrderId};
 
 words! {
     /// What about an order stood in the way.
@@ -28,5 +28,10 @@ words! {
         Stale = 3,
         /// The order is not in the stage that the command needs.
         WrongStage = 4,
+        /// The demand names a key under which something else was asked for.
+        KeyConflict = 5 {
+            /// The order that the key stands for.
+            order: OrderId,
+        },
     }
 }

@@ -193,5 +193,14 @@ words! {
             /// Time from submission to the end.
             latency: Micros,
         },
+        /// A key of an order that was served is remembered no more.
+        KeyForgotten = 8 {
+            /// Where it was.
+            key: KeySlot,
+            /// Whose it was.
+            tenant: TenantId,
+            /// The order that it stood for.
+            order: OrderId,
+        },
     }
 }

@@ -93,7 +93,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn tenant() -> Tenant {
-    Tenant { name: "alba".into(), rate: 20, burst: 5, live_max: 100 }
+    Tenant { name: "alba".into(), rate: 20, burst: 5, live_max: 100, keys_max: 50 }
 }
 
 pub(crate) fn manifest(role: Role) -> Manifest {
@@ -119,6 +119,7 @@ pub(crate) fn policy() -> Policy {
         weights: Weights { time: 10, cost: 2, energy: 5, avoid: 100_000 },
         candidates: 4,
         prefix_age: Micros(600_000_000),
+        key_age: Micros(86_400_000_000),
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(5_000_000), Micros(20_000_000), Micros(120_000_000)],
         lifetime: [Micros(120_000_000), Micros(600_000_000), Micros(3_600_000_000)],

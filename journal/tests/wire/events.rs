@@ -82,6 +82,8 @@ examples! { Event {
     "workflow.order_deduplicated" Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => one(workflow::Event::OrderDeduplicated {
         order: order(), tenant: TenantId(3), external: 4_712,
     }),
+    "workflow.key_forgotten" Event::Workflow(workflow::Event::KeyForgotten { .. }) =>
+        one(workflow::Event::KeyForgotten { key: KeySlot(21), tenant: TenantId(3), order: order() }),
     "workflow.order_admitted" Event::Workflow(workflow::Event::OrderAdmitted { .. }) => one(workflow::Event::OrderAdmitted {
         order: order(),
         tenant: TenantId(3),
@@ -237,6 +239,8 @@ mod refusals {
         "allocator.no_berth" Refusal::Allocator(allocator::Refusal::NoBerth) => one(allocator::Refusal::NoBerth),
         "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
+        "workflow.key_conflict" Refusal::Workflow(workflow::Refusal::KeyConflict { .. }) =>
+            one(workflow::Refusal::KeyConflict { order: order() }),
         "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),
         "models.still_aboard" Refusal::Models(models::Refusal::StillAboard { .. }) => one(models::Refusal::StillAboard { orders: 11 }),
         "models.superseded" Refusal::Models(models::Refusal::Superseded { .. }) => one(models::Refusal::Superseded { start: 6 }),

@@ -3,6 +3,12 @@
 use super::*;
 use tensorforge_engine::workflow::{Fault, Outcome};
 
+/// A demand without what may differ when it is sent again.
+fn asked(demand: &Demand) -> Demand {
+    let (external, deadline, origin, idempotency) = (0, Micros::ZERO, RegionId(0), 0);
+    Demand { external, deadline, origin, idempotency, ..demand.clone() }
+}
+
 impl Model {
     pub(super) fn submit(&mut self, tenant: TenantId, demand: &Demand) -> Decided<()> {
         let now = self.now;
@@ -11,12 +17,12 @@ impl Model {
                 models::Refusal::Unknown { thing: Thing::Tenant, id: tenant.0.into() }.into()
             );
         };
-        let mut remembered = self.keys.values();
-        let same = |(whose, key, _): &&(u32, u64, OrderId)| {
-            (*whose, *key) == (tenant.0, demand.idempotency) && *key != 0
-        };
-        if let Some((_, _, order)) = remembered.find(same).copied() {
-            let external = demand.external;
+        let named = |key: &&Key| (key.tenant, key.key) == (tenant.0, demand.idempotency);
+        if let Some(key) = self.keys.values().find(named).filter(|key| key.until > now) {
+            let (order, external) = (key.order, demand.external);
+            if key.asked != asked(demand) {
+                return Err(workflow::Refusal::KeyConflict { order }.into());
+            }
             return self.expect(workflow::Event::OrderDeduplicated { order, tenant, external });
         }
         self.sound(demand)?;
@@ -44,8 +50,13 @@ impl Model {
         };
         let slot = (0..).find(|slot| !self.orders.contains_key(slot)).unwrap_or(0);
         let id = OrderId((self.submitted + 1) << 24 | u64::from(slot));
-        let place = (self.keys_given % u64::from(limits.keys)) as u32;
-        let key = if demand.idempotency == 0 { KeySlot::NONE } else { KeySlot(place) };
+        let forgotten = if demand.idempotency == 0 {
+            None
+        } else {
+            self.key_in_the_way(tenant.0, contract.keys_max, limits.keys, demand.idempotency)?
+        };
+        let free = (0..).find(|slot| !self.keys.contains_key(slot) || forgotten == Some(*slot));
+        let key = KeySlot(free.filter(|_| demand.idempotency != 0).unwrap_or(KeySlot::NONE.0));
         let room = self.has_room(demand) && self.next(demand.model).is_none();
         let berth = match &demand.window {
             Some(window) => Some((self.berth(&limits, demand, window)?, Window::clone(window))),
@@ -54,6 +65,10 @@ impl Model {
             }
             None => None,
         };
+        if let Some((slot, key)) = forgotten.and_then(|slot| self.keys.remove_entry(&slot)) {
+            let (tenant, order) = (TenantId(key.tenant), key.order);
+            self.expect(workflow::Event::KeyForgotten { key: KeySlot(slot), tenant, order })?;
+        }
         self.expect(workflow::Event::OrderAdmitted {
             order: id,
             tenant,
@@ -68,6 +83,52 @@ impl Model {
             Some((berth, window)) => self.take_berth(slot, berth, window),
             None if room => self.route(slot, None),
             None => self.enqueue(slot),
+        }
+    }
+
+    /// The remembered key that has to go so that one more can be.
+    fn key_in_the_way(
+        &self,
+        tenant: u32,
+        most_of_one: u32,
+        most: u32,
+        key: u64,
+    ) -> Decided<Option<u32>> {
+        let over = |slot: &u32| {
+            let row = &self.keys[slot];
+            row.until <= self.now && (row.tenant, row.key) == (tenant, key)
+        };
+        if let Some(slot) = self.keys.keys().find(|slot| over(slot)) {
+            return Ok(Some(*slot));
+        }
+        let mut held: BTreeMap<u32, usize> = BTreeMap::new();
+        self.keys.values().for_each(|key| *held.entry(key.tenant).or_default() += 1);
+        let mine = held.get(&tenant).copied().unwrap_or(0);
+        // Keys of orders that were served, the first to run out first.
+        let mut served: Vec<(u64, u32, u32)> =
+            self.keys.iter().map(|(slot, key)| (key.until, *slot, key.tenant)).collect();
+        served.retain(|(until, ..)| *until != u64::MAX);
+        served.sort_unstable();
+        let first_of = |whose: u32| served.iter().find(|row| row.2 == whose).map(|row| row.1);
+        if most_of_one > 0 && mine >= most_of_one as usize {
+            return match first_of(tenant) {
+                Some(slot) => Ok(Some(slot)),
+                None => full(Bound::TenantKeys, most_of_one),
+            };
+        }
+        if self.keys.len() < most as usize {
+            return Ok(None);
+        }
+        let richest = served.iter().map(|(.., whose)| (held[whose], *whose)).max();
+        let slot = match (served.first(), richest) {
+            (Some((until, slot, _)), _) if *until <= self.now => Some(*slot),
+            (_, Some((count, _))) if mine >= count => first_of(tenant),
+            (_, Some((_, whose))) => first_of(whose),
+            (_, None) => None,
+        };
+        match slot {
+            Some(slot) => Ok(Some(slot)),
+            None => full(Bound::Keys, most),
         }
     }
 
@@ -150,9 +211,11 @@ impl Model {
             }
         }
         let least = fitting.values().min().copied().ok_or(allocator::Refusal::NoBerth)?;
-        let Some(Event::Allocator(allocator::Event::OrderBerthed { vessel, .. })) =
-            self.record.get(1)
-        else {
+        let berthed = self.record.iter().find_map(|event| match event {
+            Event::Allocator(allocator::Event::OrderBerthed { vessel, .. }) => Some(vessel),
+            _ => None,
+        });
+        let Some(vessel) = berthed else {
             return wrong(format!("no berth, but {:?}", self.record));
         };
         if fitting.get(&vessel.0) != Some(&least) {
@@ -173,8 +236,9 @@ impl Model {
     ) {
         self.submitted += 1;
         if key != KeySlot::NONE {
-            self.keys_given += 1;
-            self.keys.insert(key.0, (tenant.0, demand.idempotency, id));
+            let (asked, number) = (asked(demand), demand.idempotency);
+            let row = Key { tenant: tenant.0, key: number, order: id, asked, until: u64::MAX };
+            self.keys.insert(key.0, row);
         }
         let (_, account) = &mut self.tenants[tenant.0 as usize];
         account.arrival = Micros(arrival);
@@ -609,6 +673,15 @@ impl Model {
             self.give_turn_back(slot, order.demand.tokens_in.0 + 2 * order.tokens_out)?;
         }
         self.orders.remove(&slot);
+        let key = self.keys.iter().find(|(_, key)| key.order == order.id).map(|(slot, _)| *slot);
+        if let Some(key) = key {
+            let age = self.policies.last().map_or(0, |policy| policy.key_age.0);
+            let until = self.now.saturating_add(age).min(u64::MAX - 1);
+            match (end, self.keys.get_mut(&key)) {
+                (End::Completed, Some(row)) => row.until = until,
+                _ => drop(self.keys.remove(&key)),
+            }
+        }
         self.forget_if_idle(order.demand.model);
         let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
         self.expect(workflow::Event::OrderEnded {

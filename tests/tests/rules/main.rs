@@ -603,7 +603,13 @@ fn a_fold_stays_within_the_limits() {
             Event::Config(config::Event::Configured(limits.clone())),
             Event::Models(models::Event::TenantRegistered {
                 tenant: TenantId(0),
-                contract: Tenant { name: "alba".into(), rate: 0, burst: 0, live_max: 0 },
+                contract: Tenant {
+                    name: "alba".into(),
+                    rate: 0,
+                    burst: 0,
+                    live_max: 0,
+                    keys_max: 0,
+                },
             }),
         ];
         exchange.fold(Seq(0), Micros(0), &setup).unwrap();
@@ -639,9 +645,10 @@ fn a_fold_stays_within_the_limits() {
     check(&[vessel(0), vessel(2)], &beyond("vessels", 2));
     check(&[vessel(0), vessel(1), vessel(2)], &beyond("vessels", 2));
     check(&[vessel(u32::MAX - 1)], &beyond("vessels", u32::MAX - 1));
-    check(&[order(0, 0), order(1, 1), order(2, 0)], "ok");
+    let none = KeySlot::NONE.0;
+    check(&[order(0, 0), order(1, 1), order(2, none)], "ok");
     check(&[order(0, 0), order(2, 1)], &beyond("orders", 2));
-    check(&[order(0, 0), order(1, 1), order(2, 0), order(3, 0)], &beyond("orders", 3));
+    check(&[order(0, 0), order(1, 1), order(2, none), order(3, none)], &beyond("orders", 3));
     check(&[order(0, 1)], &beyond("keys", 1));
     check(&[order(0, 0), order(1, 1), order(2, 2)], &beyond("keys", 2));
     let mut exchange = Exchange::genesis(JournalId([1; 16]));

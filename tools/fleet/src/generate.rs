@@ -14,7 +14,7 @@ use tensorforge_engine::units::{Micros, Ppm, Tokens};
 
 use crate::document::{self, DocumentError, Millis};
 use crate::draw::{Draws, Purpose, draw};
-use crate::trace::{Row, TOKENS_MAX, Trace, allowance};
+use crate::trace::{Key, Row, TOKENS_MAX, Trace, allowance};
 
 pub use shapes::{Arrivals, Lengths, Process};
 use shapes::{Gaps, Weights};
@@ -239,14 +239,14 @@ impl TenantDraws<'_> {
             tokens_out: Tokens(drawn).min(tokens_out_max),
             tokens_out_max,
             deadline: recipe.deadline_ms.map(Millis::micros),
-            idempotency: 0,
+            idempotency: None,
             blocks,
             window: recipe
                 .window_ms
                 .map(|[from, until]| Window { from: from.micros(), until: until.micros() }),
         };
         if let Some(resend) = &recipe.resend {
-            row.idempotency = self.served;
+            row.idempotency = Some(Key::of(self.served));
             if self.resend.below(Ppm::ONE.0) < u64::from(resend.share_ppm) {
                 rows.push(Row { at: at + resend.after_ms.micros(), ..row.clone() });
             }

@@ -24,4 +24,4 @@ pub use fleet::Fleet;
 pub use generate::Recipe;
 pub use policy::{parse_policy, read_policy};
 pub use sim::{Sim, SimError};
-pub use trace::{Format, Row, Trace, TraceError};
+pub use trace::{Format, Key, Row, Trace, TraceError};

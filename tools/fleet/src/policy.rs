@@ -55,6 +55,7 @@ fn in_file(fault: &str) -> String {
 struct PolicyFile {
     candidates: Candidates,
     prefix_age_ms: PrefixAge,
+    key_age_ms: KeyAge,
     weights: WeightsEntry,
     shares: SharesEntry,
     patience_ms: Patience,
@@ -83,6 +84,16 @@ struct PrefixAge(Millis);
 impl Default for PrefixAge {
     fn default() -> Self {
         Self(Millis::new(600_000))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct KeyAge(Millis);
+
+impl Default for KeyAge {
+    fn default() -> Self {
+        Self(Millis::new(86_400_000))
     }
 }
 
@@ -203,6 +214,7 @@ impl PolicyFile {
             weights: Weights { time, cost, energy, avoid },
             candidates: self.candidates.0,
             prefix_age: self.prefix_age_ms.0.micros(),
+            key_age: self.key_age_ms.0.micros(),
             shares,
             patience,
             lifetime: [interactive, standard, batch].map(Millis::micros),

@@ -25,6 +25,7 @@ use tensorforge_engine::{Event, Exchange, State, models, policy, workflow};
 use crate::document::{self, DocumentError, Millis, listed};
 use crate::fleet::{Fleet, SetupError};
 use crate::policy::{parse_policy, read_policy};
+use crate::trace::Key;
 
 pub use told::snapshot_text;
 
@@ -89,8 +90,7 @@ struct Submit {
     tokens_out_max: u64,
     #[serde(default)]
     lives_ms: Millis,
-    #[serde(default)]
-    key: u64,
+    key: Option<Key>,
     #[serde(default)]
     prefix: Vec<(u64, u64)>,
     window_ms: Option<(Millis, Millis)>,
@@ -325,7 +325,7 @@ impl Scenario {
             tokens_in: Tokens(asked.tokens_in),
             tokens_out_max: Tokens(asked.tokens_out_max),
             deadline: if deadline == Micros::ZERO { deadline } else { now + deadline },
-            idempotency: asked.key,
+            idempotency: asked.key.as_ref().map_or(0, Key::number),
             prefix: asked
                 .prefix
                 .into_iter()

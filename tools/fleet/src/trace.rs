@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
-use tensorforge_engine::models::{Class, Kind, MARKS_MAX, Mark, Window};
+use serde::{Deserialize, Serialize};
+use tensorforge_engine::models::{Class, Demand, Kind, MARKS_MAX, Mark, Window};
 use tensorforge_engine::units::{Micros, Tokens};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
@@ -37,6 +37,51 @@ pub struct Trace {
     pub block_tokens: u64,
     /// What arrives, earliest first.
     pub rows: Vec<Row>,
+}
+
+/// An idempotency key as its client spells it: 1 to 255 bytes of text, or a number, which is its digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Spelled", into = "String")]
+pub struct Key(Box<str>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Spelled {
+    Text(String),
+    Number(u64),
+}
+
+impl Key {
+    /// What a key is.
+    pub(crate) const EXPECTED: &str = "a text of 1 to 255 bytes, or a whole number";
+
+    /// The digits of a number.
+    pub fn of(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
+
+    /// The number by which the exchange knows it.
+    pub fn number(&self) -> u64 {
+        Demand::key_of(&self.0)
+    }
+}
+
+impl TryFrom<Spelled> for Key {
+    type Error = String;
+
+    fn try_from(spelled: Spelled) -> Result<Self, String> {
+        match spelled {
+            Spelled::Number(number) => Ok(Self::of(number)),
+            Spelled::Text(text) if (1..=255).contains(&text.len()) => Ok(Self(text.into())),
+            Spelled::Text(_) => Err(format!("expected {}", Self::EXPECTED)),
+        }
+    }
+}
+
+impl From<Key> for String {
+    fn from(Key(text): Key) -> Self {
+        text.into()
+    }
 }
 
 /// One order of a trace.
@@ -64,8 +109,8 @@ pub struct Row {
     pub tokens_out_max: Tokens,
     /// How long after its arrival it is worth nothing any more; the policy's lifetime if unstated.
     pub deadline: Option<Micros>,
-    /// Names the demand when it may be sent twice; zero names nothing.
-    pub idempotency: u64,
+    /// Names the demand when it may be sent twice.
+    pub idempotency: Option<Key>,
     /// The blocks that its prompt begins with. Equal ids after equal ids mean equal content; what no
     /// other prompt shares may be left out at the end.
     pub blocks: Vec<u64>,
@@ -222,7 +267,7 @@ impl Row {
             tokens_out: Tokens(tokens_out),
             tokens_out_max: allowance(tokens_out),
             deadline: None,
-            idempotency: 0,
+            idempotency: None,
             blocks: Vec::new(),
             window: None,
         }

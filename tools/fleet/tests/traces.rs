@@ -3,7 +3,7 @@
 use tensorforge_engine::models::{Class, Kind, Mark, Window};
 use tensorforge_engine::units::{Micros, Tokens};
 use tensorforge_fleet::trace::marks;
-use tensorforge_fleet::{Format, Trace};
+use tensorforge_fleet::{Format, Key, Trace};
 use xxhash_rust::xxh3::xxh3_64;
 
 const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
@@ -38,7 +38,7 @@ fn azure_as_it_is_published() {
     );
     // 300 rounded up to a multiple of 256.
     assert_eq!((row.external, row.tokens_out_max, row.class), (2, Tokens(512), Class::Standard));
-    assert_eq!((row.tenant.as_str(), &row.model, row.idempotency), ("azure", &None, 0));
+    assert_eq!((row.tenant.as_str(), &row.model, &row.idempotency), ("azure", &None, &None));
     // With a byte order mark, carriage returns and an empty last line; and as the traces of 2024.
     let marked = format!(
         "\u{feff}{AZURE}\r\n2023-11-16 18:17:03.9799600,4808,10\r\n2023-11-16 18:17:04.0319619,3180,300\r\n"
@@ -151,7 +151,7 @@ fn mooncake_rows_that_are_bad() {
 
 #[test]
 fn own_traces_with_everything_and_nothing() {
-    let full = r#"{"at":5,"tenant":"a\n","model":"m","class":"batch","kind":"training","origin":"north","tokens_in":600,"tokens_out":3,"tokens_out_max":4,"deadline":9,"idempotency":18446744073709551615,"blocks":[1,2],"window":[10,20]}"#;
+    let full = r#"{"at":5,"tenant":"a\n","model":"m","class":"batch","kind":"training","origin":"north","tokens_in":600,"tokens_out":3,"tokens_out_max":4,"deadline":9,"idempotency":"18446744073709551615","blocks":[1,2],"window":[10,20]}"#;
     let bare = r#"{"at":7,"tenant":"b","tokens_in":1,"tokens_out":256}"#;
     let trace = read(&format!("{OWN}\n{full}\n{bare}"));
     assert_eq!(
@@ -160,7 +160,7 @@ fn own_traces_with_everything_and_nothing() {
     );
     let (row, usual) = (&trace.rows[0], &trace.rows[1]);
     assert_eq!((row.at, row.kind, row.class), (Micros(0), Kind::Training, Class::Batch));
-    assert_eq!((row.deadline, row.idempotency), (Some(Micros(9)), u64::MAX));
+    assert_eq!((row.deadline, &row.idempotency), (Some(Micros(9)), &Some(Key::of(u64::MAX))));
     assert_eq!(row.window, Some(Window { from: Micros(10), until: Micros(20) }));
     assert_eq!((usual.at, usual.kind, usual.class), (Micros(2), Kind::Inference, Class::Standard));
     assert_eq!((usual.tokens_out_max, usual.deadline, &usual.window), (Tokens(256), None, &None));
@@ -210,8 +210,8 @@ fn own_rows_that_are_bad() {
             "f:3:64: deadline: expected a whole number from 1 to 1000000000000000, found `0`",
         ),
         (
-            with(r#""idempotency":0"#),
-            "f:3:67: idempotency: expected a whole number from 1 to 18446744073709551615, found `0`",
+            with(r#""idempotency":"""#),
+            "f:3:67: idempotency: expected a text of 1 to 255 bytes, or a whole number, found `\"\"`",
         ),
         (
             with(r#""blocks":[1,2,3]"#),

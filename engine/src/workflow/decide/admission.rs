@@ -25,6 +25,7 @@ use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs;
 use crate::workflow::refusal::Refusal as Workflow;
+use crate::workflow::rows::RememberedKey;
 use crate::workflow::words::Event;
 
 /// The largest prompt or answer.
@@ -42,7 +43,11 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
     let state = tx.state();
     let contract = state.tables.tenants.get(tenant).ok_or(unknown.clone())?;
     let account = state.tables.accounts.get(tenant).ok_or(unknown)?;
-    if let Some(order) = remembered(state, tenant, demand.idempotency) {
+    if let Some(known) = remembered(state, tenant, demand.idempotency) {
+        let order = known.order;
+        if known.fingerprint != demand.fingerprint() {
+            return Err(Workflow::KeyConflict { order }.into());
+        }
         tx.emit(Event::OrderDeduplicated { order, tenant, external: demand.external });
         return Ok(());
     }
@@ -56,7 +61,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
     check_bounds(state, contract.live_max, account.live)?;
     check_fleet(state, demand)?;
     let deadline = deadline(policy, demand, state.now());
-    let key = next_key(state, demand.idempotency);
+    let (key, forgotten) = key_place(state, tenant, contract.keys_max, demand.idempotency)?;
     let order = OrderId::new(next_number(state), state.tables.orders.vacancy());
     let admitted = Event::OrderAdmitted {
         order,
@@ -67,20 +72,23 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         key,
         demand: Box::new(demand.clone()),
     };
-    place(tx, order, admitted, demand)
+    place(tx, order, demand, |tx| {
+        forgotten.into_iter().for_each(|event| tx.emit(event));
+        tx.emit(admitted);
+    })
 }
 
-/// Gives an admitted order a berth, a route or a place in the queue; refuses it if there is none.
+/// Admits an order to a berth, a route or a place in the queue; refuses it if there is none.
 fn place(
     tx: &mut Transaction,
     order: OrderId,
-    admitted: Event,
     demand: &Demand,
+    admit: impl FnOnce(&mut Transaction),
 ) -> Result<(), Refusal> {
     let size = demand.size();
     if let Some(window) = &demand.window {
         let (berth, vessel, overlapping) = find_berth(tx, order, demand.model, size, window)?;
-        tx.emit(admitted);
+        admit(tx);
         let window = Window::clone(window);
         tx.emit(allocator::words::Event::OrderBerthed {
             order,
@@ -94,24 +102,45 @@ fn place(
     if queue::must_wait(tx.state(), demand.model, size) {
         queue::check_room(tx.state())?;
     }
-    tx.emit(admitted);
+    admit(tx);
     legs::route_or_queue(tx, order, VesselId::NONE);
     Ok(())
 }
 
-fn remembered(state: &State, tenant: TenantId, key: u64) -> Option<OrderId> {
-    if key == 0 {
-        return None;
-    }
-    let slot = state.index.keys.get(&(tenant, key))?;
-    state.tables.keys.get(*slot).map(|row| row.order)
+/// What is remembered of a key that still stands for its order.
+fn remembered(state: &State, tenant: TenantId, key: u64) -> Option<&RememberedKey> {
+    let slot = state.index.keys.get(tenant, key).filter(|_| key != 0)?;
+    state.tables.keys.get(slot).filter(|row| row.until > state.now())
 }
 
-fn next_key(state: &State, key: u64) -> KeySlot {
-    let bound = state.limits().map_or(1, |limits| limits.keys);
-    let turn = state.control().map_or(0, |control| control.keys);
-    let place = turn.checked_rem(u64::from(bound)).and_then(|place| u32::try_from(place).ok());
-    if key == 0 { KeySlot::NONE } else { place.map_or(KeySlot::NONE, KeySlot) }
+/// Where the key of an order is remembered, and that another one is forgotten for it, if one has to be.
+fn key_place(
+    state: &State,
+    tenant: TenantId,
+    keys_max: u32,
+    key: u64,
+) -> Result<(KeySlot, Option<Event>), Refusal> {
+    if key == 0 {
+        return Ok((KeySlot::NONE, None));
+    }
+    let (keys, rows) = (&state.index.keys, &state.tables.keys);
+    let places = state.limits().map_or(0, |limits| limits.keys);
+    let full = |bound, max| Config::Full { bound, max: u64::from(max) };
+    let forgotten = if let Some(over) = keys.get(tenant, key) {
+        Some(over)
+    } else if keys_max > 0 && keys.held(tenant) >= keys_max {
+        Some(keys.first_of(tenant).ok_or(full(Bound::TenantKeys, keys_max))?)
+    } else if rows.len() >= places {
+        Some(keys.first_for(tenant, state.now()).ok_or(full(Bound::Keys, places))?)
+    } else {
+        None
+    };
+    let free = rows.vacancy();
+    let Some((slot, row)) = forgotten.and_then(|slot| Some((slot, rows.get(slot)?))) else {
+        return Ok((free, None));
+    };
+    let (tenant, order) = (row.tenant, row.order);
+    Ok((free.min(slot), Some(Event::KeyForgotten { key: slot, tenant, order })))
 }
 
 fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {

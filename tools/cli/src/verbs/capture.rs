@@ -305,7 +305,8 @@ impl Report<'_> {
     /// Every row of the trace is an order that has ended in one state, but for those sent twice.
     fn check_complete(&self, world: &World) -> Result<()> {
         let (rows, ended) = (world.trace.rows.len() as u64, self.ended.tally.orders());
-        let repeated = world.trace.rows.iter().filter(|row| row.idempotency != 0).count() as u64;
+        let repeated =
+            world.trace.rows.iter().filter(|row| row.idempotency.is_some()).count() as u64;
         if ended > rows || ended + repeated < rows {
             let message = format!("{rows} orders went in, {ended} have ended");
             return Err(Failure { exit: Exit::Different, message, help: None });

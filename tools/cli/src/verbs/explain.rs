@@ -164,6 +164,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         Event::Workflow(workflow::Event::OrderAdmitted { order, .. })
         | Event::Workflow(workflow::Event::OrderRefused { order, .. })
         | Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
+        | Event::Workflow(workflow::Event::KeyForgotten { order, .. })
         | Event::Queue(queue::Event::OrderQueued { order, .. })
         | Event::Queue(queue::Event::OrderChosen { order, .. })
         | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
@@ -364,6 +365,9 @@ impl Teller<'_> {
                 let (vessel, fault) = (self.names.vessel(*vessel), word(fault));
                 let told = format!(": leg {leg} of attempt {attempt} on {vessel}: {fault}");
                 return paint(BAD, "failed") + told;
+            }
+            Event::Workflow(workflow::Event::KeyForgotten { .. }) => {
+                "its key is remembered no more: whoever sends it again orders anew".to_owned()
             }
             Event::Telemetry(telemetry::Event::OrderSettled {
                 tokens_in,

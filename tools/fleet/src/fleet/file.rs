@@ -41,11 +41,12 @@ struct Contract {
     rate: u32,
     burst: u32,
     live_max: u32,
+    keys_max: u32,
 }
 
 impl Default for Contract {
     fn default() -> Self {
-        Self { rate: 0, burst: 1, live_max: 0 }
+        Self { rate: 0, burst: 1, live_max: 0, keys_max: 0 }
     }
 }
 
@@ -59,6 +60,8 @@ struct NamedContract {
     burst: u32,
     #[serde(default)]
     live_max: u32,
+    #[serde(default)]
+    keys_max: u32,
 }
 
 #[derive(Deserialize)]
@@ -211,14 +214,14 @@ impl FleetFile {
 }
 
 fn contract(name: &str, terms: Contract) -> Tenant {
-    let Contract { rate, burst, live_max } = terms;
-    Tenant { name: name.to_owned(), rate, burst, live_max }
+    let Contract { rate, burst, live_max, keys_max } = terms;
+    Tenant { name: name.to_owned(), rate, burst, live_max, keys_max }
 }
 
 impl NamedContract {
     fn tenant(self) -> Tenant {
-        let Self { name, rate, burst, live_max } = self;
-        contract(&name, Contract { rate, burst, live_max })
+        let Self { name, rate, burst, live_max, keys_max } = self;
+        contract(&name, Contract { rate, burst, live_max, keys_max })
     }
 }
 

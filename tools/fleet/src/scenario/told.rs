@@ -141,6 +141,7 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
             format!("{order} ahead={ahead}")
         }
         Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
+        | Event::Workflow(workflow::Event::KeyForgotten { order, .. })
         | Event::Queue(queue::Event::OrderChosen { order, .. }) => order.to_string(),
         Event::Telemetry(telemetry::Event::OrderSettled { order, cost, energy, .. }) => {
             format!("{order} cost={cost} energy={energy}")

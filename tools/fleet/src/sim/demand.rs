@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::document::listed;
 use crate::fleet::Fleet;
-use crate::trace::{Row, Trace, marks};
+use crate::trace::{Key, Row, Trace, marks};
 
 /// Why a trace cannot be played with a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -54,7 +54,7 @@ pub(super) fn demand(row: &Row, sender: Sender, block_tokens: u64) -> Demand {
         tokens_in: row.tokens_in,
         tokens_out_max: row.tokens_out_max,
         deadline: row.deadline.map_or(Micros::ZERO, moment),
-        idempotency: row.idempotency,
+        idempotency: row.idempotency.as_ref().map_or(0, Key::number),
         prefix: marks(&row.blocks, block_tokens, row.tokens_in),
         window: row
             .window

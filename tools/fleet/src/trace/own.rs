@@ -7,7 +7,7 @@ use tensorforge_engine::models::{Class, Kind, Window};
 use tensorforge_engine::units::{Micros, Tokens};
 
 use super::json::{Fields, NAME, missing};
-use super::{Bad, Clock, Row, TIME_MAX, TOKENS_MAX, Trace, allowance, quote};
+use super::{Bad, Clock, Key, Row, TIME_MAX, TOKENS_MAX, Trace, allowance, quote};
 
 const VERSION: u64 = 1;
 
@@ -37,7 +37,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency: Option<u64>,
+    idempotency: Option<&'a Key>,
     #[serde(skip_serializing_if = "<[u64]>::is_empty")]
     blocks: &'a [u64],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ fn written(row: &Row) -> Line<'_> {
         tokens_out: row.tokens_out.0,
         tokens_out_max: unusual.then_some(row.tokens_out_max.0),
         deadline: row.deadline.map(|deadline| deadline.0),
-        idempotency: Some(row.idempotency).filter(|key| *key != 0),
+        idempotency: row.idempotency.as_ref(),
         blocks: &row.blocks,
         window: row.window.as_ref().map(|window| [window.from.0, window.until.0]),
     }
@@ -128,7 +128,7 @@ fn row<'a>(
         tokens_out: Tokens(tokens_out),
         tokens_out_max: tokens_out_max.map_or(allowance(tokens_out), Tokens),
         deadline: fields.whole("deadline", 1..=TIME_MAX)?.map(Micros),
-        idempotency: fields.whole("idempotency", 1..=u64::MAX)?.unwrap_or(0),
+        idempotency: fields.value("idempotency", Key::EXPECTED)?,
         blocks: blocks.unwrap_or_default(),
         window: window(&mut fields)?,
     };

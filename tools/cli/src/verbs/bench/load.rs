@@ -189,6 +189,7 @@ fn register_tenant(name: String) -> Command {
         rate: 0,
         burst: 0,
         live_max: 0,
+        keys_max: 0,
     }))
 }
 

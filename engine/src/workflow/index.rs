@@ -1,0 +1,99 @@
+//! Which keys are remembered, and whose is the first to be forgotten.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::kernel::table::Table;
+use crate::kernel::units::{KeySlot, Micros, TenantId};
+use crate::workflow::rows::RememberedKey;
+
+/// The keys that are remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    places: BTreeMap<(TenantId, u64), KeySlot>,
+    /// Of orders that were served, the one that stands for the shortest time to come first.
+    served: BTreeSet<(Micros, KeySlot)>,
+    holders: BTreeMap<TenantId, Holder>,
+    /// Who holds how many, among those who hold one of an order that was served.
+    givers: BTreeSet<(u32, TenantId)>,
+}
+
+/// What one tenant has remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Holder {
+    keys: u32,
+    served: BTreeSet<(Micros, KeySlot)>,
+}
+
+impl Keys {
+    /// Those of a table.
+    pub(crate) fn of(table: &Table<KeySlot, RememberedKey>) -> Self {
+        let mut keys = Self::default();
+        table.iter().for_each(|(slot, row)| keys.enter(slot, row));
+        keys
+    }
+
+    /// Where a tenant's key is remembered.
+    pub(crate) fn get(&self, tenant: TenantId, key: u64) -> Option<KeySlot> {
+        self.places.get(&(tenant, key)).copied()
+    }
+
+    /// How many a tenant has remembered.
+    pub(crate) fn held(&self, tenant: TenantId) -> u32 {
+        self.holders.get(&tenant).map_or(0, |holder| holder.keys)
+    }
+
+    /// The first of a tenant's keys to be forgotten; none if all are of live orders.
+    pub(crate) fn first_of(&self, tenant: TenantId) -> Option<KeySlot> {
+        self.holders.get(&tenant)?.served.first().map(|(_, slot)| *slot)
+    }
+
+    /// The key that is forgotten so that one more of a tenant's can be remembered, where all places are
+    /// taken: one that stands for nothing any more; else the first of whoever holds the most, and nobody
+    /// takes from one who holds no more than himself. None if there is no such one that is not of a live
+    /// order.
+    pub(crate) fn first_for(&self, tenant: TenantId, now: Micros) -> Option<KeySlot> {
+        if let Some((_, slot)) = self.served.first().filter(|(until, _)| *until <= now) {
+            return Some(*slot);
+        }
+        let (most, giver) = self.givers.last()?;
+        self.first_of(if self.held(tenant) >= *most { tenant } else { *giver })
+    }
+
+    /// Takes in a key as its row has it.
+    pub(crate) fn enter(&mut self, slot: KeySlot, row: &RememberedKey) {
+        self.places.insert((row.tenant, row.key), slot);
+        self.change(row.tenant, |holder, served| {
+            holder.keys = holder.keys.saturating_add(1);
+            if !row.is_live() {
+                holder.served.insert((row.until, slot));
+                served.insert((row.until, slot));
+            }
+        });
+    }
+
+    /// Takes out a key as its row has it, before that changes.
+    pub(crate) fn leave(&mut self, slot: KeySlot, row: &RememberedKey) {
+        self.places.remove(&(row.tenant, row.key));
+        self.change(row.tenant, |holder, served| {
+            holder.keys = holder.keys.saturating_sub(1);
+            holder.served.remove(&(row.until, slot));
+            served.remove(&(row.until, slot));
+        });
+    }
+
+    fn change(
+        &mut self,
+        tenant: TenantId,
+        change: impl FnOnce(&mut Holder, &mut BTreeSet<(Micros, KeySlot)>),
+    ) {
+        let holder = self.holders.entry(tenant).or_default();
+        self.givers.remove(&(holder.keys, tenant));
+        change(holder, &mut self.served);
+        if !holder.served.is_empty() {
+            self.givers.insert((holder.keys, tenant));
+        }
+        if holder.keys == 0 {
+            self.holders.remove(&tenant);
+        }
+    }
+}
