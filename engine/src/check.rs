@@ -75,6 +75,7 @@ mod tests {
     use crate::routing::Weights;
     use crate::security::Source;
     use crate::state::index::Deciding;
+    use crate::telemetry::Charge;
     use crate::workflow::index::Keys;
     use crate::{config, models, policy, workflow};
     use alloc::boxed::Box;
@@ -111,6 +112,7 @@ mod tests {
                 cut_off: Ppm::ONE,
             },
             overload: OverloadRule { pause: Micros(1), pause_max: Micros(1) },
+            charge: Charge { failed: Ppm::ZERO, expired: Ppm::ZERO, cancelled: Ppm::ONE },
             escalation: Escalation {
                 elevated: Ppm(600_000),
                 restricted: Ppm(700_000),

@@ -9,5 +9,5 @@ pub(crate) mod decide;
 
 pub(crate) mod check;
 
-pub use rows::Account;
+pub use rows::{Account, Charge, Money};
 pub use words::Event;

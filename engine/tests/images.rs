@@ -29,7 +29,7 @@ use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRul
 use tensorforge_engine::routing::{Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
-use tensorforge_engine::telemetry::Account;
+use tensorforge_engine::telemetry::{Account, Charge, Money};
 use tensorforge_engine::units::*;
 use tensorforge_engine::workflow::{Control, RememberedKey};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
@@ -132,15 +132,15 @@ const DIGESTS: [u128; 19] = [
     0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x67a5_8cd3_d0c5_bfc2_e341_6ce6_2fc4_c5c1,
     0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
-    0x94e1_167b_6de5_0e89_d6dd_9079_bcb1_4d55,
+    0x6cde_e1e4_030b_f028_6064_2a53_0daa_ee28,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
     0x4f0c_d705_1664_6a6d_c6d1_126d_5233_79f8,
-    0xd8d7_1c07_01ef_2179_8b17_427e_919b_b7f8,
+    0x91ac_92e8_1c6b_da96_31e3_fb1b_0767_b217,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x793c_8261_06cb_bca6_fa2f_8935_ba71_397d,
     0xa322_4a97_dc2e_969e_d514_7b1f_ff25_189d,
     0x67b2_488c_eed3_71e9_c5fa_6024_814c_43e6,
-    0x1aff_b3cd_5ab9_80c9_31ae_27d2_6538_bb1d,
+    0xae7c_683f_5b1b_ecac_beff_1809_c005_2e12,
     0xb547_c44e_3c47_a89d_7d24_8fa0_ed41_f33f,
     0xa664_449a_f311_f0c9_e32b_b102_afa4_3347,
     0xf5f8_cbca_4c6d_9756_b54c_f92b_765c_23cb,
@@ -286,6 +286,7 @@ fn policy() -> Policy {
             cut_off: Ppm(34),
         },
         overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
+        charge: Charge { failed: Ppm(46), expired: Ppm(47), cancelled: Ppm(48) },
         escalation: Escalation {
             elevated: Ppm(19),
             restricted: Ppm(20),
@@ -312,8 +313,9 @@ fn account() -> Account {
         tokens_in: Tokens(8),
         cached: Tokens(9),
         tokens_out: Tokens(10),
-        cost: MicroUsd(11),
         energy: Millijoules(u64::MAX),
+        cost: Money { micros: MicroUsd(11), picos: 12 },
+        burnt: Money { micros: MicroUsd(13), picos: 14 },
     }
 }
 
@@ -392,7 +394,8 @@ fn order() -> Order {
         cached: Tokens(16),
         tokens_out: Tokens(17),
         first_token: Micros(18),
-        cost: MicroUsd(19),
+        cost: PicoUsd(19),
+        wasted: PicoUsd(36),
         energy: Millijoules(20),
         demand: Demand {
             external: 21,

@@ -32,13 +32,27 @@ fn check(trace: &str, fleet: &str, policy: &str, rows: usize) -> Audit {
     assert_eq!(ended, audit.ends.len() as u64, "{case}: {:?}", audit.ends);
     assert_eq!(number(&summary, "retries"), audit.retries, "{case}");
     assert_eq!(number(&summary, "repeated"), audit.deduplicated, "{case}");
-    let names =
-        ["tokens_in", "tokens_cached", "tokens_out", "cost_micro_usd", "energy_millijoules"];
-    assert_eq!(names.map(|name| number(&summary, name)), audit.sums, "{case}: summary and log");
+    let [tokens_in, cached, tokens_out, energy, cost, burnt] = audit.sums;
+    let sums = [tokens_in, cached, tokens_out, energy, micro_dollars(cost), micro_dollars(burnt)];
+    let names = [
+        "tokens_in",
+        "tokens_cached",
+        "tokens_out",
+        "energy_millijoules",
+        "cost_micro_usd",
+        "burnt_micro_usd",
+    ];
+    assert_eq!(names.map(|name| number(&summary, name)), sums, "{case}: summary and log");
 
     let accounts = folder.json("state j.tfj accounts");
     let accounts = accounts.as_object().expect("a table");
-    let sums = SUMS.map(|name| accounts.values().map(|row| number(row, name)).sum::<u64>());
+    let sum = |row: &serde_json::Value, name| match &row[name] {
+        money @ serde_json::Value::Object(_) => {
+            number(money, "micros") * 1_000_000 + number(money, "picos")
+        }
+        _ => number(row, name),
+    };
+    let sums = SUMS.map(|name| accounts.values().map(|row| sum(row, name)).sum::<u64>());
     assert_eq!(sums, audit.sums, "{case}: accounts and log");
     for (place, end) in ENDS.iter().enumerate() {
         let count = |row: &serde_json::Value| row["ended"][place].as_u64().expect("a count");

@@ -121,7 +121,7 @@ fn captures_of_bad_input_say_where_it_is_bad() {
             "policy",
             "key.toml",
             "speed = 1\n".to_owned(),
-            ":1:1: unknown field `speed`, expected one of `candidates`, `prefix_age_ms`, `key_age_ms`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `overload`, `escalation`",
+            ":1:1: unknown field `speed`, expected one of `candidates`, `prefix_age_ms`, `key_age_ms`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `overload`, `charge`, `escalation`",
         ),
     ] {
         folder.write(file, text);
@@ -201,7 +201,7 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
         (
             "price",
             vessel("price_out = 2_400_000", "price_out = 1_000_000_000_000_000_000"),
-            "vessel \"deck-0\": invalid: an order of context_max costs more than 2^46 micro-dollars"
+            "vessel \"deck-0\": invalid: an order of context_max costs more than 2^40 micro-dollars"
                 .to_owned(),
         ),
         (

@@ -78,7 +78,7 @@ fn two_policies_part_at_the_first_flipped_decision() {
 
     for (side, log) in [("left", &left), ("right", &right)] {
         let (audit, tally) = (Audit::of(log), &found["tally"][side]);
-        assert_eq!(number(tally, "cost_micro_usd"), audit.sums[3], "{side}");
+        assert_eq!(number(tally, "cost_micro_usd"), micro_dollars(audit.sums[4]), "{side}");
         assert_eq!(number(&tally["orders"], "completed"), audit.ended("completed"), "{side}");
         assert_eq!(number(tally, "repeated"), audit.deduplicated, "{side}");
     }

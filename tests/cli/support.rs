@@ -180,12 +180,17 @@ pub(crate) struct Audit {
     pub(crate) ends: BTreeMap<String, String>,
     pub(crate) deduplicated: u64,
     pub(crate) retries: u64,
-    /// Sums over settlements: tokens in, cached and out, cost and energy.
-    pub(crate) sums: [u64; 5],
+    /// Sums over settlements, as `SUMS` names them; money in pico-dollars.
+    pub(crate) sums: [u64; 6],
 }
 
 /// The summands of a settlement, by the names that events and accounts give them.
-pub(crate) const SUMS: [&str; 5] = ["tokens_in", "cached", "tokens_out", "cost", "energy"];
+pub(crate) const SUMS: [&str; 6] = ["tokens_in", "cached", "tokens_out", "energy", "cost", "burnt"];
+
+/// Pico-dollars to the nearest micro-dollar.
+pub(crate) fn micro_dollars(picos: u64) -> u64 {
+    (picos + 500_000) / 1_000_000
+}
 
 impl Audit {
     /// Counts; every order must end once and in one way.

@@ -2,6 +2,7 @@
 //! model that it is held against, and journals that end many frames and segments in a short run.
 
 pub mod arrows;
+pub mod audit;
 pub mod desk;
 pub mod model;
 pub mod walk;

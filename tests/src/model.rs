@@ -22,10 +22,10 @@ use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Scope;
-use tensorforge_engine::telemetry::Account;
+use tensorforge_engine::telemetry::{Account, Money};
 use tensorforge_engine::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion,
-    Ppm, RegionId, TenantId, Tokens, VesselId,
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd,
+    PolicyVersion, Ppm, RegionId, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::{
     Event, State, allocator, config, models, policy, queue, resilience, routing, security,
@@ -121,6 +121,7 @@ struct Live {
     tokens_out: u64,
     first_token: u64,
     cost: u64,
+    wasted: u64,
     energy: u64,
     demand: Demand,
 }
@@ -405,7 +406,8 @@ impl Model {
             tokens_in: Tokens(0),
             cached: Tokens(0),
             tokens_out: Tokens(0),
-            cost: MicroUsd(0),
+            cost: Money::default(),
+            burnt: Money::default(),
             energy: Millijoules(0),
         };
         put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));
@@ -715,7 +717,7 @@ impl Model {
                     (row.id, row.tenant.0, row.stage, row.attempt, usize::from(row.leg)),
                     (row.ticket, row.submitted.0, row.queued.0, row.dispatched.0),
                     (row.deadline.0, row.wake.0, row.tried.to_vec(), row.berth),
-                    (row.cached.0, row.tokens_out.0, row.first_token.0, row.cost.0),
+                    (row.cached.0, row.tokens_out.0, row.first_token.0, row.cost.0, row.wasted.0),
                     (row.energy.0, row.route.to_vec(), row.within.0, row.bounced, row.retry),
                 )
             });
@@ -728,7 +730,7 @@ impl Model {
                     order.tried.clone(),
                     order.berth.map_or(BerthId::NONE, BerthId),
                 ),
-                (order.cached, order.tokens_out, order.first_token, order.cost),
+                (order.cached, order.tokens_out, order.first_token, order.cost, order.wasted),
                 (order.energy, order.route.clone(), order.within, order.bounced, order.retry),
             ));
             same(format!("orders.{slot}"), format!("{model:?}"), format!("{engine:?}"));

@@ -9,6 +9,7 @@ use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};
+use tensorforge_engine::telemetry::Charge;
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
     Tokens, VesselId,
@@ -66,6 +67,7 @@ pub fn policy() -> Policy {
             cut_off: Ppm(500_000),
         },
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
+        charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(500_000),
@@ -127,7 +129,7 @@ fn manifest(random: &mut Random) -> Manifest {
         context_max: Tokens(*random.one(&[500, 4_000, 100_000])),
         prefill_per_kilotoken: Micros(50_000),
         decode_per_token: Micros(1_000 + random.below(20) * 500),
-        price_in: MicroUsd(250_000),
+        price_in: MicroUsd(250_007),
         price_cached: MicroUsd(25_000),
         price_out: MicroUsd(2_000_000),
         fuel_in: Millijoules(300_000),

@@ -5,6 +5,7 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::table::AnyTable;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{Event, Exchange, Stamp, State};
+use tensorforge_tests::audit::Audit;
 use tensorforge_tests::walk::{Random, bounds, command, setup};
 
 /// Runs `records` random records; returns what they decided, and how often each kind of event came.
@@ -14,7 +15,7 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
     let mut replica = Exchange::genesis(journal);
     let mut random = Random(seed);
     let mut setup = setup(bounds()).into_iter();
-    let mut history = Vec::new();
+    let (mut history, mut audit) = (Vec::new(), Audit::default());
     let mut time = Micros(1);
     for seq in (0..records).map(Seq) {
         let (source, command) = match setup.next() {
@@ -34,6 +35,7 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
             Vec::<String>::new(),
             "record {seq}: {command:?} {events:?}"
         );
+        audit.record(&events, live.state());
         replica.fold(seq, sent, &events).unwrap();
         assert_eq!(live.state().tag(), replica.state().tag(), "record {seq}: {events:?}");
         if seq.0 % 97 == 0 {

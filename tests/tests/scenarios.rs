@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tensorforge_fleet::scenario::{Scenario, snapshot_text};
+use tensorforge_engine::Exchange;
+use tensorforge_engine::units::Seq;
+use tensorforge_fleet::scenario::{Played, Scenario, snapshot_text};
+use tensorforge_tests::audit::Audit;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -33,12 +36,23 @@ fn every_scenario_is_as_it_was_accepted() {
             Err(error) => wrong.push(error.to_string()),
             Ok(played) => {
                 let text = snapshot_text(&played);
+                audit(&played);
                 assert!(!text.contains("BREACH") && !text.contains("UNSOUND"), "{text}");
                 settings.bind(|| insta::assert_snapshot!(name, text));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Folding what was decided leads to the same state, and not a pico-dollar comes from nowhere or goes there.
+fn audit(played: &Played) {
+    let (mut exchange, mut audit) = (Exchange::genesis(played.state.journal()), Audit::default());
+    for (seq, (time, events)) in (0..).map(Seq).zip(&played.records) {
+        exchange.fold(seq, *time, events).unwrap();
+        audit.record(events, exchange.state());
+    }
+    assert_eq!(exchange.state().root(), played.state.root());
 }
 
 #[test]

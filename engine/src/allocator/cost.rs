@@ -1,6 +1,6 @@
 //! What work takes and costs, as manifests declare it.
 
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, Tokens, clamp};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Tokens, clamp};
 use crate::models::rows::{LegKind, Manifest};
 
 /// The time for `tokens` prompt tokens, rounded up.
@@ -38,18 +38,21 @@ fn per(tokens: Tokens, rate: u64, unit: u64) -> u64 {
     clamp(u128::from(tokens.0).saturating_mul(u128::from(rate)).div_ceil(u128::from(unit.max(1))))
 }
 
-/// What a completed leg costs: prompt tokens where they were worked, generated ones likewise.
+/// What a completed leg is worth, exactly: prompt tokens where they were worked, generated ones likewise.
 pub(crate) fn leg_cost(
     manifest: &Manifest,
     kind: LegKind,
     tokens_in: Tokens,
     cached: Tokens,
     tokens_out: Tokens,
-) -> MicroUsd {
+) -> PicoUsd {
+    let at = |tokens: Tokens, price: MicroUsd| PicoUsd(tokens.0.saturating_mul(price.0));
+    let prompt = at(tokens_in - cached, manifest.price_in) + at(cached, manifest.price_cached);
+    let answer = at(tokens_out, manifest.price_out);
     match kind {
-        LegKind::Hop => MicroUsd::ZERO,
-        LegKind::Whole => price_in(manifest, tokens_in, cached) + price_out(manifest, tokens_out),
-        LegKind::Prefill => price_in(manifest, tokens_in, cached),
-        LegKind::Decode => price_out(manifest, tokens_out),
+        LegKind::Hop => PicoUsd::ZERO,
+        LegKind::Whole => prompt + answer,
+        LegKind::Prefill => prompt,
+        LegKind::Decode => answer,
     }
 }

@@ -483,6 +483,7 @@ mod newtypes {
         Micros,
         Tokens,
         MicroUsd,
+        PicoUsd,
         Millijoules,
         Ppm,
         TenantId,

@@ -82,6 +82,10 @@ quantity! {
     MicroUsd
 }
 quantity! {
+    /// Money, in millionths of a millionth of a US dollar: a token at a price in micro-dollars a million.
+    PicoUsd
+}
+quantity! {
     /// Energy, in thousandths of a joule.
     Millijoules
 }
@@ -103,6 +107,13 @@ impl Ppm {
     pub fn ratio(part: u64, whole: u64) -> Self {
         let scaled = u128::from(part).saturating_mul(1_000_000);
         Self(clamp(scaled.checked_div(u128::from(whole)).unwrap_or(0)))
+    }
+}
+
+impl PicoUsd {
+    /// A share of it, rounded down.
+    pub fn share(self, share: Ppm) -> Self {
+        Self(clamp(u128::from(self.0).saturating_mul(u128::from(share.0)) / 1_000_000))
     }
 }
 

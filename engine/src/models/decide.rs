@@ -25,6 +25,8 @@ const SLOTS_MAX: u32 = 1 << 16;
 /// The most that the largest order may take of a vessel, in microseconds (2.2 years), micro-dollars and
 /// millijoules each: so the work of all that is aboard is a sum that never sticks.
 const ORDER_MAX: u64 = 1 << 46;
+/// The most that one may cost, in micro-dollars: so exact sums over many attempts do not overflow.
+const PRICE_MAX: u64 = 1 << 40;
 
 pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
     match command {
@@ -237,8 +239,8 @@ fn check_manifest(state: &State, manifest: &Manifest) -> Result<(), Refusal> {
         (manifest.context_max == Tokens::ZERO, "manifest.context_max is 0"),
         (time.0 > ORDER_MAX, "an order of manifest.context_max takes more than 2^46 us"),
         (
-            price.0 > ORDER_MAX,
-            "an order of manifest.context_max costs more than 2^46 micro-dollars",
+            price.0 > PRICE_MAX,
+            "an order of manifest.context_max costs more than 2^40 micro-dollars",
         ),
         (fuel.0 > ORDER_MAX, "an order of manifest.context_max burns more than 2^46 mJ"),
     ];

@@ -4,14 +4,12 @@ use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{
-    MicroUsd, Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId,
-};
+use crate::kernel::units::{Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId};
 use crate::models::rows::{Load, Manifest, Model, Region, Tenant, Vessel, VesselStatus};
 use crate::models::words::Event;
 use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
-use crate::telemetry::rows::Account;
+use crate::telemetry::rows::{Account, Money};
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
@@ -125,8 +123,9 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
             tokens_in: Tokens::ZERO,
             cached: Tokens::ZERO,
             tokens_out: Tokens::ZERO,
-            cost: MicroUsd::ZERO,
             energy: Millijoules::ZERO,
+            cost: Money::default(),
+            burnt: Money::default(),
         };
         state.tables.accounts.insert(tenant, account, &mut state.writer)?;
     }

@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kernel::image::{Image, Sink, Source, code, row};
 use crate::kernel::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, RegionId, TenantId, Tokens,
-    VesselId,
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, RegionId, TenantId,
+    Tokens, VesselId,
 };
 use crate::resilience::rows::{Breaker, Outcomes};
 
@@ -388,8 +388,10 @@ row! {
         pub tokens_out: Tokens,
         /// Time from submission to the first token; zero until there is one.
         pub first_token: Micros,
-        /// Charged so far, for all attempts.
-        pub cost: MicroUsd,
+        /// What was worked for it in this attempt is worth.
+        pub cost: PicoUsd,
+        /// What was worked for it in the attempts before is worth.
+        pub wasted: PicoUsd,
         /// Burnt so far, in all attempts.
         pub energy: Millijoules,
         /// Who pays.

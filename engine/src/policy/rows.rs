@@ -9,6 +9,7 @@ use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::queue::rows::Shares;
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::Weights;
+use crate::telemetry::rows::Charge;
 
 code! {
     /// How tightly the exchange admits, loosest first.
@@ -78,6 +79,8 @@ row! {
         pub breaker: BreakerRule,
         /// How vessels are left in peace that say they have no room.
         pub overload: OverloadRule,
+        /// What is charged for work that led to nothing.
+        pub charge: Charge,
         /// How the level moves.
         pub escalation: Escalation,
     }
@@ -129,6 +132,10 @@ impl Policy {
         let OverloadRule { pause, pause_max } = self.overload;
         fault(pause.0 == 0, "overload.pause is 0");
         fault(pause > pause_max, "overload.pause is above overload.pause_max");
+        let Charge { failed, expired, cancelled } = self.charge;
+        for (end, share) in [("failed", failed), ("expired", expired), ("cancelled", cancelled)] {
+            fault(share > Ppm::ONE, &format!("charge.{end} is above 1000000"));
+        }
         let BreakerRule { failures, failing, slow, slow_percent, calls, window, .. } = self.breaker;
         let BreakerRule { open, open_max, probes, cut_off, .. } = self.breaker;
         let trips = failures > 0 || failing > Ppm::ZERO || slow > Ppm::ZERO;

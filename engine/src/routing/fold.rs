@@ -21,9 +21,10 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     row.attempt = *attempt;
     row.leg = 0;
     row.route = route.clone();
-    // Every attempt works the prompt and the answer anew; what an earlier one cost remains.
+    // Every attempt works the prompt and the answer anew. Nobody pays twice for that, and yet it was worked.
     row.cached = Tokens::ZERO;
     row.tokens_out = Tokens::ZERO;
+    row.wasted += core::mem::take(&mut row.cost);
     take(state, order.slot(), route)?;
     believe(state, *order, route)
 }

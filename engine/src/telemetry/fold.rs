@@ -7,12 +7,14 @@ use crate::state::State;
 use crate::telemetry::words::Event;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
-    let Event::OrderSettled { tenant, tokens_in, cached, tokens_out, cost, energy, .. } = event;
+    let Event::OrderSettled { tenant, tokens_in, cached, tokens_out, cost, burnt, energy, .. } =
+        event;
     let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;
     account.tokens_in += *tokens_in;
     account.cached += *cached;
     account.tokens_out += *tokens_out;
     account.cost += *cost;
+    account.burnt += *burnt;
     account.energy += *energy;
     Ok(())
 }

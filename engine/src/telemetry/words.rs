@@ -1,7 +1,7 @@
 //! What is counted.
 
 use crate::kernel::image::words;
-use crate::kernel::units::{MicroUsd, Millijoules, OrderId, TenantId, Tokens};
+use crate::kernel::units::{Millijoules, OrderId, PicoUsd, TenantId, Tokens};
 
 words! {
     /// What an order amounted to.
@@ -20,8 +20,10 @@ words! {
             /// Tokens generated.
             tokens_out: Tokens,
             /// What is charged.
-            cost: MicroUsd,
-            /// What was burnt.
+            cost: PicoUsd,
+            /// What was worked in all of its attempts is worth.
+            burnt: PicoUsd,
+            /// What they burnt.
             energy: Millijoules,
         },
     }

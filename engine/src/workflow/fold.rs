@@ -3,7 +3,7 @@
 use crate::allocator::fold::release;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, TenantId, Tokens, VesselId,
+    BerthId, KeySlot, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens, VesselId,
 };
 use crate::models::fold::lost_of;
 use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, Tried, served};
@@ -136,7 +136,8 @@ fn fold_admitted(
         cached: Tokens::ZERO,
         tokens_out: Tokens::ZERO,
         first_token: Micros::ZERO,
-        cost: MicroUsd::ZERO,
+        cost: PicoUsd::ZERO,
+        wasted: PicoUsd::ZERO,
         energy: Millijoules::ZERO,
         demand: demand.clone(),
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::{code, words};
 use crate::kernel::units::{
-    KeySlot, MicroUsd, Micros, Millijoules, OrderId, TenantId, Tokens, VesselId,
+    KeySlot, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens, VesselId,
 };
 use crate::models::rows::{Demand, End, LegKind};
 use crate::policy::rows::PolicyLevel;
@@ -156,8 +156,8 @@ words! {
             cached: Tokens,
             /// Time from submission to the first token; zero where it generated none.
             first_token: Micros,
-            /// What it costs.
-            cost: MicroUsd,
+            /// What it is worth at the vessel's prices.
+            cost: PicoUsd,
             /// What it burnt.
             energy: Millijoules,
         },

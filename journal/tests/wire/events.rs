@@ -9,7 +9,7 @@ use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
 use tensorforge_engine::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm,
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, PolicyVersion, Ppm,
     RegionId, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::Fault;
@@ -134,7 +134,7 @@ examples! { Event {
         tokens_out: Tokens(80),
         cached: Tokens(512),
         first_token: Micros(900_000),
-        cost: MicroUsd(1_160),
+        cost: PicoUsd(1_160_000_000),
         energy: Millijoules(1_800),
     }),
     "workflow.leg_failed" Event::Workflow(workflow::Event::LegFailed { .. }) => each(Fault::ALL, |fault| {
@@ -154,7 +154,8 @@ examples! { Event {
         tokens_in: Tokens(1_000),
         cached: Tokens(512),
         tokens_out: Tokens(80),
-        cost: MicroUsd(1_160),
+        cost: PicoUsd(1_160_000_000),
+        burnt: PicoUsd(2_000_000_001),
         energy: Millijoules(1_800),
     }),
     "workflow.order_ended" Event::Workflow(workflow::Event::OrderEnded { .. }) => each(End::ALL, |end| workflow::Event::OrderEnded {

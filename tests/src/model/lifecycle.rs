@@ -265,6 +265,7 @@ impl Model {
             tokens_out: 0,
             first_token: 0,
             cost: 0,
+            wasted: 0,
             energy: 0,
             demand: demand.clone(),
         };
@@ -400,7 +401,7 @@ impl Model {
             tokens_out: Tokens(tokens_out),
             cached: Tokens(cached),
             first_token: Micros(first_token),
-            cost: MicroUsd(cost),
+            cost: PicoUsd(cost),
             energy: Millijoules(energy),
         })?;
         if slow {
@@ -644,11 +645,22 @@ impl Model {
         let (_, account) = &mut self.tenants[order.tenant as usize];
         account.live -= 1;
         account.ended[end as usize] += 1;
-        if end == End::Completed || order.cost > 0 || order.energy > 0 {
+        let burnt = order.cost + order.wasted;
+        if end == End::Completed || burnt > 0 || order.energy > 0 {
+            let rule = self.policies.last().map(|policy| policy.charge.clone());
+            let millionths = match (end, rule) {
+                (End::Completed, _) => 1_000_000,
+                (End::Failed, Some(rule)) => rule.failed.0,
+                (End::Expired, Some(rule)) => rule.expired.0,
+                (End::Cancelled, Some(rule)) => rule.cancelled.0,
+                _ => 0,
+            };
+            let charged = u128::from(order.cost) * u128::from(millionths) / 1_000_000;
             account.tokens_in.0 += order.demand.tokens_in.0;
             account.cached.0 += order.cached;
             account.tokens_out.0 += order.tokens_out;
-            account.cost.0 += order.cost;
+            account.cost = rules::plus(account.cost, charged);
+            account.burnt = rules::plus(account.burnt, burnt.into());
             account.energy.0 += order.energy;
             self.expect(telemetry::Event::OrderSettled {
                 order: order.id,
@@ -656,7 +668,8 @@ impl Model {
                 tokens_in: order.demand.tokens_in,
                 cached: Tokens(order.cached),
                 tokens_out: Tokens(order.tokens_out),
-                cost: MicroUsd(order.cost),
+                cost: PicoUsd(rules::narrow(charged)),
+                burnt: PicoUsd(burnt),
                 energy: Millijoules(order.energy),
             })?;
         }

@@ -209,6 +209,7 @@ impl Model {
         // Another attempt yields all of it again.
         let row = self.order(slot)?;
         (row.cached, row.tokens_out) = (0, 0);
+        row.wasted += std::mem::take(&mut row.cost);
         self.take(slot, legs)
     }
 

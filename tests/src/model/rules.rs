@@ -2,6 +2,8 @@
 
 use tensorforge_engine::models::{LegKind, Manifest, Tenant};
 use tensorforge_engine::routing::Weights;
+use tensorforge_engine::telemetry::Money;
+use tensorforge_engine::units::MicroUsd;
 
 /// What the engine's `u64` would hold.
 pub(super) fn narrow(wide: u128) -> u64 {
@@ -31,7 +33,13 @@ pub(super) fn answer_price(manifest: &Manifest, tokens: u64) -> u64 {
     narrow(charge(tokens, manifest.price_out.0, 1_000_000))
 }
 
-/// What is charged for a leg that was worked, of prompt, cached and generated tokens.
+/// An exact sum of money, in pico-dollars, and so many more.
+pub(super) fn plus(money: Money, more: u128) -> Money {
+    let sum = u128::from(money.micros.0) * 1_000_000 + u128::from(money.picos) + more;
+    Money { micros: MicroUsd(narrow(sum / 1_000_000)), picos: (sum % 1_000_000) as u32 }
+}
+
+/// What a leg that was worked is worth in pico-dollars, of prompt, cached and generated tokens.
 pub(super) fn leg_price(manifest: &Manifest, kind: LegKind, tokens: [u64; 3]) -> u64 {
     let [prompt, cached, answer] = tokens;
     let (prompts, answers) = match kind {
@@ -40,9 +48,11 @@ pub(super) fn leg_price(manifest: &Manifest, kind: LegKind, tokens: [u64; 3]) ->
         LegKind::Prefill => (true, false),
         LegKind::Decode => (false, true),
     };
-    let prompt = if prompts { prompt_price(manifest, prompt, cached) } else { 0 };
-    let answer = if answers { answer_price(manifest, answer) } else { 0 };
-    narrow(u128::from(prompt) + u128::from(answer))
+    let worth = |tokens: u64, a_million: MicroUsd| u128::from(tokens) * u128::from(a_million.0);
+    let fresh = worth(prompt - cached, manifest.price_in);
+    let prompt = if prompts { fresh + worth(cached, manifest.price_cached) } else { 0 };
+    let answer = if answers { worth(answer, manifest.price_out) } else { 0 };
+    narrow(prompt + answer)
 }
 
 /// Points: of a millisecond, a micro-dollar and a joule, rounded down, and those of a grudge.

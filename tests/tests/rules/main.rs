@@ -9,8 +9,8 @@ use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::routing::Candidate;
 use tensorforge_engine::units::{
-    JournalId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, Ppm, RegionId, Seq,
-    TenantId, Tokens, VesselId,
+    JournalId, KeySlot, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, PicoUsd, Ppm, RegionId,
+    Seq, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
 use tensorforge_engine::{
@@ -21,6 +21,7 @@ use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
 mod fairness;
+mod money;
 mod vessels;
 
 use breakers::answer;
@@ -509,9 +510,9 @@ fn no_leg_goes_to_a_vessel_that_is_lost() {
     assert_eq!(fault, Fault::VesselLost);
 }
 
-/// What an attempt found and generated counts for that attempt; what it cost, for the order.
+/// What an attempt found and generated counts for that attempt; what it cost, too, but what was burnt is counted for all.
 #[test]
-fn an_attempt_begins_anew_and_is_paid_all_the_same() {
+fn an_attempt_begins_anew_and_only_the_last_is_charged() {
     let mut policy = walk::policy();
     policy.retry.attempts = 2;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
@@ -534,6 +535,7 @@ fn an_attempt_begins_anew_and_is_paid_all_the_same() {
         cached,
         tokens_out,
         cost,
+        burnt,
         energy,
         ..
     })) = events.get(1)
@@ -541,11 +543,13 @@ fn an_attempt_begins_anew_and_is_paid_all_the_same() {
         panic!("{events:?}")
     };
     // 200 fresh prompt tokens at a micro-dollar and 800 at a tenth; 100 and 900; 99 at two.
-    assert_eq!((cost.0, energy.0), (200 + 80 + 100 + 90 + 198, 3 * 7));
+    let micro = |amount: PicoUsd| amount.0 / 1_000_000;
+    assert_eq!((micro(*cost), energy.0), (100 + 90 + 198, 3 * 7));
+    assert_eq!(micro(*burnt), 200 + 80 + 100 + 90 + 198);
     assert_eq!((cached.0, tokens_out.0), (900, 100));
 }
 
-/// What a vessel may declare: the largest order takes, costs and burns no more than 2^46 of each.
+/// What a vessel may declare: the largest order takes, costs and burns no more than 2^46 microseconds, 2^40 micro-dollars and 2^46 millijoules.
 #[test]
 fn manifests_are_bounded() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
@@ -577,10 +581,10 @@ fn manifests_are_bounded() {
         Manifest { decode_per_token: Micros(17_592_186_045), ..idle },
         "invalid: an order of manifest.context_max takes more than 2^46 us",
     );
-    check(Manifest { price_out: MicroUsd(17_592_186_044_416_000), ..free.clone() }, "taken");
+    check(Manifest { price_out: MicroUsd(274_877_906_944_000), ..free.clone() }, "taken");
     check(
-        Manifest { price_out: MicroUsd(17_592_186_044_416_001), ..free },
-        "invalid: an order of manifest.context_max costs more than 2^46 micro-dollars",
+        Manifest { price_out: MicroUsd(274_877_906_944_001), ..free },
+        "invalid: an order of manifest.context_max costs more than 2^40 micro-dollars",
     );
     check(Manifest { fuel_out: Millijoules(17_592_186_044_416), ..cold.clone() }, "taken");
     check(

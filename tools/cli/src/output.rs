@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use tensorforge_engine::units::PicoUsd;
 
 use crate::args::Colour;
 use crate::failure::{Exit, Failure};
@@ -200,9 +201,27 @@ pub(crate) fn dollars(micro_usd: u64) -> String {
     format!("${}.{:06}", grouped(micro_usd / 1_000_000), micro_usd % 1_000_000)
 }
 
+/// All of an amount, in places of a micro-dollar at least.
+pub(crate) fn exact_dollars(PicoUsd(amount): PicoUsd) -> String {
+    let picos = format!("{:06}", amount % 1_000_000);
+    dollars(amount / 1_000_000) + picos.trim_end_matches('0')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_part_of_an_amount_is_lost() {
+        for (amount, text) in [
+            (0, "$0.000000"),
+            (1, "$0.000000000001"),
+            (1_160_000_000, "$0.001160"),
+            (1_234_000_000_500_000, "$1 234.0000005"),
+        ] {
+            assert_eq!(exact_dollars(PicoUsd(amount)), text);
+        }
+    }
 
     #[test]
     fn spans_are_rounded() {

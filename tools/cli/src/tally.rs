@@ -7,8 +7,8 @@ use tensorforge_engine::Event;
 use tensorforge_engine::State;
 use tensorforge_engine::models::End;
 use tensorforge_engine::refusal::Refusal;
-use tensorforge_engine::telemetry::Account;
-use tensorforge_engine::units::{MicroUsd, Millijoules, Tokens};
+use tensorforge_engine::telemetry::{Account, Money};
+use tensorforge_engine::units::{Millijoules, Tokens};
 use tensorforge_engine::{resilience, telemetry, workflow};
 
 use crate::output::{dollars, grouped, joules, span};
@@ -38,7 +38,8 @@ pub(crate) struct Sums {
     pub(crate) tokens_in: Tokens,
     pub(crate) cached: Tokens,
     pub(crate) tokens_out: Tokens,
-    pub(crate) cost: MicroUsd,
+    pub(crate) cost: Money,
+    pub(crate) burnt: Money,
     pub(crate) energy: Millijoules,
 }
 
@@ -48,6 +49,7 @@ impl Sums {
         self.cached += other.cached;
         self.tokens_out += other.tokens_out;
         self.cost += other.cost;
+        self.burnt += other.burnt;
         self.energy += other.energy;
     }
 }
@@ -69,13 +71,17 @@ impl Tally {
                     tokens_in,
                     cached,
                     tokens_out,
-                    cost,
+                    cost: charged,
+                    burnt: worth,
                     energy,
                     ..
                 }) => {
                     let (tokens_in, cached, tokens_out) = (*tokens_in, *cached, *tokens_out);
-                    let (cost, energy) = (*cost, *energy);
-                    self.sums.add(Sums { tokens_in, cached, tokens_out, cost, energy });
+                    let (mut cost, mut burnt, energy) =
+                        (Money::default(), Money::default(), *energy);
+                    cost += *charged;
+                    burnt += *worth;
+                    self.sums.add(Sums { tokens_in, cached, tokens_out, cost, burnt, energy });
                 }
                 Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
                     one(&mut self.retries)
@@ -113,8 +119,8 @@ impl Tally {
     pub(crate) fn sums_of_accounts(state: &State) -> Sums {
         let mut sums = Sums::default();
         for (_, account) in state.tables.accounts.iter() {
-            let Account { tokens_in, cached, tokens_out, cost, energy, .. } = *account;
-            sums.add(Sums { tokens_in, cached, tokens_out, cost, energy });
+            let Account { tokens_in, cached, tokens_out, cost, burnt, energy, .. } = *account;
+            sums.add(Sums { tokens_in, cached, tokens_out, cost, burnt, energy });
         }
         sums
     }
@@ -139,11 +145,13 @@ impl Tally {
                 line(&format!("{name} p{percent}"), value, span(value));
             }
         }
-        let Sums { tokens_in, cached, tokens_out, cost, energy } = self.sums;
+        let Sums { tokens_in, cached, tokens_out, cost, burnt, energy } = self.sums;
+        let [cost, burnt] = [cost, burnt].map(|money| money.rounded().0);
         line("tokens in", tokens_in.0, grouped(tokens_in.0));
         line("tokens cached", cached.0, grouped(cached.0));
         line("tokens out", tokens_out.0, grouped(tokens_out.0));
-        line("cost", cost.0, dollars(cost.0));
+        line("cost", cost, dollars(cost));
+        line("burnt", burnt, dollars(burnt));
         line("energy", energy.0, joules(energy.0));
         lines
     }
@@ -170,7 +178,8 @@ impl Tally {
             "tokens_in": self.sums.tokens_in,
             "tokens_cached": self.sums.cached,
             "tokens_out": self.sums.tokens_out,
-            "cost_micro_usd": self.sums.cost,
+            "cost_micro_usd": self.sums.cost.rounded(),
+            "burnt_micro_usd": self.sums.burnt.rounded(),
             "energy_millijoules": self.sums.energy,
         })
     }
@@ -203,7 +212,7 @@ fn percentiles(values: &[u64]) -> Vec<(usize, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use tensorforge_engine::units::{OrderId, TenantId};
+    use tensorforge_engine::units::{OrderId, PicoUsd, TenantId};
 
     use super::*;
 
@@ -216,7 +225,8 @@ mod tests {
             tokens_in: Tokens::MAX,
             cached: Tokens::MAX,
             tokens_out: Tokens::MAX,
-            cost: MicroUsd::MAX,
+            cost: PicoUsd::MAX,
+            burnt: PicoUsd::MAX,
             energy: Millijoules::MAX,
         });
         let full = u64::MAX;
@@ -224,10 +234,11 @@ mod tests {
         tally.ended = [full; 5];
         tally.count(&[settled.clone(), settled]);
         assert_eq!((tally.records, tally.events, tally.orders()), (full, full, full));
-        assert_eq!(
-            (tally.live(), tally.sums.cost, tally.sums.tokens_in),
-            (0, MicroUsd::MAX, Tokens::MAX)
-        );
+        assert_eq!((tally.live(), tally.sums.tokens_in), (0, Tokens::MAX));
+        // Twice 18 446 744.073 709 551 615 dollars, which no 64 bits hold: exact, and rounded.
+        let Money { micros, picos } = tally.sums.cost;
+        assert_eq!((micros.0, picos), (36_893_488_147_419, 103_230));
+        assert_eq!(tally.sums.burnt.rounded().0, 36_893_488_147_419);
     }
 
     #[test]

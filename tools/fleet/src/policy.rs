@@ -7,6 +7,7 @@ use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
+use tensorforge_engine::telemetry::Charge;
 use tensorforge_engine::units::{Micros, Ppm};
 
 use crate::document::{self, DocumentError, Millis};
@@ -37,9 +38,9 @@ fn in_file(fault: &str) -> String {
                 | ("overload", "pause" | "pause_max")
                 | ("escalation", "dwell" | "review" | "window"),
             ) => word.replacen(key, &format!("{key}_ms"), 1),
-            Some(("breaker", "failing" | "slow" | "cut_off") | ("retry", "budget")) => {
-                word.replacen(key, &format!("{key}_ppm"), 1)
-            }
+            Some(
+                ("breaker", "failing" | "slow" | "cut_off") | ("retry", "budget") | ("charge", _),
+            ) => word.replacen(key, &format!("{key}_ppm"), 1),
             Some(("escalation", name)) if name != "calls" => {
                 word.replacen(key, &format!("{key}_ppm"), 1)
             }
@@ -64,6 +65,7 @@ struct PolicyFile {
     retry: RetryEntry,
     breaker: BreakerEntry,
     overload: OverloadEntry,
+    charge: ChargeEntry,
     escalation: EscalationEntry,
 }
 
@@ -166,6 +168,12 @@ table! { BreakerEntry {
     cut_off_ppm: u64 = 500_000,
 } }
 
+table! { ChargeEntry {
+    failed_ppm: u64 = 0,
+    expired_ppm: u64 = 0,
+    cancelled_ppm: u64 = 1_000_000,
+} }
+
 table! { OverloadEntry {
     pause_ms: Millis = Millis::new(500),
     pause_max_ms: Millis = Millis::new(30_000),
@@ -231,6 +239,11 @@ impl PolicyFile {
             overload: OverloadRule {
                 pause: self.overload.pause_ms.micros(),
                 pause_max: self.overload.pause_max_ms.micros(),
+            },
+            charge: Charge {
+                failed: Ppm(self.charge.failed_ppm),
+                expired: Ppm(self.charge.expired_ppm),
+                cancelled: Ppm(self.charge.cancelled_ppm),
             },
             escalation: Escalation {
                 elevated: Ppm(self.escalation.elevated_ppm),

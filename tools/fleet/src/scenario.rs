@@ -45,6 +45,8 @@ pub struct Scenario {
 pub struct Played {
     /// Every record: its command and what was decided.
     pub transcript: String,
+    /// When each record came, and what was decided in it.
+    pub records: Vec<(Micros, Vec<Event>)>,
     /// The state at the end.
     pub state: State,
 }
@@ -173,7 +175,7 @@ impl Scenario {
         let mut stage = Stage {
             exchange: Exchange::genesis(JournalId::default()),
             transcript: String::new(),
-            seq: 0,
+            records: Vec::new(),
         };
         for command in self.fleet.setup_commands_for(&self.tenants, &self.policy) {
             stage.decide(Micros::ZERO, Source::OPERATOR, &command);
@@ -184,7 +186,8 @@ impl Scenario {
                 faults: vec![format!("{}: {fault}", step.named(number))],
             })?;
         }
-        Ok(Played { transcript: stage.transcript, state: stage.exchange.into_state() })
+        let Stage { exchange, transcript, records } = stage;
+        Ok(Played { transcript, records, state: exchange.into_state() })
     }
 
     /// Lets time pass until a step, takes it, and holds it against what it expects.
@@ -408,7 +411,7 @@ fn report(
 struct Stage {
     exchange: Exchange,
     transcript: String,
-    seq: u64,
+    records: Vec<(Micros, Vec<Event>)>,
 }
 
 impl Stage {
@@ -416,9 +419,8 @@ impl Stage {
     fn decide(&mut self, time: Micros, source: Source, command: &Command) -> Vec<Event> {
         const INDENT: usize = 15;
         let mut events = Vec::new();
-        let stamp = Stamp { seq: Seq(self.seq), time, source };
+        let stamp = Stamp { seq: Seq(self.records.len() as u64), time, source };
         let decided = self.exchange.decide(stamp, command, &mut events);
-        self.seq += 1;
         let sender = match source.tenant {
             TenantId::NONE => String::new(),
             tenant => format!(" by tenant {tenant}"),
@@ -434,6 +436,7 @@ impl Stage {
         for fault in self.exchange.state().check() {
             line(format!("UNSOUND {fault}"));
         }
+        self.records.push((time, events.clone()));
         events
     }
 }

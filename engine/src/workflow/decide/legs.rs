@@ -2,9 +2,7 @@
 
 use crate::allocator;
 use crate::allocator::cost::leg_cost;
-use crate::kernel::units::{
-    BerthId, MicroUsd, Micros, Millijoules, OrderId, Tokens, VesselId, clamp,
-};
+use crate::kernel::units::{BerthId, Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
 use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
@@ -190,8 +188,8 @@ pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
     if order.berth != BerthId::NONE {
         tx.emit(allocator::words::Event::BerthReleased { order: id, berth: order.berth });
     }
-    if end == End::Completed || order.cost > MicroUsd::ZERO || order.energy > Millijoules::ZERO {
-        tx.emit(settlement(&order));
+    if let Some(settled) = settlement(tx.state(), &order, end) {
+        tx.emit(settled);
     }
     let working = order.held();
     tx.emit(Event::OrderEnded {

@@ -16,7 +16,7 @@ use tensorforge_journal::{Journal, Record, read_records};
 use crate::args::ExplainArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::machine;
-use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, grouped, span};
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, exact_dollars, grouped, span};
 use crate::tally::end_name;
 use crate::text::{Text, paint};
 use crate::verbs::{self, log};
@@ -358,7 +358,7 @@ impl Teller<'_> {
                 self.names.vessel(*vessel),
                 counted(tokens_out.0, "token"),
                 counted(cached.0, "prompt token"),
-                dollars(cost.0),
+                exact_dollars(*cost),
                 grouped(energy.0),
             ),
             Event::Workflow(workflow::Event::LegFailed { leg, vessel, fault, attempt, .. }) => {
@@ -374,14 +374,16 @@ impl Teller<'_> {
                 cached,
                 tokens_out,
                 cost,
+                burnt,
                 energy,
                 ..
             }) => format!(
-                "settled: {} in ({} cached), {} out, {}, {} mJ",
+                "settled: {} in ({} cached), {} out, {} charged of {} burnt, {} mJ",
                 grouped(tokens_in.0),
                 grouped(cached.0),
                 grouped(tokens_out.0),
-                dollars(cost.0),
+                exact_dollars(*cost),
+                exact_dollars(*burnt),
                 grouped(energy.0),
             ),
             _ => String::new(),

@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use tensorforge_engine::table::{Row, Table};
-use tensorforge_engine::units::Key;
-use tensorforge_engine::units::VesselId;
+use tensorforge_engine::units::{Key, PicoUsd, VesselId};
 use tensorforge_engine::{
     Event, State, Tables, allocator, models, policy, queue, resilience, routing, telemetry,
     workflow,
@@ -143,8 +142,9 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
         | Event::Workflow(workflow::Event::KeyForgotten { order, .. })
         | Event::Queue(queue::Event::OrderChosen { order, .. }) => order.to_string(),
-        Event::Telemetry(telemetry::Event::OrderSettled { order, cost, energy, .. }) => {
-            format!("{order} cost={cost} energy={energy}")
+        Event::Telemetry(telemetry::Event::OrderSettled { order, cost, burnt, energy, .. }) => {
+            let (cost, burnt) = (micro_dollars(*cost), micro_dollars(*burnt));
+            format!("{order} cost={cost} burnt={burnt} energy={energy}")
         }
         Event::Workflow(workflow::Event::OrderEnded { order, end, .. }) => {
             format!("{order} {}", name(end))
@@ -153,6 +153,12 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Policy(policy::Event::LevelChanged { to, .. }) => name(to),
         _ => String::new(),
     }
+}
+
+/// Micro-dollars, with as many places as there are.
+fn micro_dollars(PicoUsd(amount): PicoUsd) -> String {
+    let text = format!("{}.{:06}", amount / 1_000_000, amount % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn spelled(value: &impl Serialize, plain: Plain) -> String {

@@ -1,0 +1,67 @@
+//! Money: what a statement says is what was worked, to the micro-dollar.
+
+use tensorforge_engine::models::{Demand, Manifest};
+use tensorforge_engine::telemetry::Money;
+use tensorforge_engine::units::{MicroUsd, Micros, Millijoules, PicoUsd, TenantId, Tokens};
+use tensorforge_engine::workflow::Outcome;
+use tensorforge_tests::desk::{Desk, boat, demand};
+use tensorforge_tests::walk::{self, Random};
+
+/// Ten thousand tiny orders under three published price lists (dollars a million tokens, fresh, cached and
+/// generated): what each costs is far below a micro-dollar's rounding, and their sum is not.
+#[test]
+fn statements_are_exact_whatever_the_price_list() {
+    // GPT-4o mini, Gemini 1.5 Flash-8B and DeepSeek-V3, as published in 2024.
+    let lists = [["0.15", "0.075", "0.60"], ["0.0375", "0.01", "0.15"], ["0.27", "0.07", "1.10"]];
+    for (number, list) in (0u8..).zip(lists) {
+        let [price_in, price_cached, price_out] = list.map(micro_dollars);
+        let mut desk = Desk::open(number, &walk::policy(), (0, 0, 0));
+        desk.checks = false;
+        let prices = Manifest { price_in, price_cached, price_out, ..boat() };
+        desk.vessel("dory", prices);
+        let (mut random, mut exact) = (Random(7), 0u128);
+        for turn in 0..10_000 {
+            let [tokens_in, tokens_out] = [1 + random.below(6), random.below(4)];
+            let cached = random.below(tokens_in + 1);
+            let asked = Demand { tokens_in: Tokens(tokens_in), ..demand() };
+            desk.submit(10 + turn, asked);
+            let (first_token, energy) = (Micros::ZERO, Millijoules::ZERO);
+            let (tokens_out, hit) = (Tokens(tokens_out), Tokens(cached));
+            desk.report(
+                10 + turn,
+                0,
+                Outcome::Done { tokens_out, cached: hit, first_token, energy },
+            );
+            let worth = |tokens: u64, price: MicroUsd| u128::from(tokens * price.0);
+            exact += worth(tokens_in - cached, price_in);
+            exact += worth(cached, price_cached) + worth(tokens_out.0, price_out);
+        }
+        let account = desk.state().tables.accounts.get(TenantId(0)).unwrap();
+        assert_eq!(account.ended, [10_000, 0, 0, 0, 0]);
+        assert_eq!(u128::from(account.cost.rounded().0), (exact + 500_000) / 1_000_000, "{list:?}");
+        assert_eq!(u128::from(account.cost.micros.0), exact / 1_000_000);
+        assert_eq!(account.burnt, account.cost);
+    }
+}
+
+/// `"0.0375"` dollars are 37 500 micro-dollars.
+fn micro_dollars(dollars: &str) -> MicroUsd {
+    let (whole, part) = dollars.split_once('.').unwrap();
+    MicroUsd(format!("{whole}{part:0<6}").parse().unwrap())
+}
+
+#[test]
+fn money_adds_up_beyond_sixty_four_bits() {
+    let mut money = Money::default();
+    for _ in 0..3 {
+        money += PicoUsd::MAX;
+    }
+    let sum = u128::from(u64::MAX) * 3;
+    let exact = |money: Money| u128::from(money.micros.0) * 1_000_000 + u128::from(money.picos);
+    assert_eq!(exact(money), sum);
+    let mut twice = money;
+    twice += money;
+    assert_eq!(exact(twice), 2 * sum);
+    let half = |picos| Money { micros: MicroUsd(7), picos }.rounded().0;
+    assert_eq!([half(0), half(499_999), half(500_000), half(999_999)], [7, 7, 8, 8]);
+}
