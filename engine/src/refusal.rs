@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::kernel::image::sum;
-use crate::{allocator, config, models, policy, queue, security, workflow};
+use crate::{allocator, config, models, policy, queue, security, telemetry, workflow};
 
 sum! {
     /// Why a command was not done, by the module that refused it.
@@ -22,6 +22,8 @@ sum! {
         Security = 5 (security::words::Refusal),
         /// The order.
         Workflow = 6 (workflow::refusal::Refusal),
+        /// The tenant's budget.
+        Telemetry = 7 (telemetry::words::Refusal),
     }
 }
 
@@ -65,6 +67,9 @@ impl fmt::Display for Refusal {
             }
             Self::Security(security::words::Refusal::Forbidden { scope }) => {
                 write!(f, "forbidden scope={scope:?}")
+            }
+            Self::Telemetry(telemetry::words::Refusal::BudgetSpent { left, renewed_at }) => {
+                write!(f, "budget_spent left={left} renewed_at={renewed_at}")
             }
             Self::Workflow(w::Refusal::TimeRegressed { now }) => {
                 write!(f, "time_regressed now={now}")

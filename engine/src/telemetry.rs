@@ -9,5 +9,5 @@ pub(crate) mod decide;
 
 pub(crate) mod check;
 
-pub use rows::{Account, Charge, Money};
-pub use words::Event;
+pub use rows::{Account, Charge, Money, Reserve, Spending};
+pub use words::{Event, Refusal};

@@ -29,7 +29,7 @@ use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRul
 use tensorforge_engine::routing::{Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
-use tensorforge_engine::telemetry::{Account, Charge, Money};
+use tensorforge_engine::telemetry::{Account, Charge, Money, Reserve, Spending};
 use tensorforge_engine::units::*;
 use tensorforge_engine::workflow::{Control, RememberedKey};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
@@ -101,6 +101,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         turns: t16,
         flow: t17,
         calls: t18,
+        spending: t19,
+        reserves: t20,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -121,6 +123,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t16, TurnSlot(15), turn(), DIGESTS[16]);
     golden.check(t17, Only, flow(), DIGESTS[17]);
     golden.check(t18, Only, outcomes(11), DIGESTS[18]);
+    golden.check(t19, TenantId(16), spending(), DIGESTS[19]);
+    golden.check(t20, OrderSlot(17), Reserve { amount: PicoUsd(1) }, DIGESTS[20]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -128,13 +132,13 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 }
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
-const DIGESTS: [u128; 19] = [
+const DIGESTS: [u128; 21] = [
     0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x67a5_8cd3_d0c5_bfc2_e341_6ce6_2fc4_c5c1,
     0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
     0x6cde_e1e4_030b_f028_6064_2a53_0daa_ee28,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
-    0x4f0c_d705_1664_6a6d_c6d1_126d_5233_79f8,
+    0x2b5f_0123_5956_e982_fa79_838d_51d4_5524,
     0x91ac_92e8_1c6b_da96_31e3_fb1b_0767_b217,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x793c_8261_06cb_bca6_fa2f_8935_ba71_397d,
@@ -148,6 +152,8 @@ const DIGESTS: [u128; 19] = [
     0xcfcf_a7bb_3f11_7019_2e02_dd3c_571b_f78d,
     0x63b4_b89b_cfce_4416_08e8_69a6_3732_5a8a,
     0x12f3_fe68_5392_6c37_5a37_c552_32a6_fd9d,
+    0xaeca_1d6d_b621_9fe3_1505_c8c9_474b_e20d,
+    0x2179_d430_5e95_fd76_ee98_ee4c_7410_da67,
 ];
 
 /// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
@@ -178,8 +184,8 @@ fn the_roots_of_small_states_are_pinned() {
     assert_eq!(exchange.state().tag(), SMALL_TAG);
 }
 
-const GENESIS_ROOT: &str = "7195541b502f1237e7a0017ad7d4585e71cbf633ac6dc4121b7aeeae14579084";
-const SMALL_ROOT: &str = "236c9786b257cf75578058fa87b81855571dcfedddbf58289182eb33b9a1a1b7";
+const GENESIS_ROOT: &str = "1a959413adf61f72c4760b9175d84f19fccd8b769aac1f2d11f85e8a6dcac17f";
+const SMALL_ROOT: &str = "e6c575754ef9f6c4d8d144cfbe5dc38471db4e81f3dd6342d1940c3f00c165db";
 const SMALL_TAG: u64 = 0xe6b1_160f_a096_2689;
 
 /// XXH3-64 and BLAKE3 of what the descriptions of `fingerprint` and `key_of` say, by Python.
@@ -302,7 +308,15 @@ fn policy() -> Policy {
 }
 
 fn tenant() -> Tenant {
-    Tenant { name: "alba".into(), rate: 1, burst: 2, live_max: 3, keys_max: 4 }
+    Tenant {
+        name: "alba".into(),
+        rate: 1,
+        burst: 2,
+        live_max: 3,
+        keys_max: 4,
+        budget_period: Micros(5),
+        budget: MicroUsd(6),
+    }
 }
 
 fn account() -> Account {
@@ -317,6 +331,11 @@ fn account() -> Account {
         cost: Money { micros: MicroUsd(11), picos: 12 },
         burnt: Money { micros: MicroUsd(13), picos: 14 },
     }
+}
+
+fn spending() -> Spending {
+    let money = |micros, picos| Money { micros: MicroUsd(micros), picos };
+    Spending { since: Micros(1), reserved: money(2, 3), spent: money(4, 5) }
 }
 
 fn region() -> Region {

@@ -61,6 +61,7 @@ fn traced() -> String {
         allocator::Refusal,
         policy::Refusal,
         security::Refusal,
+        telemetry::Refusal,
         workflow::Refusal,
         Refusal,
         config::Command,
@@ -91,7 +92,7 @@ fn traced() -> String {
     }
     trace_rows!(
         control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
-        loads, orders, berths, keys, prefixes, lines, turns, flow, calls,
+        loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

@@ -73,8 +73,8 @@ fn a_change_is_told_line_by_line_until_it_is_accepted() {
     let (code, out, err) = snapshot_test(&scenarios, &snapshots, &[]);
     assert_eq!(code, 1, "{err}");
     assert!(out.starts_with("different plain-life\n"), "{out}");
-    assert!(out.contains("\n  -     cost: {micros: 1460\n"), "{out}");
-    assert!(out.contains("\n  +     cost: {micros: 1458\n"), "{out}");
+    assert!(out.contains("\n  -     cost: {micros: 1460, picos: 0}\n"), "{out}");
+    assert!(out.contains("\n  +     cost: {micros: 1458, picos: 0}\n"), "{out}");
     assert!(err.contains("1 of 1 differ") && err.contains("--accept"), "{err}");
 
     let (code, out, _) = snapshot_test(&scenarios, &snapshots, &["--json"]);

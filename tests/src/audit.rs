@@ -63,5 +63,5 @@ impl Audit {
 
 fn picos(money: Money) -> u128 {
     assert!(money.picos < 1_000_000, "{money:?}");
-    u128::from(money.micros.0) * 1_000_000 + u128::from(money.picos)
+    money.in_picos()
 }

@@ -40,7 +40,15 @@ impl Desk {
             desk.tell(0, models::Command::RegisterRegion { name, hop });
         }
         desk.tell(0, models::Command::RegisterModel { name: "minnow".into() });
-        let contract = Tenant { name: "alba".into(), rate, burst, live_max, keys_max: 0 };
+        let contract = Tenant {
+            name: "alba".into(),
+            rate,
+            burst,
+            live_max,
+            keys_max: 0,
+            budget: MicroUsd(0),
+            budget_period: Micros(0),
+        };
         desk.tell(0, models::Command::RegisterTenant(contract));
         desk.tell(0, policy::Command::SetPolicy(Box::new(policy.clone())));
         desk

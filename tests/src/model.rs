@@ -156,6 +156,11 @@ pub struct Model {
     berths: BTreeMap<u32, (u32, Window)>,
     /// Remembered keys by place.
     keys: BTreeMap<u32, Key>,
+    /// Of tenants with a budget: since when the period is, what was charged in it, and what is set aside, in
+    /// pico-dollars.
+    spending: BTreeMap<u32, (u64, u128, u128)>,
+    /// What is set aside, by slots of orders.
+    reserves: BTreeMap<u32, u64>,
     /// Prefixes by place: hash, length and holders.
     prefixes: BTreeMap<u64, (u64, u64, Holders)>,
     submitted: u64,
@@ -756,6 +761,16 @@ impl Model {
         let own = self.keys.iter();
         let own: Vec<_> = own.map(|(id, k)| (*id, k.tenant, k.key, k.order, k.until)).collect();
         same("keys".into(), format!("{own:?}"), format!("{keys:?}"));
+        let spending = state.tables.spending.iter();
+        let spending: Vec<_> = spending
+            .map(|(id, row)| (id.0, (row.since.0, row.spent.in_picos(), row.reserved.in_picos())))
+            .collect();
+        let own: Vec<_> = self.spending.iter().map(|(id, row)| (*id, *row)).collect();
+        same("spending".into(), format!("{own:?}"), format!("{spending:?}"));
+        let reserves = state.tables.reserves.iter();
+        let reserves: Vec<_> = reserves.map(|(slot, row)| (slot.0, row.amount.0)).collect();
+        let own: Vec<_> = self.reserves.iter().map(|(slot, amount)| (*slot, *amount)).collect();
+        same("reserves".into(), format!("{own:?}"), format!("{reserves:?}"));
         let berths: Vec<_> = state
             .tables
             .berths

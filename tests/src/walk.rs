@@ -222,6 +222,8 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             burst: 1 + random.below(5) as u32,
             live_max: random.below(80) as u32,
             keys_max: random.below(6) as u32,
+            budget: MicroUsd(*random.one(&[0, 5_000, 40_000])),
+            budget_period: Micros(*random.one(&[0, 3_000_000])),
         })),
         10..45 => {
             return (
@@ -308,6 +310,8 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
             burst: 0,
             live_max: 0,
             keys_max: 0,
+            budget: MicroUsd(0),
+            budget_period: Micros(0),
         })));
     }
     setup.push(Command::Policy(policy::Command::SetPolicy(Box::new(policy()))));

@@ -82,6 +82,7 @@ fn the_engine_decides_as_the_model_does() {
     // A walk that never meets something proves nothing about it.
     let refusals = [
         "already_configured",
+        "budget_spent",
         "forbidden",
         "full bound=Berths",
         "full bound=Keys",

@@ -1,6 +1,6 @@
 //! What work takes and costs, as manifests declare it.
 
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Tokens, clamp};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Tokens, clamp, worth};
 use crate::models::rows::{LegKind, Manifest};
 
 /// The time for `tokens` prompt tokens, rounded up.
@@ -46,9 +46,9 @@ pub(crate) fn leg_cost(
     cached: Tokens,
     tokens_out: Tokens,
 ) -> PicoUsd {
-    let at = |tokens: Tokens, price: MicroUsd| PicoUsd(tokens.0.saturating_mul(price.0));
-    let prompt = at(tokens_in - cached, manifest.price_in) + at(cached, manifest.price_cached);
-    let answer = at(tokens_out, manifest.price_out);
+    let fresh = tokens_in - cached;
+    let prompt = worth(fresh, manifest.price_in) + worth(cached, manifest.price_cached);
+    let answer = worth(tokens_out, manifest.price_out);
     match kind {
         LegKind::Hop => PicoUsd::ZERO,
         LegKind::Whole => prompt + answer,

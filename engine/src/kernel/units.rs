@@ -117,6 +117,11 @@ impl PicoUsd {
     }
 }
 
+/// What so many tokens are worth at a price for a million, exactly.
+pub(crate) fn worth(Tokens(tokens): Tokens, MicroUsd(price): MicroUsd) -> PicoUsd {
+    PicoUsd(tokens.saturating_mul(price))
+}
+
 /// The nearest `u64`.
 pub(crate) fn clamp(wide: u128) -> u64 {
     u64::try_from(wide).unwrap_or(u64::MAX)

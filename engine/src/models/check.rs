@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use crate::kernel::bits::Bits;
 use crate::kernel::table::{Row, Table};
-use crate::kernel::units::{BerthId, Key, ModelId, Tokens, VesselId};
-use crate::models::rows::{Role, Stage, VesselStatus};
+use crate::kernel::units::{BerthId, Key, MicroUsd, ModelId, Tokens, VesselId, worth};
+use crate::models::rows::{Manifest, Role, Stage, VesselStatus};
 use crate::state::State;
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
@@ -92,6 +92,17 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
         let [whole, prefill, decode] = serving.open.each_ref().map(room);
         if serving.room() != whole.max(prefill.min(decode)) {
             faults.push(format!("models.{model}: not the largest order for which there is room"));
+        }
+        let there = state.tables.vessels.iter().filter(|(id, _)| serves(id).is_some());
+        let there = there.filter(|(_, row)| row.status != VesselStatus::Retired);
+        let prices = there.fold([MicroUsd::ZERO; 2], |[prompt, answer], (_, row)| {
+            let Manifest { price_in, price_cached, price_out, .. } = row.manifest;
+            [prompt.max(price_in).max(price_cached), answer.max(price_out)]
+        });
+        let [prompt, answer] = prices.map(|price| worth(Tokens(1), price));
+        let (one, none) = (Tokens(1), Tokens::ZERO);
+        if serving.dearest(one, none) != prompt || serving.dearest(none, one) != answer {
+            faults.push(format!("models.{model}: not what the dearest of its vessels ask"));
         }
         let pair = most(Role::Prefill).min(most(Role::Decode));
         if serving.context_max() != most(Role::Whole).max(pair) {

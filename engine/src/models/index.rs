@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::units::{ModelId, Ppm, RegionId, TenantId, Tokens, VesselId};
+use crate::kernel::units::{
+    MicroUsd, ModelId, PicoUsd, Ppm, RegionId, TenantId, Tokens, VesselId, worth,
+};
 use crate::models::rows::{Load, Manifest, Role, Vessel, VesselStatus};
 use crate::resilience::rows::Breaker;
 
@@ -25,6 +27,8 @@ pub(crate) struct Serving {
     open_contexts: [BTreeSet<(Tokens, VesselId)>; 3],
     /// How many of all that serve it, wherever they are: orders that wait are set apart by these.
     sizes: BTreeMap<Tokens, u32>,
+    /// How many of them ask so much for a million prompt tokens, and for a million generated ones.
+    prices: [BTreeMap<MicroUsd, u32>; 2],
 }
 
 impl Serving {
@@ -36,6 +40,13 @@ impl Serving {
     /// The largest order for which there is room at this moment.
     pub(crate) fn room(&self) -> Tokens {
         largest(self.open_contexts.each_ref().map(|held| held.last().map(|held| held.0)))
+    }
+
+    /// The most that an order may be worth, on the dearest of all that serve the model, wherever they are.
+    pub(crate) fn dearest(&self, tokens_in: Tokens, tokens_out: Tokens) -> PicoUsd {
+        let most = self.prices.each_ref().map(|held| held.last_key_value().map(|held| *held.0));
+        let [prompt, answer] = most.map(|price| price.unwrap_or(MicroUsd::ZERO));
+        worth(tokens_in, prompt) + worth(tokens_out, answer)
     }
 
     /// The open vessels of a role that hold an order of this size, the smallest first; of those that are
@@ -75,15 +86,15 @@ fn of_role<T>([whole, prefill, decode]: &mut [T; 3], role: Role) -> &mut T {
     }
 }
 
-/// Counts a vessel of this context, or counts it no more.
-fn count(held: &mut BTreeMap<Tokens, u32>, context: Tokens, enters: bool) {
+/// Counts a vessel of this context or price, or counts it no more.
+fn count<K: Ord>(held: &mut BTreeMap<K, u32>, of: K, enters: bool) {
     if enters {
-        let count = held.entry(context).or_default();
+        let count = held.entry(of).or_default();
         *count = count.saturating_add(1);
-    } else if let Some(count) = held.get_mut(&context) {
+    } else if let Some(count) = held.get_mut(&of) {
         *count = count.saturating_sub(1);
         if *count == 0 {
-            held.remove(&context);
+            held.remove(&of);
         }
     }
 }
@@ -186,6 +197,9 @@ impl Parties {
         for (place, model) in manifest.models.iter().enumerate() {
             let again = manifest.models.iter().take(place).any(|other| other == model);
             if let Some(serving) = self.serving.get_mut(model.0 as usize).filter(|_| !again) {
+                let [prompts, answers] = &mut serving.prices;
+                count(prompts, manifest.price_in.max(manifest.price_cached), enters);
+                count(answers, manifest.price_out, enters);
                 let before = serving.sizes.len();
                 count(&mut serving.sizes, manifest.context_max, enters);
                 if serving.sizes.len() != before {

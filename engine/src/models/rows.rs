@@ -134,6 +134,10 @@ row! {
         pub live_max: u32,
         /// The most of its idempotency keys that are remembered; zero is no limit but that of the exchange.
         pub keys_max: u32,
+        /// What it may be charged within each such period; zero is for good.
+        pub budget_period: Micros,
+        /// The most that it may be charged in that time; zero is no limit.
+        pub budget: MicroUsd,
     }
 }
 

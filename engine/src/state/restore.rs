@@ -2,6 +2,7 @@
 
 use crate::kernel::table::{Breach, Problem};
 use crate::kernel::units::{JournalId, Micros, Seq};
+use crate::models::rows::VesselStatus;
 use crate::queue::index::Queues;
 use crate::state::State;
 use crate::workflow::index::Keys;
@@ -44,7 +45,9 @@ impl State {
         }
         for (id, row) in tables.vessels.iter() {
             parties.vessels.insert(row.name.clone(), id);
-            parties.size(&row.manifest, true);
+            if row.status != VesselStatus::Retired {
+                parties.size(&row.manifest, true);
+            }
             if let Some(load) = tables.loads.get(id) {
                 parties.enter(id, row, load);
             }

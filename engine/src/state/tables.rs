@@ -12,7 +12,7 @@ use crate::policy::rows::{Policy, Stance};
 use crate::queue::rows::{Flow, Line, Turn, Waiting};
 use crate::resilience::rows::Outcomes;
 use crate::routing::rows::Prefix;
-use crate::telemetry::rows::Account;
+use crate::telemetry::rows::{Account, Reserve, Spending};
 use crate::workflow::rows::{Control, RememberedKey};
 
 /// Declares the tables, so that no list of them can leave one out.
@@ -98,6 +98,10 @@ tables! {
     17 queue flow: Only => Flow,
     /// What became of calls lately, those of all vessels but for probes.
     18 resilience calls: Only => Outcomes,
+    /// What tenants with a budget have spent.
+    19 telemetry spending: TenantId => Spending,
+    /// What is set aside for their orders.
+    20 telemetry reserves: OrderSlot => Reserve,
 }
 
 impl Tables {
@@ -116,5 +120,7 @@ impl Tables {
         self.prefixes.bound_scattered(limits.prefixes);
         self.lines.bound_scattered(limits.models);
         self.turns.bound(limits.orders);
+        self.spending.bound_scattered(limits.tenants);
+        self.reserves.bound_scattered(limits.orders);
     }
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::state::State;
 
-/// Every tenant has as many live orders as are counted.
+/// Every tenant has as many live orders as are counted, and as much set aside for them.
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     let mut live: BTreeMap<_, u64> = BTreeMap::new();
     for (_, order) in state.tables.orders.iter() {
@@ -20,5 +20,22 @@ pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
             faults.push(format!("accounts.{id}: {} live, but {found} are", account.live));
         }
     }
+    let mut reserved: BTreeMap<_, u128> = BTreeMap::new();
+    for (slot, reserve) in state.tables.reserves.iter() {
+        let Some(order) = state.tables.orders.get(slot) else {
+            faults.push(format!("reserves.{slot}: of no live order"));
+            continue;
+        };
+        let sum = reserved.entry(order.tenant).or_default();
+        *sum = sum.saturating_add(u128::from(reserve.amount.0));
+    }
+    for (id, spending) in state.tables.spending.iter() {
+        let found = reserved.remove(&id).unwrap_or(0);
+        let reserved = spending.reserved.in_picos();
+        if reserved != found {
+            faults.push(format!("spending.{id}: {reserved} reserved, but {found} are"));
+        }
+    }
+    faults.extend(reserved.keys().map(|id| format!("spending.{id}: reserves, but no row")));
     faults.extend(live.keys().map(|id| format!("accounts.{id}: has orders, but no account")));
 }

@@ -1,12 +1,39 @@
-//! What an order amounts to, and what of it is charged.
+//! What an order may be charged, what it amounts to, and what of that is charged.
 
-use crate::kernel::units::{Millijoules, PicoUsd, Ppm};
-use crate::models::rows::{End, Order};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, clamp};
+use crate::models::rows::{Demand, End, Order, Tenant};
 use crate::state::State;
-use crate::telemetry::words::Event;
+use crate::telemetry::fold::spending;
+use crate::telemetry::words::{Event, Refusal};
 
-/// The settlement of an order that ends so: its last attempt is charged as the policy says, and those before
-/// it never are. None for an order that nobody has worked on.
+/// What is set aside for an order: what it is charged at most, on the dearest vessel there is. None where its
+/// tenant has no budget; refused where less is left of it.
+pub(crate) fn reserve(
+    state: &State,
+    tenant: TenantId,
+    contract: &Tenant,
+    demand: &Demand,
+) -> Result<Option<PicoUsd>, Refusal> {
+    if contract.budget == MicroUsd::ZERO {
+        return Ok(None);
+    }
+    let serving = state.index.parties.serving.get(demand.model.0 as usize);
+    let most = serving
+        .map_or(PicoUsd::ZERO, |serving| serving.dearest(demand.tokens_in, demand.tokens_out_max));
+    let spending = spending(state, tenant, contract.budget_period);
+    let left = spending.left(contract.budget);
+    if u128::from(most.0) <= left {
+        return Ok(Some(most));
+    }
+    let period = contract.budget_period;
+    Err(Refusal::BudgetSpent {
+        left: MicroUsd(clamp(left / 1_000_000)),
+        renewed_at: if period == Micros::ZERO { Micros::MAX } else { spending.since + period },
+    })
+}
+
+/// The settlement of an order that ends so: its last attempt is charged as the policy says, those before it
+/// never are, and no more than was set aside. None for an order that nobody has worked on.
 pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<Event> {
     let burnt = order.cost + order.wasted;
     if end != End::Completed && burnt == PicoUsd::ZERO && order.energy == Millijoules::ZERO {
@@ -20,13 +47,15 @@ pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<Event
         End::Cancelled => charge.map_or(Ppm::ZERO, |charge| charge.cancelled),
         End::Refused => Ppm::ZERO,
     };
+    let charged = order.cost.share(share);
+    let reserve = state.tables.reserves.get(order.id.slot());
     Some(Event::OrderSettled {
         order: order.id,
         tenant: order.tenant,
         tokens_in: order.demand.tokens_in,
         cached: order.cached,
         tokens_out: order.tokens_out,
-        cost: order.cost.share(share),
+        cost: reserve.map_or(charged, |reserve| charged.min(reserve.amount)),
         burnt,
         energy: order.energy,
     })

@@ -1,9 +1,10 @@
 //! How what finished work leaves is added up.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::TenantId;
+use crate::kernel::units::{Micros, OrderId, PicoUsd, TenantId};
 use crate::models::rows::End;
 use crate::state::State;
+use crate::telemetry::rows::{Money, Reserve, Spending};
 use crate::telemetry::words::Event;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -16,7 +17,46 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     account.cost += *cost;
     account.burnt += *burnt;
     account.energy += *energy;
+    if state.tables.spending.get(*tenant).is_some() {
+        spend(state, *tenant, |spending| spending.spent += *cost)?;
+    }
     Ok(())
+}
+
+/// What a tenant has spent in the present period, and has set aside.
+pub(crate) fn spending(state: &State, tenant: TenantId, period: Micros) -> Spending {
+    let (since, nothing) = (state.now, Money::default());
+    let none = Spending { since, reserved: nothing, spent: nothing };
+    state.tables.spending.get(tenant).map_or(none, |spending| spending.at(state.now, period))
+}
+
+fn spend(
+    state: &mut State,
+    tenant: TenantId,
+    change: impl FnOnce(&mut Spending),
+) -> Result<(), Breach> {
+    let period = state.tables.tenants.get(tenant).map_or(Micros::ZERO, |row| row.budget_period);
+    let mut row = spending(state, tenant, period);
+    change(&mut row);
+    state.tables.spending.put(tenant, row, &mut state.writer)
+}
+
+/// Sets aside what an order may be charged.
+pub(crate) fn set_aside(
+    state: &mut State,
+    order: OrderId,
+    tenant: TenantId,
+    amount: PicoUsd,
+) -> Result<(), Breach> {
+    spend(state, tenant, |spending| spending.reserved += amount)?;
+    state.tables.reserves.insert(order.slot(), Reserve { amount }, &mut state.writer)
+}
+
+/// An order that has ended needs nothing any more.
+pub(crate) fn set_free(state: &mut State, order: OrderId, tenant: TenantId) -> Result<(), Breach> {
+    let Some(reserve) = state.tables.reserves.get(order.slot()).cloned() else { return Ok(()) };
+    spend(state, tenant, |spending| spending.reserved -= reserve.amount)?;
+    state.tables.reserves.remove(order.slot(), &mut state.writer)
 }
 
 /// Counts an order that ended.

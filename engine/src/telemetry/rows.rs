@@ -1,9 +1,9 @@
 //! Sums by tenant.
 
-use core::ops::AddAssign;
+use core::ops::{AddAssign, SubAssign};
 
 use crate::kernel::image::row;
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, Tokens};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, Tokens, clamp};
 
 row! {
     /// Money that adds up exactly, however much of it there is.
@@ -19,6 +19,12 @@ row! {
 impl Money {
     const MICRO: u64 = 1_000_000;
 
+    /// All of it in pico-dollars.
+    pub fn in_picos(self) -> u128 {
+        let whole = u128::from(self.micros.0).saturating_mul(u128::from(Self::MICRO));
+        whole.saturating_add(u128::from(self.picos))
+    }
+
     /// As a statement tells it: to the nearest micro-dollar, halves up.
     pub fn rounded(self) -> MicroUsd {
         self.micros + MicroUsd(u64::from(u64::from(self.picos) >= Self::MICRO / 2))
@@ -33,10 +39,58 @@ impl AddAssign<PicoUsd> for Money {
     }
 }
 
+impl SubAssign<PicoUsd> for Money {
+    fn sub_assign(&mut self, amount: PicoUsd) {
+        let left = self.in_picos().saturating_sub(u128::from(amount.0));
+        let micro = u128::from(Self::MICRO);
+        self.micros = MicroUsd(clamp(left / micro));
+        self.picos = u32::try_from(left % micro).unwrap_or(0);
+    }
+}
+
 impl AddAssign for Money {
     fn add_assign(&mut self, other: Self) {
         *self += PicoUsd(u64::from(other.picos));
         self.micros += other.micros;
+    }
+}
+
+row! {
+    /// What a tenant with a budget has been charged in the present period, and what is set aside for its
+    /// orders.
+    pub struct Spending {
+        /// When the period began.
+        pub since: Micros,
+        /// Set aside for orders that are live.
+        pub reserved: Money,
+        /// Charged in the period.
+        pub spent: Money,
+    }
+}
+
+row! {
+    /// What is set aside for a live order of a tenant with a budget.
+    pub struct Reserve {
+        /// The most that it can be charged.
+        pub amount: PicoUsd,
+    }
+}
+
+impl Spending {
+    /// The same at this moment, where periods are so long: a new one begins with nothing spent.
+    pub(crate) fn at(&self, now: Micros, period: Micros) -> Self {
+        let passed = (now - self.since).0.checked_div(period.0).unwrap_or(0);
+        if passed == 0 {
+            return self.clone();
+        }
+        let since = self.since + Micros(passed.saturating_mul(period.0));
+        Self { since, reserved: self.reserved, spent: Money::default() }
+    }
+
+    /// What is left of a budget, in pico-dollars.
+    pub(crate) fn left(&self, budget: MicroUsd) -> u128 {
+        let budget = Money { micros: budget, picos: 0 }.in_picos();
+        budget.saturating_sub(self.spent.in_picos()).saturating_sub(self.reserved.in_picos())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is counted.
 
 use crate::kernel::image::words;
-use crate::kernel::units::{Millijoules, OrderId, PicoUsd, TenantId, Tokens};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens};
 
 words! {
     /// What an order amounted to.
@@ -25,6 +25,20 @@ words! {
             burnt: PicoUsd,
             /// What they burnt.
             energy: Millijoules,
+        },
+    }
+}
+
+words! {
+    /// Why a tenant has to wait for its next budget.
+    #[serde(rename = "telemetry::Refusal")]
+    pub enum Refusal {
+        /// What is left of its budget is less than the order might be charged.
+        BudgetSpent = 0 {
+            /// What is left, rounded down.
+            left: MicroUsd,
+            /// When the next period begins; without end if none does.
+            renewed_at: Micros,
         },
     }
 }

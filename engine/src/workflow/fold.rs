@@ -11,7 +11,7 @@ use crate::queue::fold::{leave, note_routed, settle_turn};
 use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::Call;
 use crate::state::State;
-use crate::telemetry::fold::count_end;
+use crate::telemetry::fold::{count_end, set_aside, set_free};
 use crate::workflow::rows::RememberedKey;
 use crate::workflow::words::{Event, Fault};
 
@@ -25,8 +25,11 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             }
             count_end(state, *tenant, End::Refused)
         }
-        Event::OrderAdmitted { order, tenant, arrival, deadline, key, demand, .. } => {
-            fold_admitted(state, *order, *tenant, *arrival, *deadline, *key, demand)
+        Event::OrderAdmitted {
+            order, tenant, arrival, deadline, key, reserved, demand, ..
+        } => {
+            fold_admitted(state, *order, *tenant, *arrival, *deadline, *key, demand)?;
+            reserved.map_or(Ok(()), |amount| set_aside(state, *order, *tenant, amount))
         }
         Event::LegDispatched { order, leg, within, timeout, .. } => {
             let now = state.now;
@@ -60,6 +63,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             state.tables.orders.remove(order.slot(), &mut state.writer)?;
             release(state, order.slot(), &held)?;
             settle_key(state, key, *end)?;
+            set_free(state, *order, *tenant)?;
             count_end(state, *tenant, *end)
         }
         Event::KeyForgotten { key, .. } => forget_key(state, *key),

@@ -122,6 +122,8 @@ words! {
             deadline: Micros,
             /// Where its key is remembered.
             key: KeySlot,
+            /// What is set aside for it, where its tenant has a budget: it is never charged more.
+            reserved: Option<PicoUsd>,
             /// What was asked for.
             demand: Box<Demand>,
         },

@@ -94,7 +94,15 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn tenant() -> Tenant {
-    Tenant { name: "alba".into(), rate: 20, burst: 5, live_max: 100, keys_max: 50 }
+    Tenant {
+        name: "alba".into(),
+        rate: 20,
+        burst: 5,
+        live_max: 100,
+        keys_max: 50,
+        budget_period: Micros(86_400_000_000),
+        budget: MicroUsd(25_000_000),
+    }
 }
 
 pub(crate) fn manifest(role: Role) -> Manifest {

@@ -91,6 +91,7 @@ examples! { Event {
         arrival: Micros(60_000_000),
         deadline: Micros(90_000_000),
         key: KeySlot(21),
+        reserved: Some(PicoUsd(2_000_000_000)),
         demand: Box::new(demand()),
     }),
     "queue.order_queued" Event::Queue(queue::Event::OrderQueued { .. }) =>
@@ -240,6 +241,8 @@ mod refusals {
         "allocator.no_berth" Refusal::Allocator(allocator::Refusal::NoBerth) => one(allocator::Refusal::NoBerth),
         "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
+        "telemetry.budget_spent" Refusal::Telemetry(telemetry::Refusal::BudgetSpent { .. }) =>
+            one(telemetry::Refusal::BudgetSpent { left: MicroUsd(70), renewed_at: Micros(86_400_000_000) }),
         "workflow.key_conflict" Refusal::Workflow(workflow::Refusal::KeyConflict { .. }) =>
             one(workflow::Refusal::KeyConflict { order: order() }),
         "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),

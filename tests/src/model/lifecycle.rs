@@ -42,6 +42,7 @@ impl Model {
             return full(Bound::Orders, limits.orders);
         }
         self.served(demand)?;
+        let reserved = self.within_budget(tenant.0, &contract, demand)?;
         let lifetime = policy.lifetime[demand.class as usize].0;
         let deadline = match (&demand.window, demand.deadline.0) {
             (None, 0) => now + lifetime,
@@ -76,14 +77,70 @@ impl Model {
             arrival: Micros(arrival),
             deadline: Micros(deadline),
             key,
+            reserved: reserved.map(PicoUsd),
             demand: Box::new(demand.clone()),
         })?;
         self.admit(id, tenant, arrival, deadline, key, demand);
+        if let Some(amount) = reserved {
+            self.spend(tenant.0, 0, i128::from(amount));
+            self.reserves.insert(slot, amount);
+        }
         match berth {
             Some((berth, window)) => self.take_berth(slot, berth, window),
             None if room => self.route(slot, None),
             None => self.enqueue(slot),
         }
+    }
+
+    /// What a tenant has spent and set aside, where old periods are over.
+    fn spending(&self, tenant: u32) -> (u64, u128, u128) {
+        let period = self.tenants[tenant as usize].0.budget_period.0;
+        let Some((since, spent, reserved)) = self.spending.get(&tenant).copied() else {
+            return (self.now, 0, 0);
+        };
+        let mut begun = since;
+        if period > 0 && self.now - since >= period {
+            begun = self.now - (self.now - since) % period;
+        }
+        (begun, if begun == since { spent } else { 0 }, reserved)
+    }
+
+    fn spend(&mut self, tenant: u32, charged: u128, set_aside: i128) {
+        let (since, spent, reserved) = self.spending(tenant);
+        let reserved = (reserved as i128 + set_aside) as u128;
+        self.spending.insert(tenant, (since, spent + charged, reserved));
+    }
+
+    /// What an order may cost at most, if its tenant has to mind that.
+    fn within_budget(
+        &self,
+        tenant: u32,
+        contract: &Tenant,
+        demand: &Demand,
+    ) -> Decided<Option<u64>> {
+        if contract.budget.0 == 0 {
+            return Ok(None);
+        }
+        let gone = |ship: &&Ship| ship.status != VesselStatus::Retired;
+        let serve = |ship: &&Ship| ship.manifest.models.contains(&demand.model);
+        let ships = self.ships.values().filter(gone).filter(serve);
+        let (mut prompt, mut answer) = (0, 0);
+        for ship in ships {
+            let Manifest { price_in, price_cached, price_out, .. } = &ship.manifest;
+            prompt = prompt.max(price_in.0).max(price_cached.0);
+            answer = answer.max(price_out.0);
+        }
+        let most = u128::from(demand.tokens_in.0) * u128::from(prompt)
+            + u128::from(demand.tokens_out_max.0) * u128::from(answer);
+        let (since, spent, reserved) = self.spending(tenant);
+        let left = (u128::from(contract.budget.0) * 1_000_000).saturating_sub(spent + reserved);
+        if most > left {
+            let period = contract.budget_period.0;
+            let renewed_at = Micros(if period == 0 { u64::MAX } else { since + period });
+            let left = MicroUsd(rules::narrow(left / 1_000_000));
+            return Err(telemetry::Refusal::BudgetSpent { left, renewed_at }.into());
+        }
+        Ok(Some(rules::narrow(most)))
     }
 
     /// The remembered key that has to go so that one more can be.
@@ -656,6 +713,12 @@ impl Model {
                 _ => 0,
             };
             let charged = u128::from(order.cost) * u128::from(millionths) / 1_000_000;
+            let most = self.reserves.get(&slot).map_or(u128::MAX, |most| u128::from(*most));
+            let charged = charged.min(most);
+            if self.spending.contains_key(&order.tenant) {
+                self.spend(order.tenant, charged, 0);
+            }
+            let (_, account) = &mut self.tenants[order.tenant as usize];
             account.tokens_in.0 += order.demand.tokens_in.0;
             account.cached.0 += order.cached;
             account.tokens_out.0 += order.tokens_out;
@@ -686,6 +749,9 @@ impl Model {
             self.give_turn_back(slot, order.demand.tokens_in.0 + 2 * order.tokens_out)?;
         }
         self.orders.remove(&slot);
+        if let Some(amount) = self.reserves.remove(&slot) {
+            self.spend(order.tenant, 0, -i128::from(amount));
+        }
         let key = self.keys.iter().find(|(_, key)| key.order == order.id).map(|(slot, _)| *slot);
         if let Some(key) = key {
             let age = self.policies.last().map_or(0, |policy| policy.key_age.0);

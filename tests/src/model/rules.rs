@@ -94,6 +94,7 @@ pub(super) fn share(part: u64, whole: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tensorforge_engine::units::Micros;
 
     /// Who judges the judge: its sums, by hand.
     #[test]
@@ -108,7 +109,15 @@ mod tests {
         assert_eq!(points(&weights, 2_000_000, 1_200, 2_000, false), 22_410);
         assert_eq!(points(&weights, 99, 0, 1, true), 100);
         assert_eq!(points(&weights, 100, 0, 0, false), 1);
-        let contract = Tenant { name: String::new(), rate: 3, burst: 2, live_max: 0, keys_max: 0 };
+        let contract = Tenant {
+            name: String::new(),
+            rate: 3,
+            burst: 2,
+            live_max: 0,
+            keys_max: 0,
+            budget: MicroUsd(0),
+            budget_period: Micros(0),
+        };
         assert_eq!(arrival(&contract, 0, 5), Ok(333_339));
         assert_eq!(arrival(&contract, 333_339, 5), Ok(666_673));
         assert_eq!(arrival(&contract, 666_673, 5), Err(333_339));

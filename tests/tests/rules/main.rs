@@ -613,6 +613,8 @@ fn a_fold_stays_within_the_limits() {
                     burst: 0,
                     live_max: 0,
                     keys_max: 0,
+                    budget: MicroUsd(0),
+                    budget_period: Micros(0),
                 },
             }),
         ];
@@ -636,6 +638,7 @@ fn a_fold_stays_within_the_limits() {
             arrival: Micros(0),
             deadline: Micros(9),
             key: KeySlot(key),
+            reserved: None,
             demand: demand().into(),
         })
     };

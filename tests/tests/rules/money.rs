@@ -1,9 +1,10 @@
 //! Money: what a statement says is what was worked, to the micro-dollar.
 
-use tensorforge_engine::models::{Demand, Manifest};
+use tensorforge_engine::models::{Demand, Manifest, Tenant};
 use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::{MicroUsd, Micros, Millijoules, PicoUsd, TenantId, Tokens};
-use tensorforge_engine::workflow::Outcome;
+use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::{Event, models, telemetry, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk::{self, Random};
 
@@ -44,6 +45,48 @@ fn statements_are_exact_whatever_the_price_list() {
     }
 }
 
+/// A vessel ten times as dear takes up what another one dropped: no more is charged than was set aside when
+/// the order came, and what is left of the budget is right.
+#[test]
+fn nobody_is_charged_more_than_was_set_aside() {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 2;
+    let mut desk = Desk::open(3, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    let (budget, budget_period) = (MicroUsd(1_999), Micros::ZERO);
+    let (name, rate, burst, live_max, keys_max) = ("alba".into(), 0, 0, 0, 0);
+    let contract = Tenant { name, rate, burst, live_max, keys_max, budget_period, budget };
+    desk.tell(5, models::Command::RegisterTenant(contract));
+    desk.submit(10, demand());
+    let dear =
+        Manifest { price_in: MicroUsd(10_000_000), price_out: MicroUsd(20_000_000), ..boat() };
+    let yacht = models::Command::RegisterVessel { name: "yacht".into(), manifest: dear, start: 0 };
+    desk.tell(15, yacht);
+    desk.report(20, 0, Outcome::Failed(Fault::Error));
+    let retry = desk.state().next_deadline().unwrap().0;
+    desk.tell(retry, workflow::Command::Advance);
+    let (tokens_out, cached, first_token) = (Tokens(100), Tokens(0), Micros::ZERO);
+    let done = Outcome::Done { tokens_out, cached, first_token, energy: Millijoules(7) };
+    let events = desk.report(retry + 1, 0, done);
+    let settled = events.iter().find_map(|event| match event {
+        Event::Telemetry(telemetry::Event::OrderSettled { cost, burnt, .. }) => {
+            Some((cost.0, burnt.0))
+        }
+        _ => None,
+    });
+    assert_eq!(settled, Some((1_200_000_000, 12_000_000_000)));
+    // What a further order may be charged is now worked out from the dearer one.
+    let refused = desk.submit(retry + 2, Demand { tokens_in: Tokens(80), ..demand() });
+    let left = telemetry::Refusal::BudgetSpent { left: MicroUsd(799), renewed_at: Micros::MAX };
+    let refusal = |event: &Event| match event {
+        Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => Some(refusal.clone()),
+        _ => None,
+    };
+    assert_eq!(refused.iter().find_map(refusal), Some(left.into()));
+    let small = Demand { tokens_in: Tokens(79), tokens_out_max: Tokens(0), ..demand() };
+    assert!(desk.submit(retry + 3, small).iter().find_map(refusal).is_none());
+}
+
 /// `"0.0375"` dollars are 37 500 micro-dollars.
 fn micro_dollars(dollars: &str) -> MicroUsd {
     let (whole, part) = dollars.split_once('.').unwrap();
@@ -57,11 +100,13 @@ fn money_adds_up_beyond_sixty_four_bits() {
         money += PicoUsd::MAX;
     }
     let sum = u128::from(u64::MAX) * 3;
-    let exact = |money: Money| u128::from(money.micros.0) * 1_000_000 + u128::from(money.picos);
-    assert_eq!(exact(money), sum);
+    assert_eq!(u128::from(money.micros.0) * 1_000_000 + u128::from(money.picos), sum);
+    assert_eq!(money.in_picos(), sum);
     let mut twice = money;
     twice += money;
-    assert_eq!(exact(twice), 2 * sum);
+    assert_eq!(twice.in_picos(), 2 * sum);
+    twice -= PicoUsd(999_999);
+    assert_eq!(twice.in_picos(), 2 * sum - 999_999);
     let half = |picos| Money { micros: MicroUsd(7), picos }.rounded().0;
     assert_eq!([half(0), half(499_999), half(500_000), half(999_999)], [7, 7, 8, 8]);
 }

@@ -1,6 +1,6 @@
 //! How an order is let in.
 //!
-//! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit ->
+//! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit -> budget ->
 //! berth, or route, or queue. Refusals are tried in that order, so the first that applies is the one
 //! that is told.
 
@@ -22,6 +22,7 @@ use crate::queue::decide as queue;
 use crate::queue::decide::pass;
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::telemetry::decide::reserve;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs;
 use crate::workflow::refusal::Refusal as Workflow;
@@ -60,6 +61,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
     }
     check_bounds(state, contract.live_max, account.live)?;
     check_fleet(state, demand)?;
+    let reserved = reserve(state, tenant, contract, demand)?;
     let deadline = deadline(policy, demand, state.now());
     let (key, forgotten) = key_place(state, tenant, contract.keys_max, demand.idempotency)?;
     let order = OrderId::new(next_number(state), state.tables.orders.vacancy());
@@ -70,6 +72,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         arrival,
         deadline,
         key,
+        reserved,
         demand: Box::new(demand.clone()),
     };
     place(tx, order, demand, |tx| {

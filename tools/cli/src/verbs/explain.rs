@@ -217,6 +217,7 @@ impl Teller<'_> {
                 tenant,
                 level,
                 deadline,
+                reserved,
                 demand,
                 ..
             }) => {
@@ -237,7 +238,11 @@ impl Teller<'_> {
                     grouped(demand.tokens_out_max.0),
                     self.ahead(*deadline),
                 );
-                (paint(GOOD, "admitted") + told, vec![asked.into()])
+                let mut details = vec![asked.into()];
+                details.extend(reserved.map(|most| {
+                    format!("{} of the budget set aside for it", exact_dollars(most)).into()
+                }));
+                (paint(GOOD, "admitted") + told, details)
             }
             Event::Workflow(workflow::Event::OrderRefused {
                 tenant, external, refusal, ..

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Manifest, Region, Role, Tenant};
-use tensorforge_engine::units::{Micros, ModelId, Ppm, RegionId, VesselId};
+use tensorforge_engine::units::{MicroUsd, Micros, ModelId, Ppm, RegionId, VesselId};
 use tensorforge_engine::workflow;
 
 use super::{Fault, FaultKind, Fleet, Vessel};
@@ -42,11 +42,20 @@ struct Contract {
     burst: u32,
     live_max: u32,
     keys_max: u32,
+    budget_micro_usd: u64,
+    budget_period_ms: Millis,
 }
 
 impl Default for Contract {
     fn default() -> Self {
-        Self { rate: 0, burst: 1, live_max: 0, keys_max: 0 }
+        Self {
+            rate: 0,
+            burst: 1,
+            live_max: 0,
+            keys_max: 0,
+            budget_micro_usd: 0,
+            budget_period_ms: Millis::default(),
+        }
     }
 }
 
@@ -62,6 +71,10 @@ struct NamedContract {
     live_max: u32,
     #[serde(default)]
     keys_max: u32,
+    #[serde(default)]
+    budget_micro_usd: u64,
+    #[serde(default)]
+    budget_period_ms: Millis,
 }
 
 #[derive(Deserialize)]
@@ -214,14 +227,18 @@ impl FleetFile {
 }
 
 fn contract(name: &str, terms: Contract) -> Tenant {
-    let Contract { rate, burst, live_max, keys_max } = terms;
-    Tenant { name: name.to_owned(), rate, burst, live_max, keys_max }
+    let Contract { rate, burst, live_max, keys_max, budget_micro_usd, budget_period_ms } = terms;
+    let (budget, budget_period) = (MicroUsd(budget_micro_usd), budget_period_ms.micros());
+    Tenant { name: name.to_owned(), rate, burst, live_max, keys_max, budget_period, budget }
 }
 
 impl NamedContract {
     fn tenant(self) -> Tenant {
-        let Self { name, rate, burst, live_max, keys_max } = self;
-        contract(&name, Contract { rate, burst, live_max, keys_max })
+        let Self { name, rate, burst, live_max, keys_max, budget_micro_usd, budget_period_ms } =
+            self;
+        let terms =
+            Contract { rate, burst, live_max, keys_max, budget_micro_usd, budget_period_ms };
+        contract(&name, terms)
     }
 }
 

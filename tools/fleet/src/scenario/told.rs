@@ -47,6 +47,8 @@ fn state_text(state: &State) -> String {
         turns,
         flow,
         calls,
+        spending,
+        reserves,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -68,6 +70,8 @@ fn state_text(state: &State) -> String {
         rows("turns", turns),
         rows("flow", flow),
         rows("calls", calls),
+        rows("spending", spending),
+        rows("reserves", reserves),
     ];
     tables.concat()
 }

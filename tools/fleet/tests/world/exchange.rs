@@ -126,6 +126,7 @@ impl<'a> Exchange<'a> {
             arrival: now,
             deadline: Micros::MAX,
             key: KeySlot::NONE,
+            reserved: None,
             demand: Box::new(demand.clone()),
         })]);
         let route = self.route(&demand);

@@ -190,6 +190,8 @@ fn register_tenant(name: String) -> Command {
         burst: 0,
         live_max: 0,
         keys_max: 0,
+        budget: MicroUsd::ZERO,
+        budget_period: Micros::ZERO,
     }))
 }
 
