@@ -17,34 +17,31 @@ row! {
 }
 
 impl Money {
-    const MICRO: u64 = 1_000_000;
-
     /// All of it in pico-dollars.
     pub fn in_picos(self) -> u128 {
-        let whole = u128::from(self.micros.0).saturating_mul(u128::from(Self::MICRO));
+        let whole = u128::from(self.micros.0).saturating_mul(1_000_000);
         whole.saturating_add(u128::from(self.picos))
     }
 
     /// As a statement tells it: to the nearest micro-dollar, halves up.
     pub fn rounded(self) -> MicroUsd {
-        self.micros + MicroUsd(u64::from(u64::from(self.picos) >= Self::MICRO / 2))
+        self.micros + MicroUsd(u64::from(self.picos >= 500_000))
     }
 }
 
 impl AddAssign<PicoUsd> for Money {
     fn add_assign(&mut self, amount: PicoUsd) {
-        let picos = u64::from(self.picos).saturating_add(amount.0 % Self::MICRO);
-        self.micros += MicroUsd(amount.0 / Self::MICRO) + MicroUsd(picos / Self::MICRO);
-        self.picos = (picos % Self::MICRO) as u32;
+        let picos = u64::from(self.picos).saturating_add(amount.0 % 1_000_000);
+        self.micros += MicroUsd(amount.0 / 1_000_000) + MicroUsd(picos / 1_000_000);
+        self.picos = (picos % 1_000_000) as u32;
     }
 }
 
 impl SubAssign<PicoUsd> for Money {
     fn sub_assign(&mut self, amount: PicoUsd) {
         let left = self.in_picos().saturating_sub(u128::from(amount.0));
-        let micro = u128::from(Self::MICRO);
-        self.micros = MicroUsd(clamp(left / micro));
-        self.picos = u32::try_from(left % micro).unwrap_or(0);
+        self.micros = MicroUsd(clamp(left / 1_000_000));
+        self.picos = (left % 1_000_000) as u32;
     }
 }
 
