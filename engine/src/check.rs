@@ -60,8 +60,8 @@ mod tests {
     use crate::exchange::Exchange;
     use crate::kernel::table::{AnyTable as _, Only, Scratch, Writer};
     use crate::kernel::units::{
-        BerthId, JournalId, KeySlot, MicroUsd, Millijoules, ModelId, OrderId, OrderSlot, Ppm,
-        RegionId, Seq, TenantId, Tokens, TurnSlot, VesselId,
+        BerthId, JournalId, KeySlot, MicroUsd, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd,
+        Ppm, RegionId, Seq, TenantId, Tokens, TurnSlot, VesselId,
     };
     use crate::models::fold::alter_load;
     use crate::models::index::Serving;
@@ -75,7 +75,7 @@ mod tests {
     use crate::routing::Weights;
     use crate::security::Source;
     use crate::state::index::Deciding;
-    use crate::telemetry::Charge;
+    use crate::telemetry::{Charge, Money, Reserve, Spending};
     use crate::workflow::index::Keys;
     use crate::{config, models, policy, workflow};
     use alloc::boxed::Box;
@@ -265,6 +265,28 @@ mod tests {
         check("tenants: not found", &|s| s.index.parties.tenants.clear());
         check("vessels: not found", &|s| {
             s.index.parties.vessels.insert("punt".into(), VesselId(0));
+        });
+        check("models.0: not what the dearest", &|s| {
+            s.tables.vessels.edit(VesselId(0), &mut s.writer).unwrap().manifest.price_cached =
+                MicroUsd(2);
+            s.settle();
+        });
+        check("reserves.7: of no live order", &|s| {
+            let reserve = Reserve { amount: PicoUsd(1) };
+            s.tables.reserves.put(OrderSlot(7), reserve, &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("spending.0: reserves, but no row", &|s| {
+            let reserve = Reserve { amount: PicoUsd(1) };
+            s.tables.reserves.put(OrderSlot(0), reserve, &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("spending.0: 5 reserved, but 0 are", &|s| {
+            let (since, nothing) = (Micros::ZERO, Money::default());
+            let reserved = Money { picos: 5, ..nothing };
+            let row = Spending { since, reserved, spent: nothing };
+            s.tables.spending.put(TenantId(0), row, &mut s.writer).unwrap();
+            s.settle();
         });
         check("keys: found otherwise", &|s| s.index.keys = Keys::default());
         check("keys.0: its order is live", &|s| {

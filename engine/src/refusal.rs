@@ -68,8 +68,8 @@ impl fmt::Display for Refusal {
             Self::Security(security::words::Refusal::Forbidden { scope }) => {
                 write!(f, "forbidden scope={scope:?}")
             }
-            Self::Telemetry(telemetry::words::Refusal::BudgetSpent { left, renewed_at }) => {
-                write!(f, "budget_spent left={left} renewed_at={renewed_at}")
+            Self::Telemetry(telemetry::words::Refusal::BudgetSpent { asked, left, renewed_at }) => {
+                write!(f, "budget_spent asked={asked} left={left} renewed_at={renewed_at}")
             }
             Self::Workflow(w::Refusal::TimeRegressed { now }) => {
                 write!(f, "time_regressed now={now}")
@@ -79,8 +79,8 @@ impl fmt::Display for Refusal {
             }
             Self::Workflow(w::Refusal::Stale) => f.write_str("stale"),
             Self::Workflow(w::Refusal::WrongStage) => f.write_str("wrong_stage"),
-            Self::Workflow(w::Refusal::KeyConflict { order }) => {
-                write!(f, "key_conflict order={order}")
+            Self::Workflow(w::Refusal::KeyConflict { order, ordered, asked }) => {
+                write!(f, "key_conflict order={order} ordered={ordered:016x} asked={asked:016x}")
             }
         }
     }

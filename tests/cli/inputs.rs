@@ -201,7 +201,7 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
         (
             "price",
             vessel("price_out = 2_400_000", "price_out = 1_000_000_000_000_000_000"),
-            "vessel \"deck-0\": invalid: an order of context_max costs more than 2^40 micro-dollars"
+            "vessel \"deck-0\": invalid: an order of context_max costs more than 2^39 micro-dollars"
                 .to_owned(),
         ),
         (

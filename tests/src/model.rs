@@ -179,6 +179,8 @@ pub struct Model {
     noted_models: BTreeSet<ModelId>,
     /// What has been served of those models that somebody waits for.
     queues: BTreeMap<ModelId, Served>,
+    /// Who takes turns, by place: of which queue and class.
+    turns: BTreeMap<u32, (ModelId, Class, u32)>,
     /// What the engine decided and the model has not come to yet.
     record: std::collections::VecDeque<Event>,
 }

@@ -25,8 +25,8 @@ row! {
         pub policies: u32,
         /// Berths.
         pub berths: u32,
-        /// Idempotency keys that are remembered. For one more the first of whoever has the most is forgotten;
-        /// those of live orders never are.
+        /// Idempotency keys that are remembered. For one more the first of an order that was served is
+        /// forgotten, of whoever has the most; those of live orders never are.
         pub keys: u32,
         /// Prefixes that are remembered; a new one displaces the one in its place.
         pub prefixes: u32,
@@ -44,7 +44,7 @@ impl Default for Limits {
             queued: 200_000,
             policies: 1_024,
             berths: 65_536,
-            keys: 65_536,
+            keys: 1_048_576,
             prefixes: 65_536,
         }
     }

@@ -200,7 +200,7 @@ dense_id! {
     BerthId
 }
 dense_id! {
-    /// A place in the ring of remembered idempotency keys.
+    /// A place among the remembered idempotency keys.
     KeySlot
 }
 dense_id! {

@@ -9,7 +9,7 @@ use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::image::Image;
 use crate::kernel::table::{Row, Table};
-use crate::kernel::units::{Key, Micros, Tokens, VesselId};
+use crate::kernel::units::{Key, MicroUsd, Micros, Tokens, VesselId};
 use crate::models::rows::{Manifest, Tenant, VesselStatus};
 use crate::models::words::{Command, Event, LossCause, Refusal as Models, Thing};
 use crate::refusal::Refusal;
@@ -22,11 +22,14 @@ const NAME_MAX: usize = 128;
 /// The most orders that one vessel works on at once.
 const SLOTS_MAX: u32 = 1 << 16;
 
-/// The most that the largest order may take of a vessel, in microseconds (2.2 years), micro-dollars and
-/// millijoules each: so the work of all that is aboard is a sum that never sticks.
+/// The most that the largest order may take of a vessel, in microseconds (2.2 years) and in millijoules:
+/// so the work of all that is aboard is a sum that never sticks.
 const ORDER_MAX: u64 = 1 << 46;
-/// The most that one may cost, in micro-dollars: so exact sums over many attempts do not overflow.
-const PRICE_MAX: u64 = 1 << 40;
+/// The most that one may cost, in micro-dollars: so exact sums over sixteen attempts and eight bounces do not
+/// overflow.
+const PRICE_MAX: u64 = 1 << 39;
+/// The most that a million tokens may cost, in micro-dollars.
+const PRICE_OF_A_MILLION_MAX: MicroUsd = MicroUsd(1_000_000_000);
 
 pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
     match command {
@@ -231,16 +234,18 @@ fn check_manifest(state: &State, manifest: &Manifest) -> Result<(), Refusal> {
         + cost::price_in(manifest, most, most)
         + cost::price_out(manifest, most);
     let fuel = cost::fuel(manifest, most, most);
+    let dearest = manifest.price_in.max(manifest.price_cached).max(manifest.price_out);
     let faults = [
         (manifest.models.is_empty(), "manifest.models is empty"),
         (manifest.models.len() > 64, "manifest.models has more than 64 models"),
         (manifest.slots == 0, "manifest.slots is 0"),
         (manifest.slots > SLOTS_MAX, "manifest.slots is above 65536"),
         (manifest.context_max == Tokens::ZERO, "manifest.context_max is 0"),
+        (dearest > PRICE_OF_A_MILLION_MAX, "a price of manifest is above 1000000000 micro-dollars"),
         (time.0 > ORDER_MAX, "an order of manifest.context_max takes more than 2^46 us"),
         (
             price.0 > PRICE_MAX,
-            "an order of manifest.context_max costs more than 2^40 micro-dollars",
+            "an order of manifest.context_max costs more than 2^39 micro-dollars",
         ),
         (fuel.0 > ORDER_MAX, "an order of manifest.context_max burns more than 2^46 mJ"),
     ];

@@ -203,11 +203,10 @@ fn fold_vessel(
     state.wake_vessel(vessel)
 }
 
-/// Notes what a vessel holds from now on, by which those who wait are set apart.
+/// Notes what a vessel holds and asks from now on: by the one those who wait are set apart, by the other
+/// money is.
 fn size(state: &mut State, before: Option<&Manifest>, manifest: Option<&Manifest>) {
-    if let (Some(known), Some(manifest)) = (before, manifest)
-        && (known.context_max, &known.models) == (manifest.context_max, &manifest.models)
-    {
+    if before == manifest {
         return;
     }
     let index = &mut state.index;

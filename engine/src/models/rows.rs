@@ -132,11 +132,13 @@ row! {
         pub burst: u32,
         /// The most live orders it may have; zero is no limit.
         pub live_max: u32,
-        /// The most of its idempotency keys that are remembered; zero is no limit but that of the exchange.
+        /// The most of its idempotency keys that are remembered, from the next one on; zero leaves it to the
+        /// exchange.
         pub keys_max: u32,
-        /// What it may be charged within each such period; zero is for good.
+        /// How long a period of its budget is; zero is for good.
         pub budget_period: Micros,
-        /// The most that it may be charged in that time; zero is no limit.
+        /// The most that it may be charged within a period; zero is no limit. Nothing is set aside for orders
+        /// that came when it had none.
         pub budget: MicroUsd,
     }
 }

@@ -52,6 +52,9 @@ row! {
 /// The most vessels that a policy may have drawn as candidates for a route.
 pub const CANDIDATES_MAX: u8 = 64;
 
+/// The most attempts that a policy may allow an order.
+const ATTEMPTS_MAX: u16 = 16;
+
 row! {
     /// The rules of one version.
     pub struct Policy {
@@ -127,6 +130,7 @@ impl Policy {
         fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
         let RetryRule { attempts, backoff, backoff_max, budget, .. } = self.retry;
         fault(attempts == 0, "retry.attempts is 0");
+        fault(attempts > ATTEMPTS_MAX, "retry.attempts is above 16");
         fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
         fault(budget > Ppm::ONE, "retry.budget is above 1000000");
         let OverloadRule { pause, pause_max } = self.overload;

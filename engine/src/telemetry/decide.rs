@@ -1,12 +1,13 @@
 //! What an order may be charged, what it amounts to, and what of that is charged.
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, clamp};
-use crate::models::rows::{Demand, End, Order, Tenant};
+use crate::models::rows::{Demand, End, Order, Stage, Tenant};
 use crate::state::State;
 use crate::telemetry::fold::spending;
+use crate::telemetry::rows::Spending;
 use crate::telemetry::words::{Event, Refusal};
 
-/// What is set aside for an order: what it is charged at most, on the dearest vessel there is. None where its
+/// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its model. None where its
 /// tenant has no budget; refused where less is left of it.
 pub(crate) fn reserve(
     state: &State,
@@ -26,26 +27,33 @@ pub(crate) fn reserve(
         return Ok(Some(most));
     }
     let period = contract.budget_period;
+    // No period brings what is more than the whole budget.
+    let never = period == Micros::ZERO || u128::from(most.0) > Spending::whole(contract.budget);
     Err(Refusal::BudgetSpent {
+        asked: MicroUsd(most.0.div_ceil(1_000_000)),
         left: MicroUsd(clamp(left / 1_000_000)),
-        renewed_at: if period == Micros::ZERO { Micros::MAX } else { spending.since + period },
+        renewed_at: if never { Micros::MAX } else { spending.since + period },
     })
 }
 
 /// The settlement of an order that ends so: its last attempt is charged as the policy says, those before it
-/// never are, and no more than was set aside. None for an order that nobody has worked on.
+/// never are, and no more than was set aside. None for an order of which nobody has completed a leg.
 pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<Event> {
     let burnt = order.cost + order.wasted;
     if end != End::Completed && burnt == PicoUsd::ZERO && order.energy == Millijoules::ZERO {
         return None;
     }
     let charge = state.policy().map(|(_, policy)| &policy.charge);
+    // Whoever waits after an attempt waits because that has failed.
+    let failed = matches!(order.stage, Stage::Backoff | Stage::Queued);
     let share = match end {
         End::Completed => Ppm::ONE,
-        End::Failed => charge.map_or(Ppm::ZERO, |charge| charge.failed),
+        End::Failed | End::Expired | End::Cancelled if failed => {
+            charge.map_or(Ppm::ZERO, |charge| charge.failed)
+        }
         End::Expired => charge.map_or(Ppm::ZERO, |charge| charge.expired),
         End::Cancelled => charge.map_or(Ppm::ZERO, |charge| charge.cancelled),
-        End::Refused => Ppm::ZERO,
+        End::Failed | End::Refused => Ppm::ZERO,
     };
     let charged = order.cost.share(share);
     let reserve = state.tables.reserves.get(order.id.slot());

@@ -1,7 +1,7 @@
 //! How what finished work leaves is added up.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, OrderId, PicoUsd, TenantId};
+use crate::kernel::units::{MicroUsd, Micros, OrderId, PicoUsd, TenantId};
 use crate::models::rows::End;
 use crate::state::State;
 use crate::telemetry::rows::{Money, Reserve, Spending};
@@ -17,7 +17,8 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     account.cost += *cost;
     account.burnt += *burnt;
     account.energy += *energy;
-    if state.tables.spending.get(*tenant).is_some() {
+    let minds = state.tables.tenants.get(*tenant).is_some_and(|row| row.budget > MicroUsd::ZERO);
+    if minds || state.tables.spending.get(*tenant).is_some() {
         spend(state, *tenant, |spending| spending.spent += *cost)?;
     }
     Ok(())

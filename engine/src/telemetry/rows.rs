@@ -84,9 +84,14 @@ impl Spending {
         Self { since, reserved: self.reserved, spent: Money::default() }
     }
 
+    /// A budget in pico-dollars.
+    pub(crate) fn whole(budget: MicroUsd) -> u128 {
+        Money { micros: budget, picos: 0 }.in_picos()
+    }
+
     /// What is left of a budget, in pico-dollars.
     pub(crate) fn left(&self, budget: MicroUsd) -> u128 {
-        let budget = Money { micros: budget, picos: 0 }.in_picos();
+        let budget = Self::whole(budget);
         budget.saturating_sub(self.spent.in_picos()).saturating_sub(self.reserved.in_picos())
     }
 }
@@ -112,7 +117,7 @@ row! {
         pub live: u64,
         /// Orders ended, by end state, in the order of `End`.
         pub ended: [u64; 5],
-        /// Prompt tokens of orders that were settled: served, or charged for a part.
+        /// Prompt tokens of orders that were settled: served, or worked on in part.
         pub tokens_in: Tokens,
         /// Prompt tokens found in a vessel's prefix cache.
         pub cached: Tokens,
@@ -122,7 +127,7 @@ row! {
         pub energy: Millijoules,
         /// What was charged.
         pub cost: Money,
-        /// What was worked is worth, charged or not.
+        /// What all completed legs of settled orders are worth, charged or not.
         pub burnt: Money,
     }
 }

@@ -15,15 +15,15 @@ words! {
             tenant: TenantId,
             /// Tokens of its prompt.
             tokens_in: Tokens,
-            /// Prompt tokens found in prefix caches.
+            /// Prompt tokens found in prefix caches, in its last attempt.
             cached: Tokens,
-            /// Tokens generated.
+            /// Tokens generated in its last attempt.
             tokens_out: Tokens,
             /// What is charged.
             cost: PicoUsd,
-            /// What was worked in all of its attempts is worth.
+            /// What the completed legs of all of its attempts are worth.
             burnt: PicoUsd,
-            /// What they burnt.
+            /// The fuel that they took.
             energy: Millijoules,
         },
     }
@@ -35,9 +35,11 @@ words! {
     pub enum Refusal {
         /// What is left of its budget is less than the order might be charged.
         BudgetSpent = 0 {
+            /// What the order might be charged, rounded up.
+            asked: MicroUsd,
             /// What is left, rounded down.
             left: MicroUsd,
-            /// When the next period begins; without end if none does.
+            /// When the next period begins; without end if none would bring enough.
             renewed_at: Micros,
         },
     }

@@ -17,6 +17,11 @@ pub(crate) struct Keys {
     givers: BTreeSet<(u32, TenantId)>,
 }
 
+/// How many keys there are besides those of orders that were served.
+fn beyond(keys: usize, served: &BTreeSet<(Micros, KeySlot)>) -> u32 {
+    u32::try_from(keys.saturating_sub(served.len())).unwrap_or(u32::MAX)
+}
+
 /// What one tenant has remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Holder {
@@ -42,15 +47,25 @@ impl Keys {
         self.holders.get(&tenant).map_or(0, |holder| holder.keys)
     }
 
+    /// How many of them are of live orders.
+    pub(crate) fn live(&self, tenant: TenantId) -> u32 {
+        self.holders.get(&tenant).map_or(0, |holder| beyond(holder.keys as usize, &holder.served))
+    }
+
+    /// How many of all tenants' are.
+    pub(crate) fn live_of_all(&self) -> u32 {
+        beyond(self.places.len(), &self.served)
+    }
+
     /// The first of a tenant's keys to be forgotten; none if all are of live orders.
     pub(crate) fn first_of(&self, tenant: TenantId) -> Option<KeySlot> {
         self.holders.get(&tenant)?.served.first().map(|(_, slot)| *slot)
     }
 
     /// The key that is forgotten so that one more of a tenant's can be remembered, where all places are
-    /// taken: one that stands for nothing any more; else the first of whoever holds the most, and nobody
-    /// takes from one who holds no more than himself. None if there is no such one that is not of a live
-    /// order.
+    /// taken: one that stands for nothing any more; else the first of whoever holds the most, of those who
+    /// hold one of an order that was served, and nobody takes from one who holds no more than himself. None
+    /// if there is no such one.
     pub(crate) fn first_for(&self, tenant: TenantId, now: Micros) -> Option<KeySlot> {
         if let Some((_, slot)) = self.served.first().filter(|(until, _)| *until <= now) {
             return Some(*slot);

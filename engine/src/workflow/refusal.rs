@@ -32,6 +32,10 @@ words! {
         KeyConflict = 5 {
             /// The order that the key stands for.
             order: OrderId,
+            /// What was ordered under it: `Demand::fingerprint`.
+            #[serde(with = "crate::kernel::units::hex64")] ordered: u64,
+            /// What is asked for now, likewise.
+            #[serde(with = "crate::kernel::units::hex64")] asked: u64,
         },
     }
 }

@@ -242,9 +242,9 @@ mod refusals {
         "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
         "telemetry.budget_spent" Refusal::Telemetry(telemetry::Refusal::BudgetSpent { .. }) =>
-            one(telemetry::Refusal::BudgetSpent { left: MicroUsd(70), renewed_at: Micros(86_400_000_000) }),
+            one(telemetry::Refusal::BudgetSpent { asked: MicroUsd(1_200), left: MicroUsd(70), renewed_at: Micros(86_400_000_000) }),
         "workflow.key_conflict" Refusal::Workflow(workflow::Refusal::KeyConflict { .. }) =>
-            one(workflow::Refusal::KeyConflict { order: order() }),
+            one(workflow::Refusal::KeyConflict { order: order(), ordered: 0x1234_5678_9abc_def0, asked: 7 }),
         "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),
         "models.still_aboard" Refusal::Models(models::Refusal::StillAboard { .. }) => one(models::Refusal::StillAboard { orders: 11 }),
         "models.superseded" Refusal::Models(models::Refusal::Superseded { .. }) => one(models::Refusal::Superseded { start: 6 }),

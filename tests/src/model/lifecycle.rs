@@ -21,7 +21,8 @@ impl Model {
         if let Some(key) = self.keys.values().find(named).filter(|key| key.until > now) {
             let (order, external) = (key.order, demand.external);
             if key.asked != asked(demand) {
-                return Err(workflow::Refusal::KeyConflict { order }.into());
+                let [ordered, asked] = [&key.asked, demand].map(Demand::fingerprint);
+                return Err(workflow::Refusal::KeyConflict { order, ordered, asked }.into());
             }
             return self.expect(workflow::Event::OrderDeduplicated { order, tenant, external });
         }
@@ -136,9 +137,11 @@ impl Model {
         let left = (u128::from(contract.budget.0) * 1_000_000).saturating_sub(spent + reserved);
         if most > left {
             let period = contract.budget_period.0;
-            let renewed_at = Micros(if period == 0 { u64::MAX } else { since + period });
+            let hopeless = period == 0 || most > u128::from(contract.budget.0) * 1_000_000;
+            let renewed_at = Micros(if hopeless { u64::MAX } else { since + period });
             let left = MicroUsd(rules::narrow(left / 1_000_000));
-            return Err(telemetry::Refusal::BudgetSpent { left, renewed_at }.into());
+            let asked = MicroUsd(rules::narrow(rules::charge(1, rules::narrow(most), 1_000_000)));
+            return Err(telemetry::Refusal::BudgetSpent { asked, left, renewed_at }.into());
         }
         Ok(Some(rules::narrow(most)))
     }
@@ -157,6 +160,12 @@ impl Model {
         };
         if let Some(slot) = self.keys.keys().find(|slot| over(slot)) {
             return Ok(Some(*slot));
+        }
+        let live = |key: &&Key| key.until == u64::MAX;
+        let all = self.keys.values().filter(live).count();
+        let own = self.keys.values().filter(live).filter(|key| key.tenant == tenant).count();
+        if most_of_one == 0 && own >= (most as usize).saturating_sub(all) {
+            return full(Bound::Keys, most);
         }
         let mut held: BTreeMap<u32, usize> = BTreeMap::new();
         self.keys.values().for_each(|key| *held.entry(key.tenant).or_default() += 1);
@@ -705,9 +714,11 @@ impl Model {
         let burnt = order.cost + order.wasted;
         if end == End::Completed || burnt > 0 || order.energy > 0 {
             let rule = self.policies.last().map(|policy| policy.charge.clone());
+            // In between two attempts, or after the last one, the present one has failed.
+            let failed = matches!(order.stage, Stage::Backoff | Stage::Queued);
             let millionths = match (end, rule) {
                 (End::Completed, _) => 1_000_000,
-                (End::Failed, Some(rule)) => rule.failed.0,
+                (_, Some(rule)) if failed => rule.failed.0,
                 (End::Expired, Some(rule)) => rule.expired.0,
                 (End::Cancelled, Some(rule)) => rule.cancelled.0,
                 _ => 0,
@@ -715,7 +726,8 @@ impl Model {
             let charged = u128::from(order.cost) * u128::from(millionths) / 1_000_000;
             let most = self.reserves.get(&slot).map_or(u128::MAX, |most| u128::from(*most));
             let charged = charged.min(most);
-            if self.spending.contains_key(&order.tenant) {
+            let minds = self.tenants[order.tenant as usize].0.budget.0 > 0;
+            if minds || self.spending.contains_key(&order.tenant) {
                 self.spend(order.tenant, charged, 0);
             }
             let (_, account) = &mut self.tenants[order.tenant as usize];

@@ -12,6 +12,7 @@ impl Model {
         let (model, class) = (order.demand.model, order.demand.class);
         let of_class: Vec<u32> =
             self.waiting(model).filter(|o| o.demand.class == class).map(|o| o.tenant).collect();
+        self.take_turns((model, class, order.tenant))?;
         let queue = self.queues.entry(model).or_default();
         if queue.first == 0 {
             queue.first = ticket;
@@ -33,6 +34,28 @@ impl Model {
         let order = order.id;
         self.noted_models.insert(model);
         self.expect(queue::Event::OrderQueued { order, ticket, ahead })
+    }
+
+    /// Has a tenant take turns. There are as many places as orders may live: where all are taken, the first of
+    /// somebody who does not wait is given away, and what he was served with it.
+    fn take_turns(&mut self, lane: (ModelId, Class, u32)) -> Decided<()> {
+        if self.turns.values().any(|known| *known == lane) {
+            return Ok(());
+        }
+        let most = self.limits.as_ref().map_or(0, |limits| limits.orders as usize);
+        if self.turns.len() >= most {
+            let waits = |lane: &(ModelId, Class, u32)| {
+                let (model, class, tenant) = *lane;
+                self.waiting(model).any(|o| (o.demand.class, o.tenant) == (class, tenant))
+            };
+            let idle = self.turns.iter().find(|(_, lane)| !waits(lane)).map(|(slot, _)| *slot);
+            if let Some((model, class, tenant)) = idle.and_then(|slot| self.turns.remove(&slot)) {
+                self.queues.get_mut(&model).map(|queue| queue.tenants.remove(&(class, tenant)));
+            }
+        }
+        let slot = (0..).find(|slot| !self.turns.contains_key(slot)).unwrap_or(0);
+        self.turns.insert(slot, lane);
+        Ok(())
     }
 
     /// Those who wait for a model.
@@ -90,6 +113,7 @@ impl Model {
     pub(super) fn forget_if_idle(&mut self, model: ModelId) {
         if self.waiting(model).next().is_none() {
             self.queues.remove(&model);
+            self.turns.retain(|_, (of, ..)| *of != model);
         }
     }
 

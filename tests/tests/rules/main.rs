@@ -543,13 +543,13 @@ fn an_attempt_begins_anew_and_only_the_last_is_charged() {
         panic!("{events:?}")
     };
     // 200 fresh prompt tokens at a micro-dollar and 800 at a tenth; 100 and 900; 99 at two.
-    let micro = |amount: PicoUsd| amount.0 / 1_000_000;
-    assert_eq!((micro(*cost), energy.0), (100 + 90 + 198, 3 * 7));
-    assert_eq!(micro(*burnt), 200 + 80 + 100 + 90 + 198);
+    let exact = |micros: u64| PicoUsd(micros * 1_000_000);
+    assert_eq!((*cost, energy.0), (exact(100 + 90 + 198), 3 * 7));
+    assert_eq!(*burnt, exact(200 + 80 + 100 + 90 + 198));
     assert_eq!((cached.0, tokens_out.0), (900, 100));
 }
 
-/// What a vessel may declare: the largest order takes, costs and burns no more than 2^46 microseconds, 2^40 micro-dollars and 2^46 millijoules.
+/// What a vessel may declare: the largest order takes, costs and burns no more than 2^46 microseconds, 2^39 micro-dollars and 2^46 millijoules.
 #[test]
 fn manifests_are_bounded() {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
@@ -581,10 +581,17 @@ fn manifests_are_bounded() {
         Manifest { decode_per_token: Micros(17_592_186_045), ..idle },
         "invalid: an order of manifest.context_max takes more than 2^46 us",
     );
-    check(Manifest { price_out: MicroUsd(274_877_906_944_000), ..free.clone() }, "taken");
+    let price_out = MicroUsd(1_000_000_000);
+    let dear = |tokens| Manifest { price_out, context_max: Tokens(tokens), ..free.clone() };
+    // 2^39 = 549 755 813 888, at a thousand a token.
+    check(dear(549_755_813), "taken");
     check(
-        Manifest { price_out: MicroUsd(274_877_906_944_001), ..free },
-        "invalid: an order of manifest.context_max costs more than 2^40 micro-dollars",
+        dear(549_755_814),
+        "invalid: an order of manifest.context_max costs more than 2^39 micro-dollars",
+    );
+    check(
+        Manifest { price_out: MicroUsd(1_000_000_001), ..boat() },
+        "invalid: a price of manifest is above 1000000000 micro-dollars",
     );
     check(Manifest { fuel_out: Millijoules(17_592_186_044_416), ..cold.clone() }, "taken");
     check(

@@ -1,15 +1,17 @@
 //! Money: what a statement says is what was worked, to the micro-dollar.
 
-use tensorforge_engine::models::{Demand, Manifest, Tenant};
+use tensorforge_engine::models::{Demand, Manifest, Stage, Tenant};
 use tensorforge_engine::telemetry::Money;
-use tensorforge_engine::units::{MicroUsd, Micros, Millijoules, PicoUsd, TenantId, Tokens};
+use tensorforge_engine::units::{
+    MicroUsd, Micros, Millijoules, OrderSlot, PicoUsd, Ppm, TenantId, Tokens,
+};
 use tensorforge_engine::workflow::{Fault, Outcome};
 use tensorforge_engine::{Event, models, telemetry, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk::{self, Random};
 
 /// Ten thousand tiny orders under three published price lists (dollars a million tokens, fresh, cached and
-/// generated): what each costs is far below a micro-dollar's rounding, and their sum is not.
+/// generated): each is worth about a micro-dollar, and rounding each would be felt in their sum.
 #[test]
 fn statements_are_exact_whatever_the_price_list() {
     // GPT-4o mini, Gemini 1.5 Flash-8B and DeepSeek-V3, as published in 2024.
@@ -40,7 +42,7 @@ fn statements_are_exact_whatever_the_price_list() {
         let account = desk.state().tables.accounts.get(TenantId(0)).unwrap();
         assert_eq!(account.ended, [10_000, 0, 0, 0, 0]);
         assert_eq!(u128::from(account.cost.rounded().0), (exact + 500_000) / 1_000_000, "{list:?}");
-        assert_eq!(u128::from(account.cost.micros.0), exact / 1_000_000);
+        assert_eq!(account.cost.in_picos(), exact, "{list:?}");
         assert_eq!(account.burnt, account.cost);
     }
 }
@@ -77,7 +79,11 @@ fn nobody_is_charged_more_than_was_set_aside() {
     assert_eq!(settled, Some((1_200_000_000, 12_000_000_000)));
     // What a further order may be charged is now worked out from the dearer one.
     let refused = desk.submit(retry + 2, Demand { tokens_in: Tokens(80), ..demand() });
-    let left = telemetry::Refusal::BudgetSpent { left: MicroUsd(799), renewed_at: Micros::MAX };
+    let left = telemetry::Refusal::BudgetSpent {
+        asked: MicroUsd(2_800),
+        left: MicroUsd(799),
+        renewed_at: Micros::MAX,
+    };
     let refusal = |event: &Event| match event {
         Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => Some(refusal.clone()),
         _ => None,
@@ -85,6 +91,54 @@ fn nobody_is_charged_more_than_was_set_aside() {
     assert_eq!(refused.iter().find_map(refusal), Some(left.into()));
     let small = Demand { tokens_in: Tokens(79), tokens_out_max: Tokens(0), ..demand() };
     assert!(desk.submit(retry + 3, small).iter().find_map(refusal).is_none());
+}
+
+/// Many at once, of which some fail, some are withdrawn and some expire: what was charged in a period and what
+/// is set aside is never more than the budget, and so nor is what is charged in the end.
+#[test]
+fn no_budget_is_overdrawn_by_concurrency() {
+    let mut policy = walk::policy();
+    policy.escalation.halted = Ppm(1_000_000);
+    policy.breaker.failures = 0;
+    policy.breaker.failing = Ppm(0);
+    let mut desk = Desk::open(4, &policy, (0, 0, 0));
+    desk.checks = false;
+    desk.vessel("dory", Manifest { slots: 50, ..boat() });
+    desk.vessel("punt", Manifest { slots: 50, price_out: MicroUsd(3_000_007), ..boat() });
+    let (budget, budget_period) = (MicroUsd(20_000), Micros(1_000_000));
+    let (name, rate, burst, live_max, keys_max) = ("alba".into(), 0, 0, 0, 0);
+    let contract = Tenant { name, rate, burst, live_max, keys_max, budget_period, budget };
+    desk.tell(5, models::Command::RegisterTenant(contract));
+    let (mut random, mut refused, mut periods) = (Random(3), 0, 0);
+    for turn in 0..4_000u64 {
+        let at = 1_000 + turn * 1_000;
+        desk.settle(at);
+        let live: Vec<_> =
+            desk.state().tables.orders.iter().map(|(slot, row)| (slot.0, row.id)).collect();
+        let running = |slot| desk.state().tables.orders.get(slot).unwrap().stage == Stage::Running;
+        match (random.below(5), live.first()) {
+            (0 | 1, Some((slot, _))) if running(OrderSlot(*slot)) => {
+                let (tokens_out, cached) = (Tokens(random.below(100)), Tokens(random.below(900)));
+                let (first_token, energy) = (Micros::ZERO, Millijoules::ZERO);
+                desk.report(at, *slot, Outcome::Done { tokens_out, cached, first_token, energy });
+            }
+            (2, Some((slot, _))) if running(OrderSlot(*slot)) => {
+                desk.report(at, *slot, Outcome::Failed(Fault::Error));
+            }
+            (3, Some((_, order))) => {
+                desk.tell(at, workflow::Command::Cancel { order: *order });
+            }
+            _ => {
+                let asked = Demand { tokens_in: Tokens(1 + random.below(1_500)), ..demand() };
+                refused += usize::from(desk.submit(at, asked).len() == 1);
+            }
+        }
+        let Some(row) = desk.state().tables.spending.get(TenantId(0)) else { continue };
+        let held = row.spent.in_picos() + row.reserved.in_picos();
+        assert!(held <= 20_000_000_000, "turn {turn}: {row:?}");
+        periods = periods.max(row.since.0 / 1_000_000);
+    }
+    assert!(refused > 100 && periods >= 3, "{refused} {periods}");
 }
 
 /// `"0.0375"` dollars are 37 500 micro-dollars.

@@ -248,7 +248,12 @@ impl TenantDraws<'_> {
         if let Some(resend) = &recipe.resend {
             row.idempotency = Some(Key::of(self.served));
             if self.resend.below(Ppm::ONE.0) < u64::from(resend.share_ppm) {
-                rows.push(Row { at: at + resend.after_ms.micros(), ..row.clone() });
+                // The same window, as it is counted from the later arrival.
+                let after = resend.after_ms.micros();
+                let window = row.window.as_ref();
+                let window =
+                    window.map(|w| Window { from: w.from - after, until: w.until - after });
+                rows.push(Row { at: at + after, window, ..row.clone() });
             }
         }
         rows.push(row);

@@ -1,7 +1,7 @@
 //! How an order is let in.
 //!
 //! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit -> budget ->
-//! berth, or route, or queue. Refusals are tried in that order, so the first that applies is the one
+//! room for the key -> berth, or route, or queue. Refusals are tried in that order, so the first that applies is the one
 //! that is told.
 
 use alloc::borrow::ToOwned;
@@ -45,9 +45,9 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
     let contract = state.tables.tenants.get(tenant).ok_or(unknown.clone())?;
     let account = state.tables.accounts.get(tenant).ok_or(unknown)?;
     if let Some(known) = remembered(state, tenant, demand.idempotency) {
-        let order = known.order;
-        if known.fingerprint != demand.fingerprint() {
-            return Err(Workflow::KeyConflict { order }.into());
+        let (order, ordered, asked) = (known.order, known.fingerprint, demand.fingerprint());
+        if ordered != asked {
+            return Err(Workflow::KeyConflict { order, ordered, asked }.into());
         }
         tx.emit(Event::OrderDeduplicated { order, tenant, external: demand.external });
         return Ok(());
@@ -116,7 +116,10 @@ fn remembered(state: &State, tenant: TenantId, key: u64) -> Option<&RememberedKe
     state.tables.keys.get(slot).filter(|row| row.until > state.now())
 }
 
-/// Where the key of an order is remembered, and that another one is forgotten for it, if one has to be.
+/// Where the key of an order is remembered, and that another one is forgotten for it, if one has to be. A tenant
+/// without a bound of its own has no more keys of live orders than there are places besides all such keys, so
+/// that some are left for whoever has none (Choudhury and Hahne, Dynamic queue length thresholds for
+/// shared-memory packet switches, IEEE/ACM ToN 6(2), 1998).
 fn key_place(
     state: &State,
     tenant: TenantId,
@@ -131,6 +134,8 @@ fn key_place(
     let full = |bound, max| Config::Full { bound, max: u64::from(max) };
     let forgotten = if let Some(over) = keys.get(tenant, key) {
         Some(over)
+    } else if keys_max == 0 && keys.live(tenant) >= places.saturating_sub(keys.live_of_all()) {
+        return Err(full(Bound::Keys, places).into());
     } else if keys_max > 0 && keys.held(tenant) >= keys_max {
         Some(keys.first_of(tenant).ok_or(full(Bound::TenantKeys, keys_max))?)
     } else if rows.len() >= places {
