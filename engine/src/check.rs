@@ -288,15 +288,17 @@ mod tests {
             s.tables.spending.put(TenantId(0), row, &mut s.writer).unwrap();
             s.settle();
         });
-        check("keys: found otherwise", &|s| s.index.keys = Keys::default());
+        check("keys: found otherwise", &|s| {
+            s.index.deciding.as_mut().unwrap().keys = Keys::default()
+        });
         check("keys.0: its order is live", &|s| {
             s.tables.keys.edit(KeySlot(0), &mut s.writer).unwrap().until = Micros(9);
-            s.index.keys = Keys::of(&s.tables.keys);
+            s.index.deciding.as_mut().unwrap().keys = Keys::of(&s.tables.keys);
             s.settle();
         });
         check("its key is not remembered", &|s| {
             s.tables.keys.remove(KeySlot(0), &mut s.writer).unwrap();
-            s.index.keys = Keys::default();
+            s.index.deciding.as_mut().unwrap().keys = Keys::default();
             s.settle();
         });
         check("berths.0: found 0 times", &|s| s.index.berths.clear());

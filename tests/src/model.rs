@@ -418,6 +418,9 @@ impl Model {
             energy: Millijoules(0),
         };
         put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));
+        if contract.budget.0 > 0 {
+            self.spending.entry(id).or_insert((self.now, 0, 0));
+        }
         self.expect(models::Event::TenantRegistered {
             tenant: TenantId(id),
             contract: contract.clone(),

@@ -4,11 +4,14 @@ use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId};
+use crate::kernel::units::{
+    MicroUsd, Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId,
+};
 use crate::models::rows::{Load, Manifest, Model, Region, Tenant, Vessel, VesselStatus};
 use crate::models::words::Event;
 use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
+use crate::telemetry::fold::open_budget;
 use crate::telemetry::rows::{Account, Money};
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -129,7 +132,7 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
         };
         state.tables.accounts.insert(tenant, account, &mut state.writer)?;
     }
-    Ok(())
+    if contract.budget > MicroUsd::ZERO { open_budget(state, tenant) } else { Ok(()) }
 }
 
 fn fold_region(state: &mut State, region: RegionId, name: &str, hop: Micros) -> Result<(), Breach> {

@@ -12,7 +12,6 @@ pub(crate) struct Index {
     pub(crate) parties: Parties,
     pub(crate) queues: Queues,
     pub(crate) berths: Berths,
-    pub(crate) keys: Keys,
     /// None while records are only folded.
     pub(crate) deciding: Option<Deciding>,
 }
@@ -22,4 +21,5 @@ pub(crate) struct Index {
 pub(crate) struct Deciding {
     pub(crate) wheel: Wheel,
     pub(crate) aboard: Aboard,
+    pub(crate) keys: Keys,
 }

@@ -5,7 +5,6 @@ use crate::kernel::units::{JournalId, Micros, Seq};
 use crate::models::rows::VesselStatus;
 use crate::queue::index::Queues;
 use crate::state::State;
-use crate::workflow::index::Keys;
 
 impl State {
     /// A state from the rows of a snapshot, handed over table by table.
@@ -52,7 +51,6 @@ impl State {
                 parties.enter(id, row, load);
             }
         }
-        index.keys = Keys::of(&tables.keys);
         for (id, berth) in tables.berths.iter() {
             index.berths.entry(berth.vessel).or_default().push(id);
         }

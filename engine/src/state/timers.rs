@@ -8,6 +8,7 @@ use crate::resilience::rows::Breaker;
 use crate::state::State;
 use crate::state::index::Deciding;
 use crate::state::tables::Tables;
+use crate::workflow::index::Keys;
 
 /// Timers that may be held whatever the number of rows.
 const TIMERS_MIN: usize = 4_096;
@@ -98,6 +99,7 @@ impl State {
         for (slot, order) in self.tables.orders.iter() {
             capacity_legs(order.held()).for_each(|leg| deciding.aboard.join(slot, leg));
         }
+        deciding.keys = Keys::of(&self.tables.keys);
         self.index.deciding = Some(deciding);
         self.prune();
     }

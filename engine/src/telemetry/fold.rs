@@ -1,7 +1,7 @@
 //! How what finished work leaves is added up.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{MicroUsd, Micros, OrderId, PicoUsd, TenantId};
+use crate::kernel::units::{Micros, OrderId, PicoUsd, TenantId};
 use crate::models::rows::End;
 use crate::state::State;
 use crate::telemetry::rows::{Money, Reserve, Spending};
@@ -17,8 +17,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     account.cost += *cost;
     account.burnt += *burnt;
     account.energy += *energy;
-    let minds = state.tables.tenants.get(*tenant).is_some_and(|row| row.budget > MicroUsd::ZERO);
-    if minds || state.tables.spending.get(*tenant).is_some() {
+    if state.tables.spending.get(*tenant).is_some() {
         spend(state, *tenant, |spending| spending.spent += *cost)?;
     }
     Ok(())
@@ -40,6 +39,11 @@ fn spend(
     let mut row = spending(state, tenant, period);
     change(&mut row);
     state.tables.spending.put(tenant, row, &mut state.writer)
+}
+
+/// A tenant has a budget from now on: its first period begins.
+pub(crate) fn open_budget(state: &mut State, tenant: TenantId) -> Result<(), Breach> {
+    if state.tables.spending.get(tenant).is_some() { Ok(()) } else { spend(state, tenant, |_| {}) }
 }
 
 /// Sets aside what an order may be charged.

@@ -11,6 +11,7 @@ use crate::queue::fold::{leave, note_routed, settle_turn};
 use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::Call;
 use crate::state::State;
+use crate::state::index::Deciding;
 use crate::telemetry::fold::{count_end, set_aside, set_free};
 use crate::workflow::rows::RememberedKey;
 use crate::workflow::words::{Event, Fault};
@@ -81,15 +82,18 @@ fn settle_key(state: &mut State, key: KeySlot, end: End) -> Result<(), Breach> {
     let age = state.policy().map_or(Micros::ZERO, |(_, policy)| policy.key_age);
     let until = (state.now + age).min(RememberedKey::LATEST);
     let row = state.tables.keys.edit(key, &mut state.writer)?;
-    state.index.keys.leave(key, row);
-    row.until = until;
-    state.index.keys.enter(key, row);
+    let before = core::mem::replace(&mut row.until, until);
+    if let Some(Deciding { keys, .. }) = &mut state.index.deciding {
+        keys.leave(key, &RememberedKey { until: before, ..row.clone() });
+        keys.enter(key, row);
+    }
     Ok(())
 }
 
 fn forget_key(state: &mut State, key: KeySlot) -> Result<(), Breach> {
-    if let Some(row) = state.tables.keys.get(key) {
-        state.index.keys.leave(key, row);
+    let deciding = &mut state.index.deciding;
+    if let (Some(row), Some(Deciding { keys, .. })) = (state.tables.keys.get(key), deciding) {
+        keys.leave(key, row);
     }
     state.tables.keys.remove(key, &mut state.writer)
 }
@@ -112,7 +116,9 @@ fn fold_admitted(
             order: id,
             tenant,
         };
-        state.index.keys.enter(key, &row);
+        if let Some(Deciding { keys, .. }) = &mut state.index.deciding {
+            keys.enter(key, &row);
+        }
         state.tables.keys.insert(key, row, &mut state.writer)?;
     }
     let account = state.tables.accounts.edit(tenant, &mut state.writer)?;

@@ -726,8 +726,7 @@ impl Model {
             let charged = u128::from(order.cost) * u128::from(millionths) / 1_000_000;
             let most = self.reserves.get(&slot).map_or(u128::MAX, |most| u128::from(*most));
             let charged = charged.min(most);
-            let minds = self.tenants[order.tenant as usize].0.budget.0 > 0;
-            if minds || self.spending.contains_key(&order.tenant) {
+            if self.spending.contains_key(&order.tenant) {
                 self.spend(order.tenant, charged, 0);
             }
             let (_, account) = &mut self.tenants[order.tenant as usize];

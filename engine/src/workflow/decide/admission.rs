@@ -22,6 +22,7 @@ use crate::queue::decide as queue;
 use crate::queue::decide::pass;
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::state::index::Deciding;
 use crate::telemetry::decide::reserve;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs;
@@ -112,7 +113,8 @@ fn place(
 
 /// What is remembered of a key that still stands for its order.
 fn remembered(state: &State, tenant: TenantId, key: u64) -> Option<&RememberedKey> {
-    let slot = state.index.keys.get(tenant, key).filter(|_| key != 0)?;
+    let known = &state.index.deciding.as_ref()?.keys;
+    let slot = known.get(tenant, key).filter(|_| key != 0)?;
     state.tables.keys.get(slot).filter(|row| row.until > state.now())
 }
 
@@ -126,10 +128,10 @@ fn key_place(
     keys_max: u32,
     key: u64,
 ) -> Result<(KeySlot, Option<Event>), Refusal> {
-    if key == 0 {
+    let Some(Deciding { keys, .. }) = state.index.deciding.as_ref().filter(|_| key != 0) else {
         return Ok((KeySlot::NONE, None));
-    }
-    let (keys, rows) = (&state.index.keys, &state.tables.keys);
+    };
+    let rows = &state.tables.keys;
     let places = state.limits().map_or(0, |limits| limits.keys);
     let full = |bound, max| Config::Full { bound, max: u64::from(max) };
     let forgotten = if let Some(over) = keys.get(tenant, key) {
