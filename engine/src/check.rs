@@ -159,15 +159,7 @@ mod tests {
                 window: window.map(Box::new),
             }))
         };
-        let contract = Tenant {
-            name: "alba".into(),
-            rate: 0,
-            burst: 1,
-            live_max: 0,
-            keys_max: 0,
-            budget: MicroUsd(0),
-            budget_period: Micros(0),
-        };
+        let contract = Tenant::unlimited("alba");
         let berth = Window { from: Micros(5_000_000), until: Micros(6_000_000) };
         let commands = [
             Command::Config(config::Command::Configure(Limits::default())),

@@ -57,6 +57,9 @@ impl fmt::Display for Refusal {
             Self::Queue(queue::words::Refusal::RateLimited { retry_at }) => {
                 write!(f, "rate_limited retry_at={retry_at}")
             }
+            Self::Queue(queue::words::Refusal::TokensLimited { retry_at }) => {
+                write!(f, "tokens_limited retry_at={retry_at}")
+            }
             Self::Allocator(allocator::words::Refusal::NoBerth) => f.write_str("no_berth"),
             Self::Policy(p::Refusal::Unknown { version }) => {
                 write!(f, "unknown thing=Policy id={version}")

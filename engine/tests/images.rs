@@ -24,7 +24,7 @@ use tensorforge_engine::image::{Fault, Misread, Reader};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
-use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
+use tensorforge_engine::queue::{Allowance, Flow, Line, Routed, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
@@ -138,8 +138,8 @@ const DIGESTS: [u128; 21] = [
     0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
     0x6cde_e1e4_030b_f028_6064_2a53_0daa_ee28,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
-    0x2b5f_0123_5956_e982_fa79_838d_51d4_5524,
-    0x91ac_92e8_1c6b_da96_31e3_fb1b_0767_b217,
+    0x1f24_2652_18ae_db42_1526_b644_7f59_aa86,
+    0xdde2_7a0c_d412_1e60_2bd2_6e86_04f8_3b44,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x793c_8261_06cb_bca6_fa2f_8935_ba71_397d,
     0xa322_4a97_dc2e_969e_d514_7b1f_ff25_189d,
@@ -310,8 +310,8 @@ fn policy() -> Policy {
 fn tenant() -> Tenant {
     Tenant {
         name: "alba".into(),
-        rate: 1,
-        burst: 2,
+        orders: Allowance { period: Micros(1), amount: 2, burst: 7 },
+        tokens: Allowance { period: Micros(8), amount: 9, burst: 10 },
         live_max: 3,
         keys_max: 4,
         budget_period: Micros(5),
@@ -322,6 +322,7 @@ fn tenant() -> Tenant {
 fn account() -> Account {
     Account {
         arrival: Micros(1),
+        token_arrival: Micros(15),
         live: 2,
         ended: [3, 4, 5, 6, 7],
         tokens_in: Tokens(8),

@@ -568,15 +568,7 @@ impl Life {
         let mut rules = rules.expect("rules");
         rules.timeout_min = Micros(self.timeout_min);
         let limits = Limits { prefixes: self.prefixes, ..Limits::default() };
-        let alba = Tenant {
-            name: "alba".into(),
-            rate: 0,
-            burst: 0,
-            live_max: 0,
-            keys_max: 0,
-            budget: MicroUsd(0),
-            budget_period: Micros(0),
-        };
+        let alba = Tenant::unlimited("alba");
         for command in [
             Command::Config(config::Command::Configure(limits)),
             Command::Models(models::Command::RegisterRegion {

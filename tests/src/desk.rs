@@ -4,6 +4,7 @@ use tensorforge_engine::config::Limits;
 use tensorforge_engine::image::pack;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Role, Stage, Tenant};
 use tensorforge_engine::policy::Policy;
+use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
     JournalId, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq, TenantId,
@@ -29,7 +30,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Its tenant is held to `rate` orders a minute with `burst` at once, and to `live_max` live ones
+    /// Its tenant is held to `rate` orders a second with `burst` at once, and to `live_max` live ones
     /// (0: no bound).
     pub fn open(journal: u8, policy: &Policy, (rate, burst, live_max): (u32, u32, u32)) -> Self {
         let exchange = Exchange::genesis(JournalId([journal; 16]));
@@ -40,15 +41,8 @@ impl Desk {
             desk.tell(0, models::Command::RegisterRegion { name, hop });
         }
         desk.tell(0, models::Command::RegisterModel { name: "minnow".into() });
-        let contract = Tenant {
-            name: "alba".into(),
-            rate,
-            burst,
-            live_max,
-            keys_max: 0,
-            budget: MicroUsd(0),
-            budget_period: Micros(0),
-        };
+        let orders = Allowance { period: Micros::SECOND, amount: rate.into(), burst: burst.into() };
+        let contract = Tenant { orders, live_max, ..Tenant::unlimited("alba") };
         desk.tell(0, models::Command::RegisterTenant(contract));
         desk.tell(0, policy::Command::SetPolicy(Box::new(policy.clone())));
         desk

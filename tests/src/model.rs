@@ -408,6 +408,7 @@ impl Model {
         let account = self.tenants.get(id as usize).map(|(_, account)| account.clone());
         let fresh = Account {
             arrival: Micros(0),
+            token_arrival: Micros(0),
             live: 0,
             ended: [0; 5],
             tokens_in: Tokens(0),
@@ -423,7 +424,7 @@ impl Model {
         }
         self.expect(models::Event::TenantRegistered {
             tenant: TenantId(id),
-            contract: contract.clone(),
+            contract: contract.clone().into(),
         })
     }
 

@@ -5,7 +5,7 @@ use tensorforge_engine::models::{
     Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
 };
 use tensorforge_engine::policy::{Escalation, Policy};
-use tensorforge_engine::queue::Shares;
+use tensorforge_engine::queue::{Allowance, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};
@@ -218,8 +218,16 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }
         9 => Command::Models(models::Command::RegisterTenant(Tenant {
             name: format!("t{}", random.below(4)),
-            rate: random.below(60) as u32,
-            burst: 1 + random.below(5) as u32,
+            orders: Allowance {
+                period: Micros(*random.one(&[500_000, 1_000_000])),
+                amount: random.below(60),
+                burst: 1 + random.below(5),
+            },
+            tokens: Allowance {
+                period: Micros(*random.one(&[700_001, 3_000_000])),
+                amount: *random.one(&[0, 0, 20_000, 70_001]),
+                burst: 1 + random.below(9_000),
+            },
             live_max: random.below(80) as u32,
             keys_max: random.below(6) as u32,
             budget: MicroUsd(*random.one(&[0, 5_000, 40_000])),
@@ -304,15 +312,7 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
         setup.push(Command::Models(models::Command::RegisterModel { name: name.into() }));
     }
     for name in ["t0", "t1"] {
-        setup.push(Command::Models(models::Command::RegisterTenant(Tenant {
-            name: name.into(),
-            rate: 0,
-            burst: 0,
-            live_max: 0,
-            keys_max: 0,
-            budget: MicroUsd(0),
-            budget_period: Micros(0),
-        })));
+        setup.push(Command::Models(models::Command::RegisterTenant(Tenant::unlimited(name))));
     }
     setup.push(Command::Policy(policy::Command::SetPolicy(Box::new(policy()))));
     for vessel in 0..5 {

@@ -102,6 +102,7 @@ fn the_engine_decides_as_the_model_does() {
         "stale",
         "still_aboard",
         "time_regressed",
+        "tokens_limited",
         "too_large",
         "unknown",
         "wrong_stage",

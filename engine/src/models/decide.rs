@@ -54,15 +54,18 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
 
 fn register_tenant(tx: &mut Transaction, contract: &Tenant) -> Result<(), Refusal> {
     check_name(&contract.name)?;
-    if contract.rate > 1_000_000 || (contract.rate > 0 && contract.burst == 0) {
-        let fault = "rate is more than 1000000 a second, or burst is 0 under a rate".to_owned();
+    if !contract.orders.is_sound() || !contract.tokens.is_sound() {
+        let fault =
+            "a rate has a burst or a period of 0, an amount or a burst of more than 10^12, or a \
+                     period of more than 31 days"
+                .to_owned();
         return Err(Models::Invalid { fault }.into());
     }
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.tenants);
     let known = state.index.parties.tenants.get(&contract.name).copied();
     let tenant = place(known, &state.tables.tenants, Bound::Tenants, max)?;
-    tx.emit(Event::TenantRegistered { tenant, contract: contract.clone() });
+    tx.emit(Event::TenantRegistered { tenant, contract: Box::new(contract.clone()) });
     Ok(())
 }
 
@@ -241,7 +244,10 @@ fn check_manifest(state: &State, manifest: &Manifest) -> Result<(), Refusal> {
         (manifest.slots == 0, "manifest.slots is 0"),
         (manifest.slots > SLOTS_MAX, "manifest.slots is above 65536"),
         (manifest.context_max == Tokens::ZERO, "manifest.context_max is 0"),
-        (dearest > PRICE_OF_A_MILLION_MAX, "a price of manifest is above 1000000000 micro-dollars"),
+        (
+            dearest > PRICE_OF_A_MILLION_MAX,
+            "a price is above 1000000000 micro-dollars a million tokens",
+        ),
         (time.0 > ORDER_MAX, "an order of manifest.context_max takes more than 2^46 us"),
         (
             price.0 > PRICE_MAX,

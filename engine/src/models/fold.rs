@@ -121,6 +121,7 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
     if state.tables.accounts.get(tenant).is_none() {
         let account = Account {
             arrival: Micros::ZERO,
+            token_arrival: Micros::ZERO,
             live: 0,
             ended: [0; 5],
             tokens_in: Tokens::ZERO,

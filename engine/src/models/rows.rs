@@ -14,6 +14,7 @@ use crate::kernel::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, RegionId, TenantId,
     Tokens, VesselId,
 };
+use crate::queue::rows::Allowance;
 use crate::resilience::rows::{Breaker, Outcomes};
 
 code! {
@@ -126,10 +127,11 @@ row! {
     pub struct Tenant {
         /// Its name, unique among tenants.
         pub name: String,
-        /// The most orders it may submit, per second, over time; zero is no limit.
-        pub rate: u32,
-        /// How many orders it may submit at once before the rate applies.
-        pub burst: u32,
+        /// How many orders it may submit.
+        pub orders: Allowance,
+        /// How many tokens they may have, prompts and answers together. What an answer may have is counted when
+        /// the order comes, and what it did not have is given back when it ends.
+        pub tokens: Allowance,
         /// The most live orders it may have; zero is no limit.
         pub live_max: u32,
         /// The most of its idempotency keys that are remembered, from the next one on; zero leaves it to the
@@ -140,6 +142,21 @@ row! {
         /// The most that it may be charged within a period; zero is no limit. Nothing is set aside for orders
         /// that came when it had none.
         pub budget: MicroUsd,
+    }
+}
+
+impl Tenant {
+    /// A contract without any limit.
+    pub fn unlimited(name: &str) -> Self {
+        Self {
+            name: String::from(name),
+            orders: Allowance::NONE,
+            tokens: Allowance::NONE,
+            live_max: 0,
+            keys_max: 0,
+            budget_period: Micros::ZERO,
+            budget: MicroUsd::ZERO,
+        }
     }
 }
 

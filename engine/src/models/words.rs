@@ -82,7 +82,7 @@ words! {
             /// Which one.
             tenant: TenantId,
             /// Its contract.
-            contract: Tenant,
+            contract: Box<Tenant>,
         },
         /// A region was added or the way into it changed.
         RegionRegistered = 1 {

@@ -21,26 +21,25 @@ use alloc::vec::Vec;
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::units::{Micros, ModelId, OrderId, Tokens};
-use crate::models::rows::Tenant;
+use crate::models::rows::{Demand, Tenant};
 use crate::queue::words::{Event, Refusal as Queue};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::telemetry::rows::Account;
 use crate::transaction::Transaction;
 
-/// The tenant's next theoretical arrival time, if its rate lets an order pass at `now`.
-pub(crate) fn pass(tenant: &Tenant, account: &Account, now: Micros) -> Result<Micros, Refusal> {
-    if tenant.rate == 0 {
-        return Ok(account.arrival);
-    }
-    // Rounded up: rounded down, two of three microseconds would let half as many again pass.
-    let interval = Micros::SECOND.0.div_ceil(u64::from(tenant.rate));
-    let tolerance = interval.saturating_mul(u64::from(tenant.burst.saturating_sub(1)));
-    let retry_at = account.arrival - Micros(tolerance);
-    if now < retry_at {
-        return Err(Queue::RateLimited { retry_at }.into());
-    }
-    Ok(account.arrival.max(now) + Micros(interval))
+/// The tenant's next theoretical arrival times, of an order and of a token, if one with this demand passes now.
+pub(crate) fn pass(
+    tenant: &Tenant,
+    account: &Account,
+    demand: &Demand,
+    now: Micros,
+) -> Result<(Micros, Micros), Refusal> {
+    let order = tenant.orders.pass(account.arrival, 1, now);
+    let order = order.map_err(|retry_at| Queue::RateLimited { retry_at })?;
+    let tokens = tenant.tokens.pass(account.token_arrival, demand.size().0, now);
+    let tokens = tokens.map_err(|retry_at| Queue::TokensLimited { retry_at })?;
+    Ok((order, tokens))
 }
 
 /// Refuses when no further order may wait.

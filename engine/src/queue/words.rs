@@ -49,5 +49,10 @@ words! {
             /// When the next order would pass.
             retry_at: Micros,
         },
+        /// The tenant asks for tokens faster than its contract allows.
+        TokensLimited = 1 {
+            /// When so many would pass.
+            retry_at: Micros,
+        },
     }
 }

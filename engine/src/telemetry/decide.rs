@@ -7,8 +7,8 @@ use crate::telemetry::fold::spending;
 use crate::telemetry::rows::Spending;
 use crate::telemetry::words::{Event, Refusal};
 
-/// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its model. None where its
-/// tenant has no budget; refused where less is left of it.
+/// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its
+/// model. None where its tenant has no budget; refused where less is left of it.
 pub(crate) fn reserve(
     state: &State,
     tenant: TenantId,

@@ -111,8 +111,10 @@ row! {
 row! {
     /// What a tenant has used, and what its limits have left.
     pub struct Account {
-        /// The theoretical arrival time of the generic cell rate algorithm (ITU-T I.371).
+        /// The theoretical arrival time of its next order (`Allowance::pass`).
         pub arrival: Micros,
+        /// The same of its next token.
+        pub token_arrival: Micros,
         /// Orders that have not ended.
         pub live: u64,
         /// Orders ended, by end state, in the order of `End`.

@@ -27,9 +27,21 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             count_end(state, *tenant, End::Refused)
         }
         Event::OrderAdmitted {
-            order, tenant, arrival, deadline, key, reserved, demand, ..
+            order,
+            tenant,
+            arrival,
+            token_arrival,
+            deadline,
+            key,
+            reserved,
+            demand,
+            ..
         } => {
-            fold_admitted(state, *order, *tenant, *arrival, *deadline, *key, demand)?;
+            let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;
+            account.arrival = *arrival;
+            account.token_arrival = *token_arrival;
+            account.live = account.live.saturating_add(1);
+            fold_admitted(state, *order, *tenant, *deadline, *key, demand)?;
             reserved.map_or(Ok(()), |amount| set_aside(state, *order, *tenant, amount))
         }
         Event::LegDispatched { order, leg, within, timeout, .. } => {
@@ -55,6 +67,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                 routed.retries = routed.retries.saturating_sub(1);
             }
             leave(state, *order)?;
+            give_tokens_back(state, *order, *end)?;
             if *end == End::Completed {
                 let row = state.edit_order(*order)?;
                 let worked = served(row.demand.tokens_in, row.tokens_out);
@@ -69,6 +82,22 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::KeyForgotten { key, .. } => forget_key(state, *key),
     }
+}
+
+/// The tokens that an order did not have, or all of them if it was not served, may be asked for once more.
+fn give_tokens_back(state: &mut State, order: OrderId, end: End) -> Result<(), Breach> {
+    let row = state.edit_order(order)?;
+    let used = row.demand.tokens_in + row.tokens_out;
+    let used = if end == End::Completed { used } else { Tokens::ZERO };
+    let (tenant, asked) = (row.tenant, row.demand.size());
+    let Some(allowance) = state.tables.tenants.get(tenant).map(|contract| &contract.tokens) else {
+        return Ok(());
+    };
+    let spared = allowance.span(asked.0) - allowance.span(used.0);
+    if spared > Micros::ZERO {
+        state.tables.accounts.edit(tenant, &mut state.writer)?.token_arrival -= spared;
+    }
+    Ok(())
 }
 
 /// A key stands on for an order that was served; whoever's was not may order again.
@@ -102,7 +131,6 @@ fn fold_admitted(
     state: &mut State,
     id: OrderId,
     tenant: TenantId,
-    arrival: Micros,
     deadline: Micros,
     key: KeySlot,
     demand: &Demand,
@@ -121,9 +149,6 @@ fn fold_admitted(
         }
         state.tables.keys.insert(key, row, &mut state.writer)?;
     }
-    let account = state.tables.accounts.edit(tenant, &mut state.writer)?;
-    account.arrival = arrival;
-    account.live = account.live.saturating_add(1);
     let order = Order {
         id,
         tenant,

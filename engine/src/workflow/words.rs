@@ -118,6 +118,8 @@ words! {
             level: PolicyLevel,
             /// The tenant's next theoretical arrival time.
             arrival: Micros,
+            /// The same of a token.
+            token_arrival: Micros,
             /// When it expires.
             deadline: Micros,
             /// Where its key is remembered.

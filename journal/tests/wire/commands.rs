@@ -4,7 +4,7 @@ use tensorforge_engine::Command;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window};
 use tensorforge_engine::policy::{Escalation, Policy};
-use tensorforge_engine::queue::Shares;
+use tensorforge_engine::queue::{Allowance, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::telemetry::Charge;
@@ -96,8 +96,8 @@ pub(crate) fn limits() -> Limits {
 pub(crate) fn tenant() -> Tenant {
     Tenant {
         name: "alba".into(),
-        rate: 20,
-        burst: 5,
+        orders: Allowance { period: Micros(1_000_000), amount: 20, burst: 5 },
+        tokens: Allowance { period: Micros(60_000_000), amount: 3_000_000, burst: 100_000 },
         live_max: 100,
         keys_max: 50,
         budget_period: Micros(86_400_000_000),

@@ -23,7 +23,7 @@ use crate::{each, examples, one};
 examples! { Event {
     "config.configured" Event::Config(config::Event::Configured(_)) => one(config::Event::Configured(limits())),
     "models.tenant_registered" Event::Models(models::Event::TenantRegistered { .. }) =>
-        one(models::Event::TenantRegistered { tenant: TenantId(3), contract: tenant() }),
+        one(models::Event::TenantRegistered { tenant: TenantId(3), contract: tenant().into() }),
     "models.region_registered" Event::Models(models::Event::RegionRegistered { .. }) => one(models::Event::RegionRegistered {
         region: RegionId(4), name: "north".into(), hop: Micros(40_000),
     }),
@@ -89,6 +89,7 @@ examples! { Event {
         tenant: TenantId(3),
         level: PolicyLevel::Elevated,
         arrival: Micros(60_000_000),
+        token_arrival: Micros(61_000_000),
         deadline: Micros(90_000_000),
         key: KeySlot(21),
         reserved: Some(PicoUsd(2_000_000_000)),
@@ -230,6 +231,8 @@ mod refusals {
             one(workflow::Refusal::Unknown { order: 13 }),
         "models.wrong_status" Refusal::Models(models::Refusal::WrongStatus) => one(models::Refusal::WrongStatus),
         "config.full" Refusal::Config(config::Refusal::Full { .. }) => each(Bound::ALL, |bound| config::Refusal::Full { bound, max: 7 }),
+        "queue.tokens_limited" Refusal::Queue(queue::Refusal::TokensLimited { .. }) =>
+            one(queue::Refusal::TokensLimited { retry_at: Micros(62_000_000) }),
         "queue.rate_limited" Refusal::Queue(queue::Refusal::RateLimited { .. }) =>
             one(queue::Refusal::RateLimited { retry_at: Micros(8) }),
         "policy.level_forbids" Refusal::Policy(policy::Refusal::LevelForbids { .. }) => one(policy::Refusal::LevelForbids {

@@ -1,6 +1,7 @@
 //! The life of an order, from its submission to its end.
 
 use super::*;
+use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::workflow::{Fault, Outcome};
 
 /// A demand without what may differ when it is sent again.
@@ -27,8 +28,11 @@ impl Model {
             return self.expect(workflow::Event::OrderDeduplicated { order, tenant, external });
         }
         self.sound(demand)?;
-        let arrival = rules::arrival(&contract, account.arrival.0, now)
+        let arrival = rules::arrival(&contract.orders, account.arrival.0, 1, now)
             .map_err(|at| queue::Refusal::RateLimited { retry_at: Micros(at) })?;
+        let size = routes::size(demand);
+        let token_arrival = rules::arrival(&contract.tokens, account.token_arrival.0, size, now)
+            .map_err(|at| queue::Refusal::TokensLimited { retry_at: Micros(at) })?;
         let (_, policy) = self.policy()?;
         // Each level shuts out one more class, the least urgent first.
         if demand.class as u8 >= 3 - self.level.min(3) {
@@ -76,12 +80,14 @@ impl Model {
             tenant,
             level: LEVELS[usize::from(self.level)],
             arrival: Micros(arrival),
+            token_arrival: Micros(token_arrival),
             deadline: Micros(deadline),
             key,
             reserved: reserved.map(PicoUsd),
             demand: Box::new(demand.clone()),
         })?;
         self.admit(id, tenant, arrival, deadline, key, demand);
+        self.tenants[tenant.0 as usize].1.token_arrival = Micros(token_arrival);
         if let Some(amount) = reserved {
             self.spend(tenant.0, 0, i128::from(amount));
             self.reserves.insert(slot, amount);
@@ -154,18 +160,18 @@ impl Model {
         most: u32,
         key: u64,
     ) -> Decided<Option<u32>> {
+        let live = |key: &&Key| key.until == u64::MAX;
+        let all = self.keys.values().filter(live).count();
+        let own = self.keys.values().filter(live).filter(|key| key.tenant == tenant).count();
+        if most_of_one == 0 && own >= (most as usize).saturating_sub(all) {
+            return full(Bound::Keys, most);
+        }
         let over = |slot: &u32| {
             let row = &self.keys[slot];
             row.until <= self.now && (row.tenant, row.key) == (tenant, key)
         };
         if let Some(slot) = self.keys.keys().find(|slot| over(slot)) {
             return Ok(Some(*slot));
-        }
-        let live = |key: &&Key| key.until == u64::MAX;
-        let all = self.keys.values().filter(live).count();
-        let own = self.keys.values().filter(live).filter(|key| key.tenant == tenant).count();
-        if most_of_one == 0 && own >= (most as usize).saturating_sub(all) {
-            return full(Bound::Keys, most);
         }
         let mut held: BTreeMap<u32, usize> = BTreeMap::new();
         self.keys.values().for_each(|key| *held.entry(key.tenant).or_default() += 1);
@@ -708,9 +714,21 @@ impl Model {
         self.release_berth(slot)?;
         let order = self.order(slot)?.clone();
         let tenant = TenantId(order.tenant);
-        let (_, account) = &mut self.tenants[order.tenant as usize];
+        let (contract, account) = &mut self.tenants[order.tenant as usize];
         account.live -= 1;
         account.ended[end as usize] += 1;
+        // What was counted and not used.
+        let used = order.demand.tokens_in.0 + order.tokens_out;
+        let used = if end == End::Completed { used } else { 0 };
+        let [asked, used] = [routes::size(&order.demand), used].map(|tokens| {
+            let Allowance { period, amount, .. } = contract.tokens;
+            if amount == 0 {
+                0
+            } else {
+                rules::narrow(rules::charge(tokens, period.0, amount.into()))
+            }
+        });
+        account.token_arrival.0 = account.token_arrival.0.saturating_sub(asked - used);
         let burnt = order.cost + order.wasted;
         if end == End::Completed || burnt > 0 || order.energy > 0 {
             let rule = self.policies.last().map(|policy| policy.charge.clone());

@@ -1,6 +1,7 @@
 //! Sums: times, prices, points and rates, in integers so wide that nothing is lost.
 
-use tensorforge_engine::models::{LegKind, Manifest, Tenant};
+use tensorforge_engine::models::{LegKind, Manifest};
+use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::MicroUsd;
@@ -65,16 +66,22 @@ pub(super) fn points(weights: &Weights, time: u64, cost: u64, energy: u64, avoid
     narrow(u128::from(narrow(thousandths / 1_000)) + u128::from(grudge))
 }
 
-/// The next theoretical arrival of an order that passes its tenant's rate, or when it would pass.
-pub(super) fn arrival(contract: &Tenant, arrival: u64, now: u64) -> Result<u64, u64> {
-    if contract.rate == 0 {
+/// The next arrival time after one of this size, or when that may come. A bucket holds so much as the burst;
+/// a size that is above it has to find the bucket full.
+pub(super) fn arrival(
+    allowance: &Allowance,
+    arrival: u64,
+    size: u64,
+    now: u64,
+) -> Result<u64, u64> {
+    let Allowance { period, amount, burst } = allowance;
+    if *amount == 0 {
         return Ok(arrival);
     }
-    let interval = narrow(charge(1, 1_000_000, u128::from(contract.rate)));
-    // A burst of n is n arrivals at one moment: n - 1 of them early.
-    let early = interval * u64::from(contract.burst - 1);
-    let earliest = arrival.max(early) - early;
-    if now < earliest { Err(earliest) } else { Ok(arrival.max(now) + interval) }
+    let spare = u128::from(burst.saturating_sub(size)) * u128::from(period.0);
+    let earliest = arrival.saturating_sub(narrow(spare / u128::from(*amount)));
+    let interval = narrow(charge(size, period.0, u128::from(*amount)));
+    if now < earliest { Err(earliest) } else { Ok(arrival.max(now).saturating_add(interval)) }
 }
 
 /// The shortest and the longest wait before the attempt after this one.
@@ -109,18 +116,10 @@ mod tests {
         assert_eq!(points(&weights, 2_000_000, 1_200, 2_000, false), 22_410);
         assert_eq!(points(&weights, 99, 0, 1, true), 100);
         assert_eq!(points(&weights, 100, 0, 0, false), 1);
-        let contract = Tenant {
-            name: String::new(),
-            rate: 3,
-            burst: 2,
-            live_max: 0,
-            keys_max: 0,
-            budget: MicroUsd(0),
-            budget_period: Micros(0),
-        };
-        assert_eq!(arrival(&contract, 0, 5), Ok(333_339));
-        assert_eq!(arrival(&contract, 333_339, 5), Ok(666_673));
-        assert_eq!(arrival(&contract, 666_673, 5), Err(333_339));
+        let thrice = Allowance { period: Micros(1_000_000), amount: 3, burst: 2 };
+        assert_eq!(arrival(&thrice, 0, 1, 5), Ok(333_339));
+        assert_eq!(arrival(&thrice, 333_339, 1, 5), Ok(666_673));
+        assert_eq!(arrival(&thrice, 666_673, 1, 5), Err(333_340));
         assert_eq!(share(1, 3), 333_333);
     }
 }

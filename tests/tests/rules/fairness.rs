@@ -15,15 +15,7 @@ struct Served {
 /// they have been served for their shares differs by no more than the bound.
 fn share(parties: [(u32, Class, f64, Demand); 2], spared: bool) {
     let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
-    let contract = Tenant {
-        name: "brae".into(),
-        rate: 0,
-        burst: 0,
-        live_max: 0,
-        keys_max: 0,
-        budget: MicroUsd(0),
-        budget_period: Micros(0),
-    };
+    let contract = Tenant::unlimited("brae");
     desk.tell(0, models::Command::RegisterTenant(contract));
     desk.vessel("dory", Manifest { slots: 3, context_max: Tokens(100_000), ..boat() });
     let mut random = Random(7);

@@ -591,7 +591,7 @@ fn manifests_are_bounded() {
     );
     check(
         Manifest { price_out: MicroUsd(1_000_000_001), ..boat() },
-        "invalid: a price of manifest is above 1000000000 micro-dollars",
+        "invalid: a price is above 1000000000 micro-dollars a million tokens",
     );
     check(Manifest { fuel_out: Millijoules(17_592_186_044_416), ..cold.clone() }, "taken");
     check(
@@ -614,15 +614,7 @@ fn a_fold_stays_within_the_limits() {
             Event::Config(config::Event::Configured(limits.clone())),
             Event::Models(models::Event::TenantRegistered {
                 tenant: TenantId(0),
-                contract: Tenant {
-                    name: "alba".into(),
-                    rate: 0,
-                    burst: 0,
-                    live_max: 0,
-                    keys_max: 0,
-                    budget: MicroUsd(0),
-                    budget_period: Micros(0),
-                },
+                contract: Tenant::unlimited("alba").into(),
             }),
         ];
         exchange.fold(Seq(0), Micros(0), &setup).unwrap();
@@ -643,6 +635,7 @@ fn a_fold_stays_within_the_limits() {
             tenant: TenantId(0),
             level: PolicyLevel::Normal,
             arrival: Micros(0),
+            token_arrival: Micros(0),
             deadline: Micros(9),
             key: KeySlot(key),
             reserved: None,

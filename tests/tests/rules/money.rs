@@ -56,8 +56,7 @@ fn nobody_is_charged_more_than_was_set_aside() {
     let mut desk = Desk::open(3, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
     let (budget, budget_period) = (MicroUsd(1_999), Micros::ZERO);
-    let (name, rate, burst, live_max, keys_max) = ("alba".into(), 0, 0, 0, 0);
-    let contract = Tenant { name, rate, burst, live_max, keys_max, budget_period, budget };
+    let contract = Tenant { budget_period, budget, ..Tenant::unlimited("alba") };
     desk.tell(5, models::Command::RegisterTenant(contract));
     desk.submit(10, demand());
     let dear =
@@ -106,8 +105,7 @@ fn no_budget_is_overdrawn_by_concurrency() {
     desk.vessel("dory", Manifest { slots: 50, ..boat() });
     desk.vessel("punt", Manifest { slots: 50, price_out: MicroUsd(3_000_007), ..boat() });
     let (budget, budget_period) = (MicroUsd(20_000), Micros(1_000_000));
-    let (name, rate, burst, live_max, keys_max) = ("alba".into(), 0, 0, 0, 0);
-    let contract = Tenant { name, rate, burst, live_max, keys_max, budget_period, budget };
+    let contract = Tenant { budget_period, budget, ..Tenant::unlimited("alba") };
     desk.tell(5, models::Command::RegisterTenant(contract));
     let (mut random, mut refused, mut periods) = (Random(3), 0, 0);
     for turn in 0..4_000u64 {

@@ -82,7 +82,7 @@ fn a_fleet_becomes_commands() {
             }
             Command::Models(models::Command::RegisterModel { name }) => format!("model {name}"),
             Command::Models(models::Command::RegisterTenant(t)) => {
-                format!("tenant {} {} {} {}", t.name, t.rate, t.burst, t.live_max)
+                format!("tenant {} {} {} {}", t.name, t.orders.amount, t.orders.burst, t.live_max)
             }
             Command::Models(models::Command::RegisterVessel { name, manifest, .. }) => {
                 format!("vessel {name} {}", manifest.slots)
@@ -99,7 +99,7 @@ fn a_fleet_becomes_commands() {
             "region south 0",
             "model m",
             "model n",
-            "tenant free 0 1 0",
+            "tenant free 0 0 0",
             "tenant paid 9 1 0",
             "vessel v-0 5",
             "vessel v-1 5",

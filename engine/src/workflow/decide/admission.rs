@@ -54,7 +54,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         return Ok(());
     }
     check_demand(state, demand)?;
-    let arrival = pass(contract, account, state.now())?;
+    let (arrival, token_arrival) = pass(contract, account, demand, state.now())?;
     let (_, policy) = state.policy().ok_or(Rules::NoPolicy)?;
     let level = state.stance().map_or(PolicyLevel::Normal, |stance| stance.level);
     if !admits(level, demand.class) {
@@ -71,6 +71,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         tenant,
         level,
         arrival,
+        token_arrival,
         deadline,
         key,
         reserved,
@@ -134,10 +135,11 @@ fn key_place(
     let rows = &state.tables.keys;
     let places = state.limits().map_or(0, |limits| limits.keys);
     let full = |bound, max| Config::Full { bound, max: u64::from(max) };
+    if keys_max == 0 && keys.live(tenant) >= places.saturating_sub(keys.live_of_all()) {
+        return Err(full(Bound::Keys, places).into());
+    }
     let forgotten = if let Some(over) = keys.get(tenant, key) {
         Some(over)
-    } else if keys_max == 0 && keys.live(tenant) >= places.saturating_sub(keys.live_of_all()) {
-        return Err(full(Bound::Keys, places).into());
     } else if keys_max > 0 && keys.held(tenant) >= keys_max {
         Some(keys.first_of(tenant).ok_or(full(Bound::TenantKeys, keys_max))?)
     } else if rows.len() >= places {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{Manifest, Region, Role, Tenant};
+use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::units::{MicroUsd, Micros, ModelId, Ppm, RegionId, VesselId};
 use tensorforge_engine::workflow;
 
@@ -38,8 +39,12 @@ struct FleetFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Contract {
-    rate: u32,
-    burst: u32,
+    rate: u64,
+    rate_period_ms: Millis,
+    burst: u64,
+    token_rate: u64,
+    token_period_ms: Millis,
+    token_burst: Option<u64>,
     live_max: u32,
     keys_max: u32,
     budget_micro_usd: u64,
@@ -50,7 +55,11 @@ impl Default for Contract {
     fn default() -> Self {
         Self {
             rate: 0,
+            rate_period_ms: second(),
             burst: 1,
+            token_rate: 0,
+            token_period_ms: minute(),
+            token_burst: None,
             live_max: 0,
             keys_max: 0,
             budget_micro_usd: 0,
@@ -64,9 +73,16 @@ impl Default for Contract {
 struct NamedContract {
     name: String,
     #[serde(default)]
-    rate: u32,
+    rate: u64,
+    #[serde(default = "second")]
+    rate_period_ms: Millis,
     #[serde(default = "one")]
-    burst: u32,
+    burst: u64,
+    #[serde(default)]
+    token_rate: u64,
+    #[serde(default = "minute")]
+    token_period_ms: Millis,
+    token_burst: Option<u64>,
     #[serde(default)]
     live_max: u32,
     #[serde(default)]
@@ -160,7 +176,15 @@ impl Answer {
     }
 }
 
-fn one() -> u32 {
+fn second() -> Millis {
+    Millis::new(1_000)
+}
+
+fn minute() -> Millis {
+    Millis::new(60_000)
+}
+
+fn one() -> u64 {
     1
 }
 
@@ -227,17 +251,39 @@ impl FleetFile {
 }
 
 fn contract(name: &str, terms: Contract) -> Tenant {
-    let Contract { rate, burst, live_max, keys_max, budget_micro_usd, budget_period_ms } = terms;
-    let (budget, budget_period) = (MicroUsd(budget_micro_usd), budget_period_ms.micros());
-    Tenant { name: name.to_owned(), rate, burst, live_max, keys_max, budget_period, budget }
+    let allowance = |amount, period: Millis, burst| match amount {
+        0 => Allowance::NONE,
+        _ => Allowance { period: period.micros(), amount, burst },
+    };
+    let token_burst = terms.token_burst.unwrap_or(terms.token_rate);
+    Tenant {
+        name: name.to_owned(),
+        orders: allowance(terms.rate, terms.rate_period_ms, terms.burst),
+        tokens: allowance(terms.token_rate, terms.token_period_ms, token_burst),
+        live_max: terms.live_max,
+        keys_max: terms.keys_max,
+        budget_period: terms.budget_period_ms.micros(),
+        budget: MicroUsd(terms.budget_micro_usd),
+    }
 }
 
 impl NamedContract {
     fn tenant(self) -> Tenant {
-        let Self { name, rate, burst, live_max, keys_max, budget_micro_usd, budget_period_ms } =
-            self;
-        let terms =
-            Contract { rate, burst, live_max, keys_max, budget_micro_usd, budget_period_ms };
+        let Self { name, rate, rate_period_ms, burst, .. } = self;
+        let Self { token_rate, token_period_ms, token_burst, live_max, keys_max, .. } = self;
+        let Self { budget_micro_usd, budget_period_ms, .. } = self;
+        let terms = Contract {
+            rate,
+            rate_period_ms,
+            burst,
+            token_rate,
+            token_period_ms,
+            token_burst,
+            live_max,
+            keys_max,
+            budget_micro_usd,
+            budget_period_ms,
+        };
         contract(&name, terms)
     }
 }

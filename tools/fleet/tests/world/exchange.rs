@@ -124,6 +124,7 @@ impl<'a> Exchange<'a> {
             tenant,
             level: PolicyLevel::Normal,
             arrival: now,
+            token_arrival: now,
             deadline: Micros::MAX,
             key: KeySlot::NONE,
             reserved: None,

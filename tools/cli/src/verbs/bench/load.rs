@@ -184,15 +184,7 @@ impl Load {
 }
 
 fn register_tenant(name: String) -> Command {
-    Command::Models(models::Command::RegisterTenant(Tenant {
-        name,
-        rate: 0,
-        burst: 0,
-        live_max: 0,
-        keys_max: 0,
-        budget: MicroUsd::ZERO,
-        budget_period: Micros::ZERO,
-    }))
+    Command::Models(models::Command::RegisterTenant(Tenant::unlimited(&name)))
 }
 
 fn dispatched(events: &[Event]) -> Option<OrderId> {
