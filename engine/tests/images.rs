@@ -24,7 +24,7 @@ use tensorforge_engine::image::{Fault, Misread, Reader};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
-use tensorforge_engine::queue::{Allowance, Flow, Line, Routed, Shares, Turn, Waiting};
+use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;

@@ -2,9 +2,9 @@
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::image::pack;
+use tensorforge_engine::models::Allowance;
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Role, Stage, Tenant};
 use tensorforge_engine::policy::Policy;
-use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
     JournalId, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, RegionId, Seq, TenantId,

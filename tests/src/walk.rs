@@ -2,10 +2,10 @@
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
+    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
 };
 use tensorforge_engine::policy::{Escalation, Policy};
-use tensorforge_engine::queue::{Allowance, Shares};
+use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};

@@ -12,9 +12,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::kernel::image::{Image, Sink, Source, code, row};
 use crate::kernel::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, RegionId, TenantId,
-    Tokens, VesselId,
+    Tokens, VesselId, clamp,
 };
-use crate::queue::rows::Allowance;
 use crate::resilience::rows::{Breaker, Outcomes};
 
 code! {
@@ -119,6 +118,59 @@ code! {
         Prefill = 2,
         /// Decode alone.
         Decode = 3,
+    }
+}
+
+row! {
+    /// How much of something a tenant may ask for over time, and at once.
+    pub struct Allowance {
+        /// How long a period is.
+        pub period: Micros,
+        /// So much within a period; zero is no limit.
+        pub amount: u64,
+        /// So much at once, before that applies.
+        pub burst: u64,
+    }
+}
+
+impl Allowance {
+    /// No limit.
+    pub const NONE: Self = Self { period: Micros::ZERO, amount: 0, burst: 0 };
+    /// The largest amount and the largest burst.
+    pub(crate) const MOST: u64 = 1_000_000_000_000;
+    /// The longest period: 31 days.
+    const LONGEST: Micros = Micros(31 * 86_400 * 1_000_000);
+
+    /// Whether it makes sense.
+    pub(crate) fn is_sound(&self) -> bool {
+        let bounded = self.amount.max(self.burst) <= Self::MOST && self.period <= Self::LONGEST;
+        bounded && (self.amount == 0 || (self.burst > 0 && self.period > Micros::ZERO))
+    }
+
+    /// How long it takes until so much more may be asked for, rounded up: rounded down, two of three
+    /// microseconds would let half as many again pass. No time without a limit.
+    pub(crate) fn span(&self, asked: u64) -> Micros {
+        let amount = u128::from(self.amount);
+        if amount == 0 { Micros::ZERO } else { Micros(clamp(self.time(asked).div_ceil(amount))) }
+    }
+
+    /// The generic cell rate algorithm (ITU-T I.371), for cells of any size: the next theoretical arrival time
+    /// if so much passes now, or else when it would. As many of a size pass at once as the burst holds; what is
+    /// larger passes once nothing of that is used up, and has to be made up for.
+    pub(crate) fn pass(&self, arrival: Micros, asked: u64, now: Micros) -> Result<Micros, Micros> {
+        if self.amount == 0 {
+            return Ok(arrival);
+        }
+        let (each, cells) = (self.span(asked), self.burst.checked_div(asked).unwrap_or(0));
+        // Each is rounded up by itself, and so all of them are.
+        let before = Micros(each.0.saturating_mul(cells.saturating_sub(1)));
+        let earliest = arrival - before.max(self.span(self.burst.saturating_sub(asked)));
+        if now < earliest { Err(earliest) } else { Ok(arrival.max(now) + each) }
+    }
+
+    /// So many periods, in microseconds.
+    fn time(&self, periods: u64) -> u128 {
+        u128::from(periods).saturating_mul(u128::from(self.period.0))
     }
 }
 

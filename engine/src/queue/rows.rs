@@ -1,7 +1,7 @@
 //! Who waits, what each has been served while others waited, and what was routed lately.
 
 use crate::kernel::image::row;
-use crate::kernel::units::{Micros, ModelId, Ppm, TenantId, clamp};
+use crate::kernel::units::{Micros, ModelId, Ppm, TenantId};
 use crate::models::rows::Class;
 
 row! {
@@ -82,55 +82,6 @@ row! {
         pub late: [u32; 3],
         /// Attempts of theirs that were made because a call had failed, but for those that came to a good end.
         pub retries: u32,
-    }
-}
-
-row! {
-    /// How much of something a tenant may ask for over time, and at once.
-    pub struct Allowance {
-        /// How long a period is.
-        pub period: Micros,
-        /// So much within a period; zero is no limit.
-        pub amount: u64,
-        /// So much at once, before that applies.
-        pub burst: u64,
-    }
-}
-
-impl Allowance {
-    /// No limit.
-    pub const NONE: Self = Self { period: Micros::ZERO, amount: 0, burst: 0 };
-    /// The largest amount and the largest burst.
-    pub(crate) const MOST: u64 = 1_000_000_000_000;
-    /// The longest period: 31 days.
-    const LONGEST: Micros = Micros(31 * 86_400 * 1_000_000);
-
-    /// Whether it makes sense.
-    pub(crate) fn is_sound(&self) -> bool {
-        let bounded = self.amount.max(self.burst) <= Self::MOST && self.period <= Self::LONGEST;
-        bounded && (self.amount == 0 || (self.burst > 0 && self.period > Micros::ZERO))
-    }
-
-    /// How long it takes until so much more may be asked for, rounded up: rounded down, two of three
-    /// microseconds would let half as many again pass. No time without a limit.
-    pub(crate) fn span(&self, asked: u64) -> Micros {
-        let amount = u128::from(self.amount);
-        if amount == 0 { Micros::ZERO } else { Micros(clamp(self.time(asked).div_ceil(amount))) }
-    }
-
-    /// The generic cell rate algorithm (ITU-T I.371), for cells of any size: the next theoretical arrival time
-    /// if so much passes now, or else when it would. What is more than the burst passes once nothing of that
-    /// is used up, and has to be made up for.
-    pub(crate) fn pass(&self, arrival: Micros, asked: u64, now: Micros) -> Result<Micros, Micros> {
-        let spare = self.time(self.burst.saturating_sub(asked));
-        let Some(early) = spare.checked_div(u128::from(self.amount)) else { return Ok(arrival) };
-        let earliest = arrival - Micros(clamp(early));
-        if now < earliest { Err(earliest) } else { Ok(arrival.max(now) + self.span(asked)) }
-    }
-
-    /// So many periods, in microseconds.
-    fn time(&self, periods: u64) -> u128 {
-        u128::from(periods).saturating_mul(u128::from(self.period.0))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use tensorforge_engine::Command;
 use tensorforge_engine::config::Limits;
-use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window};
+use tensorforge_engine::models::{
+    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window,
+};
 use tensorforge_engine::policy::{Escalation, Policy};
-use tensorforge_engine::queue::{Allowance, Shares};
+use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::telemetry::Charge;

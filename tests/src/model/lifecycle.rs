@@ -1,7 +1,7 @@
 //! The life of an order, from its submission to its end.
 
 use super::*;
-use tensorforge_engine::queue::Allowance;
+use tensorforge_engine::models::Allowance;
 use tensorforge_engine::workflow::{Fault, Outcome};
 
 /// A demand without what may differ when it is sent again.

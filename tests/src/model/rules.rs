@@ -1,7 +1,7 @@
 //! Sums: times, prices, points and rates, in integers so wide that nothing is lost.
 
+use tensorforge_engine::models::Allowance;
 use tensorforge_engine::models::{LegKind, Manifest};
-use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::MicroUsd;
@@ -78,9 +78,11 @@ pub(super) fn arrival(
     if *amount == 0 {
         return Ok(arrival);
     }
-    let spare = u128::from(burst.saturating_sub(size)) * u128::from(period.0);
-    let earliest = arrival.saturating_sub(narrow(spare / u128::from(*amount)));
-    let interval = narrow(charge(size, period.0, u128::from(*amount)));
+    let interval = |tokens: u64| charge(tokens, period.0, u128::from(*amount));
+    // So many alike at once, each rounded up; or what is left of the bucket, likewise.
+    let alike = interval(size) * u128::from((burst / size).max(1) - 1);
+    let early = narrow(alike.max(interval(burst.saturating_sub(size))));
+    let (earliest, interval) = (arrival.saturating_sub(early), narrow(interval(size)));
     if now < earliest { Err(earliest) } else { Ok(arrival.max(now).saturating_add(interval)) }
 }
 
@@ -119,7 +121,7 @@ mod tests {
         let thrice = Allowance { period: Micros(1_000_000), amount: 3, burst: 2 };
         assert_eq!(arrival(&thrice, 0, 1, 5), Ok(333_339));
         assert_eq!(arrival(&thrice, 333_339, 1, 5), Ok(666_673));
-        assert_eq!(arrival(&thrice, 666_673, 1, 5), Err(333_340));
+        assert_eq!(arrival(&thrice, 666_673, 1, 5), Err(333_339));
         assert_eq!(share(1, 3), 333_333);
     }
 }

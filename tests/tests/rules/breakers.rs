@@ -321,7 +321,7 @@ fn who_fails_at_once_does_not_look_quick() {
 #[test]
 fn retries_are_a_share_of_what_is_called() {
     let mut policy = walk::policy();
-    policy.retry.attempts = 100;
+    policy.retry.attempts = 16;
     policy.retry.budget = Ppm(200_000);
     policy.retry.least = 3;
     policy.retry.backoff = Micros(100_000);

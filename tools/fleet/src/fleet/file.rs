@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tensorforge_engine::config::Limits;
+use tensorforge_engine::models::Allowance;
 use tensorforge_engine::models::{Manifest, Region, Role, Tenant};
-use tensorforge_engine::queue::Allowance;
 use tensorforge_engine::units::{MicroUsd, Micros, ModelId, Ppm, RegionId, VesselId};
 use tensorforge_engine::workflow;
 
