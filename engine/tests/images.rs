@@ -139,7 +139,7 @@ const DIGESTS: [u128; 21] = [
     0x6cde_e1e4_030b_f028_6064_2a53_0daa_ee28,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
     0x1f24_2652_18ae_db42_1526_b644_7f59_aa86,
-    0xdde2_7a0c_d412_1e60_2bd2_6e86_04f8_3b44,
+    0xf0be_acbd_34f4_3d82_0c4f_2110_887e_4d2d,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x793c_8261_06cb_bca6_fa2f_8935_ba71_397d,
     0xa322_4a97_dc2e_969e_d514_7b1f_ff25_189d,
@@ -329,8 +329,10 @@ fn account() -> Account {
         cached: Tokens(9),
         tokens_out: Tokens(10),
         energy: Millijoules(u64::MAX),
-        cost: Money { micros: MicroUsd(11), picos: 12 },
-        burnt: Money { micros: MicroUsd(13), picos: 14 },
+        cost: MicroUsd(11),
+        burnt: MicroUsd(13),
+        cost_picos: 12,
+        burnt_picos: 14,
     }
 }
 

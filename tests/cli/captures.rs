@@ -46,10 +46,9 @@ fn check(trace: &str, fleet: &str, policy: &str, rows: usize) -> Audit {
 
     let accounts = folder.json("state j.tfj accounts");
     let accounts = accounts.as_object().expect("a table");
-    let sum = |row: &serde_json::Value, name| match &row[name] {
-        money @ serde_json::Value::Object(_) => {
-            number(money, "micros") * 1_000_000 + number(money, "picos")
-        }
+    let sum = |row: &serde_json::Value, name| match name {
+        "cost" => number(row, name) * 1_000_000 + number(row, "cost_picos"),
+        "burnt" => number(row, name) * 1_000_000 + number(row, "burnt_picos"),
         _ => number(row, name),
     };
     let sums = SUMS.map(|name| accounts.values().map(|row| sum(row, name)).sum::<u64>());

@@ -51,7 +51,11 @@ impl Audit {
         }
         for (tenant, account) in state.tables.accounts.iter() {
             let settled = self.settled.get(&tenant).copied().unwrap_or_default();
-            assert_eq!([account.cost, account.burnt].map(picos), settled, "account {tenant}");
+            assert_eq!(
+                [account.charged(), account.worth()].map(picos),
+                settled,
+                "account {tenant}"
+            );
         }
         for (_, order) in state.tables.orders.iter() {
             let worked = self.worked.get(&order.id).copied().unwrap_or(0);

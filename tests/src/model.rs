@@ -22,7 +22,7 @@ use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Scope;
-use tensorforge_engine::telemetry::{Account, Money};
+use tensorforge_engine::telemetry::Account;
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd,
     PolicyVersion, Ppm, RegionId, TenantId, Tokens, VesselId,
@@ -414,8 +414,10 @@ impl Model {
             tokens_in: Tokens(0),
             cached: Tokens(0),
             tokens_out: Tokens(0),
-            cost: Money::default(),
-            burnt: Money::default(),
+            cost: MicroUsd(0),
+            burnt: MicroUsd(0),
+            cost_picos: 0,
+            burnt_picos: 0,
             energy: Millijoules(0),
         };
         put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));

@@ -12,7 +12,7 @@ use crate::models::words::Event;
 use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
 use crate::telemetry::fold::open_budget;
-use crate::telemetry::rows::{Account, Money};
+use crate::telemetry::rows::Account;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
@@ -128,8 +128,10 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
             cached: Tokens::ZERO,
             tokens_out: Tokens::ZERO,
             energy: Millijoules::ZERO,
-            cost: Money::default(),
-            burnt: Money::default(),
+            cost: MicroUsd::ZERO,
+            burnt: MicroUsd::ZERO,
+            cost_picos: 0,
+            burnt_picos: 0,
         };
         state.tables.accounts.insert(tenant, account, &mut state.writer)?;
     }

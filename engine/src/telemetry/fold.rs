@@ -14,8 +14,11 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     account.tokens_in += *tokens_in;
     account.cached += *cached;
     account.tokens_out += *tokens_out;
-    account.cost += *cost;
-    account.burnt += *burnt;
+    let (mut charged, mut worth) = (account.charged(), account.worth());
+    charged += *cost;
+    worth += *burnt;
+    (account.cost, account.cost_picos) = (charged.micros, charged.picos);
+    (account.burnt, account.burnt_picos) = (worth.micros, worth.picos);
     account.energy += *energy;
     if state.tables.spending.get(*tenant).is_some() {
         spend(state, *tenant, |spending| spending.spent += *cost)?;

@@ -52,6 +52,18 @@ impl AddAssign for Money {
     }
 }
 
+impl Account {
+    /// What was charged, exactly.
+    pub fn charged(&self) -> Money {
+        Money { micros: self.cost, picos: self.cost_picos }
+    }
+
+    /// What all completed legs of settled orders are worth, exactly.
+    pub fn worth(&self) -> Money {
+        Money { micros: self.burnt, picos: self.burnt_picos }
+    }
+}
+
 row! {
     /// What a tenant with a budget has been charged in the present period, and what is set aside for its
     /// orders.
@@ -127,9 +139,13 @@ row! {
         pub tokens_out: Tokens,
         /// The fuel that it took.
         pub energy: Millijoules,
-        /// What was charged.
-        pub cost: Money,
-        /// What all completed legs of settled orders are worth, charged or not.
-        pub burnt: Money,
+        /// What was charged, in whole micro-dollars; with `cost_picos` it is exact.
+        pub cost: MicroUsd,
+        /// What all completed legs of settled orders are worth, charged or not, likewise.
+        pub burnt: MicroUsd,
+        /// Charged besides, in pico-dollars: fewer than a million.
+        pub cost_picos: u32,
+        /// Worth besides, likewise.
+        pub burnt_picos: u32,
     }
 }

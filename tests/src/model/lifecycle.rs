@@ -751,8 +751,10 @@ impl Model {
             account.tokens_in.0 += order.demand.tokens_in.0;
             account.cached.0 += order.cached;
             account.tokens_out.0 += order.tokens_out;
-            account.cost = rules::plus(account.cost, charged);
-            account.burnt = rules::plus(account.burnt, burnt.into());
+            (account.cost, account.cost_picos) =
+                rules::plus((account.cost, account.cost_picos), charged);
+            (account.burnt, account.burnt_picos) =
+                rules::plus((account.burnt, account.burnt_picos), burnt.into());
             account.energy.0 += order.energy;
             self.expect(telemetry::Event::OrderSettled {
                 order: order.id,

@@ -3,7 +3,6 @@
 use tensorforge_engine::models::Allowance;
 use tensorforge_engine::models::{LegKind, Manifest};
 use tensorforge_engine::routing::Weights;
-use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::MicroUsd;
 
 /// What the engine's `u64` would hold.
@@ -35,9 +34,9 @@ pub(super) fn answer_price(manifest: &Manifest, tokens: u64) -> u64 {
 }
 
 /// An exact sum of money, in pico-dollars, and so many more.
-pub(super) fn plus(money: Money, more: u128) -> Money {
-    let sum = u128::from(money.micros.0) * 1_000_000 + u128::from(money.picos) + more;
-    Money { micros: MicroUsd(narrow(sum / 1_000_000)), picos: (sum % 1_000_000) as u32 }
+pub(super) fn plus((micros, picos): (MicroUsd, u32), more: u128) -> (MicroUsd, u32) {
+    let sum = u128::from(micros.0) * 1_000_000 + u128::from(picos) + more;
+    (MicroUsd(narrow(sum / 1_000_000)), (sum % 1_000_000) as u32)
 }
 
 /// What a leg that was worked is worth in pico-dollars, of prompt, cached and generated tokens.

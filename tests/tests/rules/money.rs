@@ -41,9 +41,13 @@ fn statements_are_exact_whatever_the_price_list() {
         }
         let account = desk.state().tables.accounts.get(TenantId(0)).unwrap();
         assert_eq!(account.ended, [10_000, 0, 0, 0, 0]);
-        assert_eq!(u128::from(account.cost.rounded().0), (exact + 500_000) / 1_000_000, "{list:?}");
-        assert_eq!(account.cost.in_picos(), exact, "{list:?}");
-        assert_eq!(account.burnt, account.cost);
+        assert_eq!(
+            u128::from(account.charged().rounded().0),
+            (exact + 500_000) / 1_000_000,
+            "{list:?}"
+        );
+        assert_eq!(account.charged().in_picos(), exact, "{list:?}");
+        assert_eq!(account.worth(), account.charged());
     }
 }
 

@@ -119,7 +119,8 @@ impl Tally {
     pub(crate) fn sums_of_accounts(state: &State) -> Sums {
         let mut sums = Sums::default();
         for (_, account) in state.tables.accounts.iter() {
-            let Account { tokens_in, cached, tokens_out, cost, burnt, energy, .. } = *account;
+            let Account { tokens_in, cached, tokens_out, energy, .. } = *account;
+            let (cost, burnt) = (account.charged(), account.worth());
             sums.add(Sums { tokens_in, cached, tokens_out, cost, burnt, energy });
         }
         sums

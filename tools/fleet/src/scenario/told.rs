@@ -148,7 +148,8 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         | Event::Queue(queue::Event::OrderChosen { order, .. }) => order.to_string(),
         Event::Telemetry(telemetry::Event::OrderSettled { order, cost, burnt, energy, .. }) => {
             let (cost, burnt) = (micro_dollars(*cost), micro_dollars(*burnt));
-            format!("{order} cost={cost} burnt={burnt} energy={energy}")
+            let besides = if burnt == cost { String::new() } else { format!(" burnt={burnt}") };
+            format!("{order} cost={cost} energy={energy}{besides}")
         }
         Event::Workflow(workflow::Event::OrderEnded { order, end, .. }) => {
             format!("{order} {}", name(end))
