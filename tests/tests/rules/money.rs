@@ -59,7 +59,7 @@ fn nobody_is_charged_more_than_was_set_aside() {
     policy.retry.attempts = 2;
     let mut desk = Desk::open(3, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    let (budget, budget_period) = (MicroUsd(1_999), Micros::ZERO);
+    let (budget, budget_period) = (MicroUsd(2_000), Micros::ZERO);
     let contract = Tenant { budget_period, budget, ..Tenant::unlimited("alba") };
     desk.tell(5, models::Command::RegisterTenant(contract));
     desk.submit(10, demand());
@@ -84,7 +84,7 @@ fn nobody_is_charged_more_than_was_set_aside() {
     let refused = desk.submit(retry + 2, Demand { tokens_in: Tokens(80), ..demand() });
     let left = telemetry::Refusal::BudgetSpent {
         asked: MicroUsd(2_800),
-        left: MicroUsd(799),
+        left: MicroUsd(800),
         renewed_at: Micros::MAX,
     };
     let refusal = |event: &Event| match event {
@@ -92,7 +92,7 @@ fn nobody_is_charged_more_than_was_set_aside() {
         _ => None,
     };
     assert_eq!(refused.iter().find_map(refusal), Some(left.into()));
-    let small = Demand { tokens_in: Tokens(79), tokens_out_max: Tokens(0), ..demand() };
+    let small = Demand { tokens_in: Tokens(80), tokens_out_max: Tokens(0), ..demand() };
     assert!(desk.submit(retry + 3, small).iter().find_map(refusal).is_none());
 }
 
