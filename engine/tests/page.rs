@@ -36,6 +36,9 @@ fn items(module: &'static str, source: &str) -> Vec<Item> {
     let (mut doc, mut open) = (String::new(), None);
     for line in source.lines() {
         let text = line.trim();
+        // A number that JSON shows as a hash has its attribute on its own line.
+        let hash = text.strip_prefix(r#"#[serde(with = "crate::kernel::units::hex64")] "#);
+        let text = hash.unwrap_or(text);
         if let Some(words) = text.strip_prefix("///") {
             doc = format!("{doc} {}", words.trim()).trim().to_owned();
             continue;
@@ -53,6 +56,7 @@ fn items(module: &'static str, source: &str) -> Vec<Item> {
             && !text.starts_with(['}', '#'])
             && !text.is_empty()
         {
+            assert!(!text.contains("#["), "not understood: {line}");
             let text = text.trim_start_matches("pub ").trim_end_matches([',', '{', ' ']);
             let (name, kind) = match text.split_once([':', '=', '(']) {
                 Some((name, kind)) => (name.trim(), kind.trim().trim_end_matches(')')),
@@ -60,6 +64,7 @@ fn items(module: &'static str, source: &str) -> Vec<Item> {
             };
             // A word's number, then what it carries under a name.
             let kind = kind.split_once(": ").map_or(kind, |(_, carried)| carried);
+            let kind = if hash.is_some() { "hash" } else { kind };
             items.last_mut().unwrap().members.push(Member {
                 name: name.to_owned(),
                 of_variant: indent > start + 4,
@@ -104,6 +109,7 @@ fn shown(kind: &str) -> String {
         "Micros" => "us".into(),
         "Tokens" => "tokens".into(),
         "MicroUsd" => "micro-dollars".into(),
+        "PicoUsd" => "pico-dollars".into(),
         "Millijoules" => "mJ".into(),
         "Ppm" => "ppm".into(),
         "OrderId" => "order id".into(),
@@ -139,7 +145,6 @@ fn table(page: &mut String, item: &Item) {
                     (format!("**`{}`**", snake(name)), shown(carried))
                 }
                 (true, true) => (format!("`.{name}`"), shown(kind)),
-                (false, _) if name == "hash" => (format!("`{name}`"), "hash".to_owned()),
                 (false, _) => (format!("`{name}`"), shown(kind)),
             };
             writeln!(page, "| {name} | {kind} | {doc} |").unwrap();
@@ -181,7 +186,8 @@ const HEAD: &str = "# State, events and commands
 
 What `tensorforge state`, `log` and `explain` show, and what predicates of `bisect --when` speak of. Moments are
 microseconds of the journal's own time, from its beginning; 18446744073709551615 (2^64 - 1) is never. A number
-that names something is null where there is nothing to name. Hashes are sixteen hexadecimal digits.
+that names something is null where there is nothing to name. Hashes are sixteen hexadecimal digits;
+an idempotency key is shown as the hash of its text, and as zeros where there is none.
 
 Every table, command, event and refusal belongs to a module, and JSON names it: `{\"routing\": {\"order_routed\": ...}}`.
 A path may begin with the module or with the table: `models.loads.0.used` is `loads.0.used`.

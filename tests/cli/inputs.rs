@@ -156,7 +156,6 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
     let models =
         |entry: &str| entry.replacen("models = [\"coral-70b\"]", &format!("models = {names:?}"), 1);
     const NAME: &str = "invalid: name is empty, longer than 128 bytes or not printable";
-    const RATE: &str = "invalid: a rate has a burst or a period of 0, an amount or a burst of more than 10^12, or a period of more than 31 days";
     for (name, text, said) in [
         (
             "vessel",
@@ -181,12 +180,12 @@ fn what_the_exchange_refuses_is_named_before_a_journal_is_made() {
         (
             "rate",
             format!("{fleet}[[tenant]]\nname = \"kelp\"\nrate = 1_000_000_000_001\n"),
-            format!("tenant \"kelp\": {RATE}"),
+            "tenant \"kelp\": invalid: rate is above 10^12".into(),
         ),
         (
             "burst",
             format!("{fleet}[[tenant]]\nname = \"atoll\"\nrate = 1\nburst = 0\n"),
-            format!("tenant \"atoll\": {RATE}"),
+            "tenant \"atoll\": invalid: burst is 0".into(),
         ),
         (
             "models",

@@ -112,6 +112,18 @@ fn an_expectation_that_fails_names_its_step() {
 }
 
 #[test]
+fn a_key_that_is_none_is_told_in_one_line() {
+    let folder = workplace();
+    let scenarios = folder.path().join("scenarios");
+    edit(&scenarios.join("plain-life.toml"), "external = 7,", "key = -1,");
+    let (code, out, _) = snapshot_test(&scenarios, &folder.path().join("snapshots"), &[]);
+    assert_eq!(code, 1);
+    let said =
+        "step 1 at 10 ms: submit: expected a text of 1 to 255 bytes, or a whole number, in `key`";
+    assert!(out.lines().any(|line| line.ends_with(said)), "{out}");
+}
+
+#[test]
 fn a_scenario_that_cannot_be_played_says_where() {
     let folder = workplace();
     let scenarios = folder.path().join("scenarios");

@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 
 use crate::allocator::cost;
@@ -54,12 +55,10 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
 
 fn register_tenant(tx: &mut Transaction, contract: &Tenant) -> Result<(), Refusal> {
     check_name(&contract.name)?;
-    if !contract.orders.is_sound() || !contract.tokens.is_sound() {
-        let fault =
-            "a rate has a burst or a period of 0, an amount or a burst of more than 10^12, or a \
-                     period of more than 31 days"
-                .to_owned();
-        return Err(Models::Invalid { fault }.into());
+    for (of, allowance) in [("orders", &contract.orders), ("tokens", &contract.tokens)] {
+        if let Some(fault) = allowance.fault() {
+            return Err(Models::Invalid { fault: format!("{of}.{fault}") }.into());
+        }
     }
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.tenants);

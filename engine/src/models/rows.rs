@@ -137,14 +137,21 @@ impl Allowance {
     /// No limit.
     pub const NONE: Self = Self { period: Micros::ZERO, amount: 0, burst: 0 };
     /// The largest amount and the largest burst.
-    pub(crate) const MOST: u64 = 1_000_000_000_000;
+    const MOST: u64 = 1_000_000_000_000;
     /// The longest period: 31 days.
     const LONGEST: Micros = Micros(31 * 86_400 * 1_000_000);
 
-    /// Whether it makes sense.
-    pub(crate) fn is_sound(&self) -> bool {
-        let bounded = self.amount.max(self.burst) <= Self::MOST && self.period <= Self::LONGEST;
-        bounded && (self.amount == 0 || (self.burst > 0 && self.period > Micros::ZERO))
+    /// What is wrong with it, naming the field; none if it makes sense.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let limited = self.amount > 0;
+        let faults = [
+            (self.amount > Self::MOST, "amount is above 10^12"),
+            (self.burst > Self::MOST, "burst is above 10^12"),
+            (self.period > Self::LONGEST, "period is above 31 days"),
+            (limited && self.burst == 0, "burst is 0"),
+            (limited && self.period == Micros::ZERO, "period is 0"),
+        ];
+        faults.iter().find(|(wrong, _)| *wrong).map(|(_, fault)| *fault)
     }
 
     /// How long it takes until so much more may be asked for, rounded up: rounded down, two of three
@@ -467,7 +474,7 @@ row! {
         pub cost: PicoUsd,
         /// What was worked for it in the attempts before is worth.
         pub wasted: PicoUsd,
-        /// Burnt so far, in all attempts.
+        /// The fuel that all of its attempts took so far.
         pub energy: Millijoules,
         /// Who pays.
         pub tenant: TenantId,

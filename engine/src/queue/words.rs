@@ -51,7 +51,7 @@ words! {
         },
         /// The tenant asks for tokens faster than its contract allows.
         TokensLimited = 1 {
-            /// When so many would pass.
+            /// When so many would pass at the latest: sooner if others give back what they did not have.
             retry_at: Micros,
         },
     }

@@ -65,8 +65,8 @@ impl Account {
 }
 
 row! {
-    /// What a tenant with a budget has been charged in the present period, and what is set aside for its
-    /// orders.
+    /// What a tenant with a budget has been charged in a period, and what is set aside for its orders. That
+    /// the next period has begun is noted when it asks for something again, or is charged.
     pub struct Spending {
         /// When the period began.
         pub since: Micros,

@@ -205,7 +205,19 @@ impl Fleet {
 fn in_file(refusal: &Refusal) -> Refusal {
     match refusal {
         Refusal::Models(models::Refusal::Invalid { fault }) => {
-            Refusal::Models(models::Refusal::Invalid { fault: fault.replace("manifest.", "") })
+            let words = [
+                ("manifest.", ""),
+                ("orders.amount", "rate"),
+                ("orders.period", "rate_period_ms"),
+                ("orders.burst", "burst"),
+                ("tokens.amount", "token_rate"),
+                ("tokens.period", "token_period_ms"),
+                ("tokens.burst", "token_burst"),
+            ];
+            let fault = words
+                .iter()
+                .fold(fault.clone(), |fault, (engine, file)| fault.replace(engine, file));
+            Refusal::Models(models::Refusal::Invalid { fault })
         }
         other => other.clone(),
     }

@@ -386,7 +386,10 @@ fn matches(line: &str, (name, detail): &(String, String)) -> bool {
 }
 
 fn read<T: serde::de::DeserializeOwned>(key: &str, value: &toml::Value) -> Result<T, String> {
-    value.clone().try_into().map_err(|error| format!("{key}: {}", error.to_string().trim_end()))
+    value
+        .clone()
+        .try_into()
+        .map_err(|error| format!("{key}: {}", error.to_string().trim_end().replace('\n', ", ")))
 }
 
 /// A live order by its number.

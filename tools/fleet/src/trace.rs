@@ -45,7 +45,7 @@ pub struct Trace {
 pub struct Key(Box<str>);
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text of 1 to 255 bytes, or a whole number")]
 enum Spelled {
     Text(String),
     Number(u64),

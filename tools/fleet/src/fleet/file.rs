@@ -268,23 +268,23 @@ fn contract(name: &str, terms: Contract) -> Tenant {
 }
 
 impl NamedContract {
+    fn terms(&self) -> Contract {
+        Contract {
+            rate: self.rate,
+            rate_period_ms: self.rate_period_ms,
+            burst: self.burst,
+            token_rate: self.token_rate,
+            token_period_ms: self.token_period_ms,
+            token_burst: self.token_burst,
+            live_max: self.live_max,
+            keys_max: self.keys_max,
+            budget_micro_usd: self.budget_micro_usd,
+            budget_period_ms: self.budget_period_ms,
+        }
+    }
+
     fn tenant(self) -> Tenant {
-        let Self { name, rate, rate_period_ms, burst, .. } = self;
-        let Self { token_rate, token_period_ms, token_burst, live_max, keys_max, .. } = self;
-        let Self { budget_micro_usd, budget_period_ms, .. } = self;
-        let terms = Contract {
-            rate,
-            rate_period_ms,
-            burst,
-            token_rate,
-            token_period_ms,
-            token_burst,
-            live_max,
-            keys_max,
-            budget_micro_usd,
-            budget_period_ms,
-        };
-        contract(&name, terms)
+        contract(&self.name, self.terms())
     }
 }
 
