@@ -16,6 +16,8 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
     let mut random = Random(seed);
     let mut setup = setup(bounds()).into_iter();
     let (mut history, mut audit) = (Vec::new(), Audit::default());
+    // What was restored decides as what never was.
+    let mut twin: Option<Exchange> = None;
     let mut time = Micros(1);
     for seq in (0..records).map(Seq) {
         let (source, command) = match setup.next() {
@@ -35,11 +37,17 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
             Vec::<String>::new(),
             "record {seq}: {command:?} {events:?}"
         );
+        if let Some(twin) = &mut twin {
+            let mut same = Vec::new();
+            twin.decide(Stamp { seq, time: sent, source }, &command, &mut same).unwrap();
+            assert_eq!(events, same, "record {seq}, restored before: {command:?}");
+        }
         audit.record(&events, live.state());
         replica.fold(seq, sent, &events).unwrap();
         assert_eq!(live.state().tag(), replica.state().tag(), "record {seq}: {events:?}");
         if seq.0 % 97 == 0 {
             replica = Exchange::resume(restored(replica.state()));
+            twin = Some(replica.clone());
             assert_eq!(replica.state().check(), Vec::<String>::new(), "restored after {seq}");
             assert_eq!(live.state().root(), replica.state().root());
             assert_eq!(live.state().seq(), replica.state().seq());

@@ -55,6 +55,22 @@ fn arrivals_have_the_stated_rate_and_variation() {
     check("process = \"weibull\"\nrate = 2.0\ncv = 2.0", 2.0, 0.05);
 }
 
+/// A window is counted from the arrival, which is later for what is sent again.
+#[test]
+fn what_is_sent_again_asks_for_the_same_window() {
+    let again =
+        "window_ms = [60_000, 90_000]\nresend = { share_ppm = 1_000_000, after_ms = 500 }\n";
+    let trace = made("process = \"poisson\"\nrate = 0.01", &format!("{TENANT}{again}"));
+    let mut windows = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for row in &trace.rows {
+        let window = row.window.as_ref().unwrap();
+        let moments = (row.at + window.from, row.at + window.until);
+        windows.entry(row.idempotency.as_ref().unwrap()).or_default().push(moments);
+    }
+    assert!(windows.len() > 100);
+    assert!(windows.values().all(|pair| pair.len() == 2 && pair[0] == pair[1]), "{windows:?}");
+}
+
 #[test]
 fn lengths_shares_and_prefixes_have_the_stated_distribution() {
     let tenants = r#"
