@@ -75,7 +75,7 @@ mod tests {
     use crate::routing::Weights;
     use crate::security::Source;
     use crate::state::index::Deciding;
-    use crate::telemetry::{Charge, Money, Reserve, Spending};
+    use crate::telemetry::{Charge, Forecast, Money, Reserve, Spending};
     use crate::workflow::index::Keys;
     use crate::{config, models, policy, workflow};
     use alloc::boxed::Box;
@@ -113,6 +113,7 @@ mod tests {
             },
             overload: OverloadRule { pause: Micros(1), pause_max: Micros(1) },
             charge: Charge { failed: Ppm::ZERO, expired: Ppm::ZERO, cancelled: Ppm::ONE },
+            forecast: Forecast { samples: 1, prior: Ppm(1_000_000), legs: 1, window: Micros(1) },
             escalation: Escalation {
                 elevated: Ppm(600_000),
                 restricted: Ppm(700_000),

@@ -6,5 +6,6 @@ pub mod units;
 pub mod bits;
 pub mod draw;
 pub mod image;
+pub mod sketch;
 pub mod table;
 pub mod wheel;

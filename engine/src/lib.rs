@@ -62,7 +62,7 @@ pub use command::{Command, Stamp};
 pub use effect::{Effect, effects};
 pub use event::Event;
 pub use exchange::Exchange;
-pub use kernel::{bits, draw, image, table, units, wheel};
+pub use kernel::{bits, draw, image, sketch, table, units, wheel};
 pub use refusal::Refusal;
 pub use state::tables::Tables;
 pub use state::{Root, State};

@@ -1,4 +1,4 @@
-//! What is left of finished work: sums by tenant.
+//! What is left of finished work: sums by tenant, and what it says about work to come.
 
 pub mod rows;
 pub mod words;
@@ -9,5 +9,5 @@ pub(crate) mod decide;
 
 pub(crate) mod check;
 
-pub use rows::{Account, Charge, Money, Reserve, Spending};
+pub use rows::{Account, Charge, Forecast, Lengths, Money, Pace, Reserve, Spending};
 pub use words::{Event, Refusal};

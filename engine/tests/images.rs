@@ -29,7 +29,9 @@ use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRul
 use tensorforge_engine::routing::{Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
-use tensorforge_engine::telemetry::{Account, Charge, Money, Reserve, Spending};
+use tensorforge_engine::telemetry::{
+    Account, Charge, Forecast, Lengths, Money, Pace, Reserve, Spending,
+};
 use tensorforge_engine::units::*;
 use tensorforge_engine::workflow::{Control, RememberedKey};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
@@ -293,6 +295,7 @@ fn policy() -> Policy {
         },
         overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
         charge: Charge { failed: Ppm(46), expired: Ppm(47), cancelled: Ppm(48) },
+        forecast: Forecast { samples: 49, prior: Ppm(50), legs: 51, window: Micros(52) },
         escalation: Escalation {
             elevated: Ppm(19),
             restricted: Ppm(20),

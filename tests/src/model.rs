@@ -4,6 +4,7 @@
 //! draw decided it takes the outcome from the record and asks only whether it may have been drawn;
 //! everything else has to be what it would have decided itself, event by event.
 
+mod forecast;
 mod lifecycle;
 mod routes;
 mod rules;
@@ -22,7 +23,7 @@ use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Scope;
-use tensorforge_engine::telemetry::Account;
+use tensorforge_engine::telemetry::{Account, Forecast};
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd,
     PolicyVersion, Ppm, RegionId, TenantId, Tokens, VesselId,
@@ -71,6 +72,7 @@ struct Ship {
     failures: u32,
     /// What became of its calls lately, and when its breaker last changed.
     calls: Spans<3>,
+    pace: forecast::Pace,
     turned: u64,
     trips: u32,
     probes: u32,
@@ -93,6 +95,7 @@ impl Ship {
         (self.failures, self.trips) = (0, 0);
         (self.paused, self.pauses) = (0, 0);
         self.calls = Spans::default();
+        self.pace = forecast::Pace::default();
         self.breaker = Breaker::Closed;
     }
 }
@@ -163,6 +166,8 @@ pub struct Model {
     reserves: BTreeMap<u32, u64>,
     /// Prefixes by place: hash, length and holders.
     prefixes: BTreeMap<u64, (u64, u64, Holders)>,
+    /// How long answers were, by place.
+    lengths: BTreeMap<u32, forecast::Lengths>,
     submitted: u64,
     tickets: u64,
     level: u8,
@@ -466,6 +471,7 @@ impl Model {
             starts: 0,
             failures: 0,
             calls: Spans::default(),
+            pace: forecast::Pace::default(),
             turned: 0,
             trips: 0,
             probes: 0,
@@ -713,6 +719,15 @@ impl Model {
                     (load.completed, load.failed, load.wake.0, load.starts),
                     (told(&load.outcomes), load.turned.0, load.trips, load.probes),
                     (vessel.held, vessel.start, load.paused.0, load.pauses),
+                    forecast::Pace {
+                        since: load.pace.since.0,
+                        now: [load.pace.took.0, load.pace.predicted.0, load.pace.legs.into()],
+                        before: [
+                            load.pace.took_before.0,
+                            load.pace.predicted_before.0,
+                            load.pace.legs_before.into(),
+                        ],
+                    },
                 )
             });
             let model = Some((
@@ -721,6 +736,7 @@ impl Model {
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
                 (own(&ship.calls), ship.turned, ship.trips, ship.probes),
                 (ship.held, ship.start, ship.paused, ship.pauses),
+                ship.pace,
             ));
             same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));
         }
@@ -779,6 +795,18 @@ impl Model {
         let reserves: Vec<_> = reserves.map(|(slot, row)| (slot.0, row.amount.0)).collect();
         let own: Vec<_> = self.reserves.iter().map(|(slot, amount)| (*slot, *amount)).collect();
         same("reserves".into(), format!("{own:?}"), format!("{reserves:?}"));
+        let lengths = state.tables.lengths.iter();
+        let lengths: Vec<_> = lengths
+            .map(|(slot, row)| {
+                let of = (row.model.0, row.class, row.tenant.0);
+                (slot.0, of, row.samples, row.usual.0, row.late.0)
+            })
+            .collect();
+        let own = self.lengths.iter();
+        let own: Vec<_> = own
+            .map(|(slot, row)| (*slot, row.of, row.samples, row.percentile(50), row.percentile(95)))
+            .collect();
+        same("lengths".into(), format!("{own:?}"), format!("{lengths:?}"));
         let berths: Vec<_> = state
             .tables
             .berths

@@ -9,7 +9,7 @@ use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
 use tensorforge_engine::security::{Scopes, Source};
-use tensorforge_engine::telemetry::Charge;
+use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
     Tokens, VesselId,
@@ -68,6 +68,12 @@ pub fn policy() -> Policy {
         },
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
+        forecast: Forecast {
+            samples: 3,
+            prior: Ppm(1_000_000),
+            legs: 2,
+            window: Micros(1_500_000),
+        },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(500_000),
@@ -115,6 +121,12 @@ fn some_policy(random: &mut Random) -> Policy {
             probes: 1 + random.below(3) as u32,
             cut_off: Ppm(random.below(4) * 250_000),
             ..policy().breaker
+        },
+        forecast: Forecast {
+            samples: 1 + random.below(6) as u32,
+            prior: Ppm(random.below(5) * 250_000),
+            legs: 1 + random.below(4) as u32,
+            window: Micros(200_000 + random.below(3_000_000)),
         },
         ..policy()
     }

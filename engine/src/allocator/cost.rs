@@ -1,7 +1,7 @@
 //! What work takes and costs, as manifests declare it.
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Tokens, clamp, worth};
-use crate::models::rows::{LegKind, Manifest};
+use crate::models::rows::{Leg, LegKind, Manifest};
 
 /// The time for `tokens` prompt tokens, rounded up.
 pub(crate) fn prefill_time(manifest: &Manifest, tokens: Tokens) -> Micros {
@@ -36,6 +36,16 @@ fn per(tokens: Tokens, rate: u64, unit: u64) -> u64 {
         return amount.div_ceil(unit.max(1));
     }
     clamp(u128::from(tokens.0).saturating_mul(u128::from(rate)).div_ceil(u128::from(unit.max(1))))
+}
+
+/// How long a leg should take that turned out to be so much work, had it been alone.
+pub(crate) fn leg_time(manifest: &Manifest, leg: &Leg, fresh: Tokens, generated: Tokens) -> Micros {
+    match leg.kind {
+        LegKind::Hop => leg.work,
+        LegKind::Whole => prefill_time(manifest, fresh) + decode_time(manifest, generated),
+        LegKind::Prefill => prefill_time(manifest, fresh),
+        LegKind::Decode => decode_time(manifest, generated),
+    }
 }
 
 /// What a completed leg is worth, exactly: prompt tokens where they were worked, generated ones likewise.

@@ -494,6 +494,7 @@ mod newtypes {
         BerthId,
         KeySlot,
         PrefixSlot,
+        LengthSlot,
         OrderSlot,
         Seq,
         JournalId,

@@ -117,6 +117,23 @@ impl PicoUsd {
     }
 }
 
+impl Tokens {
+    /// A share of them, rounded up.
+    pub fn share(self, share: Ppm) -> Self {
+        Self(clamp(u128::from(self.0).saturating_mul(u128::from(share.0)).div_ceil(1_000_000)))
+    }
+}
+
+impl Micros {
+    /// So many times this span, rounded down.
+    pub fn times(self, factor: Ppm) -> Self {
+        if factor == Ppm::ONE {
+            return self;
+        }
+        Self(clamp(u128::from(self.0).saturating_mul(u128::from(factor.0)) / 1_000_000))
+    }
+}
+
 /// What so many tokens are worth at a price for a million, exactly.
 pub(crate) fn worth(Tokens(tokens): Tokens, MicroUsd(price): MicroUsd) -> PicoUsd {
     PicoUsd(tokens.saturating_mul(price))
@@ -210,6 +227,10 @@ dense_id! {
 dense_id! {
     /// A place in the direct-mapped table of prefixes.
     PrefixSlot
+}
+dense_id! {
+    /// A place in the table of how long answers are.
+    LengthSlot
 }
 dense_id! {
     /// The place of a live order in the table of orders; reused once the order has ended.

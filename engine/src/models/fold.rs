@@ -12,7 +12,7 @@ use crate::models::words::Event;
 use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
 use crate::telemetry::fold::open_budget;
-use crate::telemetry::rows::Account;
+use crate::telemetry::rows::{Account, Pace};
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
@@ -195,6 +195,7 @@ fn fold_vessel(
         paused: Micros::ZERO,
         turned: Micros::ZERO,
         outcomes: Outcomes::default(),
+        pace: Pace::default(),
         backlog: Micros::ZERO,
         seen: now,
         breaker: Breaker::Closed,
@@ -229,6 +230,7 @@ fn forgive(load: &mut Load) {
     load.pauses = 0;
     load.paused = Micros::ZERO;
     load.outcomes = Outcomes::default();
+    load.pace = Pace::default();
     load.breaker = Breaker::Closed;
 }
 

@@ -15,6 +15,7 @@ use crate::kernel::units::{
     Tokens, VesselId, clamp,
 };
 use crate::resilience::rows::{Breaker, Outcomes};
+use crate::telemetry::rows::Pace;
 
 code! {
     /// The service level of an order, most urgent first.
@@ -302,6 +303,8 @@ row! {
         pub turned: Micros,
         /// What became of its legs lately.
         pub outcomes: Outcomes,
+        /// How long its legs took lately.
+        pub pace: Pace,
         /// Legs completed.
         pub completed: u64,
         /// Legs failed.
@@ -458,7 +461,7 @@ row! {
         pub queued: Micros,
         /// When its present leg was handed to its vessel.
         pub dispatched: Micros,
-        /// How long that should take, behind all that was aboard.
+        /// How long that should take at most, behind all that was aboard.
         pub within: Micros,
         /// When it expires.
         pub deadline: Micros,

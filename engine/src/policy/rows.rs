@@ -9,7 +9,7 @@ use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::queue::rows::Shares;
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::Weights;
-use crate::telemetry::rows::Charge;
+use crate::telemetry::rows::{Charge, Forecast};
 
 code! {
     /// How tightly the exchange admits, loosest first.
@@ -84,6 +84,8 @@ row! {
         pub overload: OverloadRule,
         /// What is charged for work that led to nothing.
         pub charge: Charge,
+        /// What predictions are made of.
+        pub forecast: Forecast,
         /// How the level moves.
         pub escalation: Escalation,
     }
@@ -140,6 +142,12 @@ impl Policy {
         for (end, share) in [("failed", failed), ("expired", expired), ("cancelled", cancelled)] {
             fault(share > Ppm::ONE, &format!("charge.{end} is above 1000000"));
         }
+        let Forecast { samples, prior, legs, window } = self.forecast;
+        fault(samples == 0, "forecast.samples is 0");
+        fault(samples > Forecast::SAMPLES_MAX, "forecast.samples is above 127");
+        fault(prior > Ppm::ONE, "forecast.prior is above 1000000");
+        fault(legs == 0, "forecast.legs is 0");
+        fault(window.0 == 0, "forecast.window is 0");
         let BreakerRule { failures, failing, slow, slow_percent, calls, window, .. } = self.breaker;
         let BreakerRule { open, open_max, probes, cut_off, .. } = self.breaker;
         let trips = failures > 0 || failing > Ppm::ZERO || slow > Ppm::ZERO;

@@ -19,6 +19,7 @@ use crate::routing::fold::prefix_slot;
 use crate::routing::rows::{HOLDERS_MAX, Weights};
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
 use crate::state::State;
+use crate::telemetry::decide::{Expected, expected};
 use crate::transaction::Transaction;
 
 /// A vessel is not taken to fail a greater share of its calls: it may have recovered.
@@ -29,12 +30,29 @@ struct Part {
     vessel: VesselId,
     verdict: Verdict,
     eta: Micros,
+    late: Micros,
+    queue: Micros,
+    prompt: Micros,
+    answer: Micros,
     cost: MicroUsd,
     energy: Millijoules,
     cached: Tokens,
     failing: Ppm,
-    work: Micros,
+    pace: Ppm,
     hop: Micros,
+}
+
+impl Part {
+    /// How long it should take, once nothing is before it.
+    fn work(&self) -> Micros {
+        self.prompt + self.answer
+    }
+}
+
+/// An order that wants a route, and how long its answer is expected to be.
+struct Wanted<'a> {
+    order: &'a Order,
+    answer: Expected,
 }
 
 /// The best route for an order; `None` if there is no room for it.
@@ -47,12 +65,13 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId, only: VesselId) -> Option<Even
     if order.demand.size() > serving.room() {
         return None;
     }
+    let wanted = Wanted { order, answer: expected(state, order) };
     let mut scored = Vec::new();
-    for part in parts(tx, order, policy, serving, Role::Whole, only) {
+    for part in parts(tx, &wanted, policy, serving, Role::Whole, only) {
         scored.push((candidate(tx, order, &policy.weights, &part, None), route_of(&part, None)));
     }
     if only == VesselId::NONE {
-        pairs(tx, order, policy, serving, &mut scored);
+        pairs(tx, &wanted, policy, serving, &mut scored);
     }
     scored.sort_by_key(|(candidate, _)| rank(candidate));
     let (best, route) = scored.first()?;
@@ -80,13 +99,14 @@ fn rank(candidate: &Candidate) -> (Verdict, u64, u32, VesselId, VesselId) {
 /// prefill vessel with each decode vessel.
 fn pairs(
     tx: &Transaction,
-    order: &Order,
+    wanted: &Wanted<'_>,
     policy: &Policy,
     serving: &Serving,
     scored: &mut Vec<(Candidate, Route)>,
 ) {
+    let order = wanted.order;
     let best_first = |role| {
-        let mut parts = parts(tx, order, policy, serving, role, VesselId::NONE);
+        let mut parts = parts(tx, wanted, policy, serving, role, VesselId::NONE);
         parts.sort_by_key(|part| rank(&candidate(tx, order, &policy.weights, part, None)));
         parts
     };
@@ -108,13 +128,13 @@ fn pairs(
 /// The vessels of `role` that are considered, each with what it would mean.
 fn parts(
     tx: &Transaction,
-    order: &Order,
+    wanted: &Wanted<'_>,
     policy: &Policy,
     serving: &Serving,
     role: Role,
     only: VesselId,
 ) -> Vec<Part> {
-    let state = tx.state();
+    let (state, order) = (tx.state(), wanted.order);
     let [whole, prefill, decode] = &serving.open;
     let (open, purpose) = match role {
         Role::Whole => (whole, Purpose::Candidates),
@@ -137,7 +157,7 @@ fn parts(
         vessels.push(only.0);
     }
     let kept = kept(state, order.demand.model, order.demand.size());
-    let assess = |sight: Sight<'_>| part(state, order, &sight, &holders, kept);
+    let assess = |sight: Sight<'_>| part(state, wanted, &sight, &holders, kept);
     // All of them are looked at before the first is assessed: so memory brings their rows all at once.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
@@ -200,12 +220,13 @@ fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
 /// more are for others who wait.
 fn part(
     state: &State,
-    order: &Order,
+    wanted: &Wanted<'_>,
     sight: &Sight<'_>,
     holders: &[(VesselId, Tokens)],
     kept: Tokens,
 ) -> Part {
     let Sight { vessel, manifest, load } = *sight;
+    let Wanted { order, answer: Expected { usual, late } } = *wanted;
     let demand = &order.demand;
     let tried = order.tried.contains(&vessel);
     // What has failed this order is not believed to have worked its prompt.
@@ -220,27 +241,40 @@ fn part(
     let mut part = Part {
         vessel,
         verdict: fits(manifest, demand.size(), kept, tried),
-        eta: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
+        eta: Micros::ZERO,
+        late: Micros::ZERO,
+        queue: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
+        prompt: Micros::ZERO,
+        answer: Micros::ZERO,
         cost: MicroUsd::ZERO,
         energy: Millijoules::ZERO,
         cached,
         failing: failing(state, load),
-        work: Micros::ZERO,
+        pace: pace(state, load),
         hop: hop(state, order, manifest),
     };
+    let (mut spread, mut way) = (Micros::ZERO, Micros::ZERO);
     if prompt {
-        part.work += cost::prefill_time(manifest, fresh);
+        part.prompt = cost::prefill_time(manifest, fresh);
         part.cost += cost::price_in(manifest, demand.tokens_in, cached);
         part.energy += cost::fuel(manifest, fresh, Tokens::ZERO);
-        part.eta += part.hop;
+        way = part.hop;
     }
     if answer {
-        part.work += cost::decode_time(manifest, demand.tokens_out_max);
-        part.cost += cost::price_out(manifest, demand.tokens_out_max);
-        part.energy += cost::fuel(manifest, Tokens::ZERO, demand.tokens_out_max);
+        part.answer = cost::decode_time(manifest, usual);
+        part.cost += cost::price_out(manifest, usual);
+        part.energy += cost::fuel(manifest, Tokens::ZERO, usual);
+        spread = cost::decode_time(manifest, late - usual);
     }
-    part.eta += part.work;
+    part.eta = way + (part.queue + part.work()).times(part.pace);
+    part.late = part.eta + spread.times(part.pace);
     part
+}
+
+/// How long a vessel's legs have taken lately for what they should.
+fn pace(state: &State, load: &Load) -> Ppm {
+    let rule = state.policy().map(|(_, policy)| &policy.forecast);
+    rule.map_or(Ppm::ONE, |rule| load.pace.factor(state.now(), rule))
 }
 
 /// The share of a vessel's calls that have failed lately.
@@ -278,7 +312,8 @@ fn candidate(
     second: Option<&Part>,
 ) -> Candidate {
     let decode = second.map_or(VesselId::NONE, |part| part.vessel);
-    let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
+    let time = |of: fn(&Part) -> Micros| of(first) + second.map_or(Micros::ZERO, of);
+    let eta = time(|part| part.eta);
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
     let failing = second.map_or(first.failing, |part| part.failing.max(first.failing));
@@ -293,9 +328,14 @@ fn candidate(
         score: score(weights, eta, failing, cost, energy, avoided),
         tie: (draw.at(counter) >> 32) as u32,
         eta,
+        late: time(|part| part.late),
+        queue: time(|part| part.queue),
+        prompt: time(|part| part.prompt),
+        answer: time(|part| part.answer),
         cost,
         energy,
         cached: first.cached,
+        pace: second.map_or(first.pace, |part| part.pace.max(first.pace)),
     }
 }
 
@@ -333,10 +373,10 @@ fn route_of(first: &Part, second: Option<&Part>) -> Route {
         route.push(Leg { kind: LegKind::Hop, vessel: first.vessel, work: first.hop });
     }
     match second {
-        None => route.push(Leg { kind: LegKind::Whole, vessel: first.vessel, work: first.work }),
+        None => route.push(Leg { kind: LegKind::Whole, vessel: first.vessel, work: first.work() }),
         Some(second) => {
-            route.push(Leg { kind: LegKind::Prefill, vessel: first.vessel, work: first.work });
-            route.push(Leg { kind: LegKind::Decode, vessel: second.vessel, work: second.work });
+            route.push(Leg { kind: LegKind::Prefill, vessel: first.vessel, work: first.work() });
+            route.push(Leg { kind: LegKind::Decode, vessel: second.vessel, work: second.work() });
         }
     }
     route

@@ -4,15 +4,15 @@ use crate::allocator::rows::Berth;
 use crate::config::rows::Limits;
 use crate::kernel::table::{AnyTable, Only, Scratch, Table};
 use crate::kernel::units::{
-    BerthId, KeySlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId, TenantId, TurnSlot,
-    VesselId,
+    BerthId, KeySlot, LengthSlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId,
+    TenantId, TurnSlot, VesselId,
 };
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
 use crate::policy::rows::{Policy, Stance};
 use crate::queue::rows::{Flow, Line, Turn, Waiting};
 use crate::resilience::rows::Outcomes;
 use crate::routing::rows::Prefix;
-use crate::telemetry::rows::{Account, Reserve, Spending};
+use crate::telemetry::rows::{Account, Lengths, Reserve, Spending};
 use crate::workflow::rows::{Control, RememberedKey};
 
 /// Declares the tables, so that no list of them can leave one out.
@@ -102,6 +102,8 @@ tables! {
     19 telemetry spending: TenantId => Spending,
     /// What is set aside for their orders.
     20 telemetry reserves: OrderSlot => Reserve,
+    /// How long answers were.
+    21 telemetry lengths: LengthSlot => Lengths,
 }
 
 impl Tables {
@@ -122,5 +124,6 @@ impl Tables {
         self.turns.bound(limits.orders);
         self.spending.bound_scattered(limits.tenants);
         self.reserves.bound_scattered(limits.orders);
+        self.lengths.bound_scattered(Lengths::places(limits));
     }
 }

@@ -5,10 +5,25 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::kernel::units::{Ppm, Tokens};
 use crate::state::State;
+
+/// What is told of lengths is what their sketches say.
+fn check_lengths(state: &State, faults: &mut Vec<String>) {
+    for (id, row) in state.tables.lengths.iter() {
+        let quantile = |share| Tokens(row.sketch.quantile(Ppm(share)));
+        if (row.usual, row.late) != (quantile(500_000), quantile(950_000)) {
+            faults.push(format!("lengths.{id}: not what its sketch says"));
+        }
+        if row.samples > row.sketch.count() {
+            faults.push(format!("lengths.{id}: more samples than are counted"));
+        }
+    }
+}
 
 /// Every tenant has as many live orders as are counted, and as much set aside for them.
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
+    check_lengths(state, faults);
     let mut live: BTreeMap<_, u64> = BTreeMap::new();
     for (_, order) in state.tables.orders.iter() {
         let count = live.entry(order.tenant).or_default();

@@ -1,10 +1,10 @@
-//! What an order may be charged, what it amounts to, and what of that is charged.
+//! What an order may be charged, what it amounts to, what of that is charged, and how long its answer will be.
 
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, clamp};
+use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, Tokens, clamp};
 use crate::models::rows::{Demand, End, Order, Stage, Tenant};
 use crate::state::State;
 use crate::telemetry::fold::spending;
-use crate::telemetry::rows::Spending;
+use crate::telemetry::rows::{Lengths, Spending};
 use crate::telemetry::words::{Event, Refusal};
 
 /// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its
@@ -67,4 +67,32 @@ pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<Event
         burnt,
         energy: order.energy,
     })
+}
+
+/// How long the answer of an order is expected to be.
+pub(crate) struct Expected {
+    /// Half of them are no longer.
+    pub(crate) usual: Tokens,
+    /// 95 of 100 are no longer.
+    pub(crate) late: Tokens,
+}
+
+/// How long the answer of an order will be, by what others of its model and class got: its tenant's, where there
+/// were enough, or else everybody's, or else as the policy says. None is longer than was asked for.
+pub(crate) fn expected(state: &State, order: &Order) -> Expected {
+    let Demand { model, class, tokens_out_max: longest, .. } = order.demand;
+    let longest_of_all = Expected { usual: longest, late: longest };
+    let Some((limits, (_, policy))) = state.limits().zip(state.policy()) else {
+        return longest_of_all;
+    };
+    let known = |slot| {
+        let row = state.tables.lengths.get(slot)?;
+        (row.samples >= policy.forecast.samples).then_some(row)
+    };
+    let own = Lengths::of_one(limits, model, class, order.tenant).and_then(known);
+    let own = own.filter(|row| (row.model, row.class, row.tenant) == (model, class, order.tenant));
+    match own.or_else(|| known(Lengths::of_all(model, class))) {
+        Some(row) => Expected { usual: row.usual.min(longest), late: row.late.min(longest) },
+        None => Expected { usual: longest.share(policy.forecast.prior), ..longest_of_all },
+    }
 }

@@ -1,10 +1,10 @@
 //! How what finished work leaves is added up.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, OrderId, PicoUsd, TenantId};
-use crate::models::rows::End;
+use crate::kernel::units::{LengthSlot, Micros, ModelId, OrderId, PicoUsd, TenantId, Tokens};
+use crate::models::rows::{Class, End};
 use crate::state::State;
-use crate::telemetry::rows::{Money, Reserve, Spending};
+use crate::telemetry::rows::{Lengths, Money, Reserve, Spending};
 use crate::telemetry::words::Event;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -76,5 +76,37 @@ pub(crate) fn count_end(state: &mut State, tenant: TenantId, end: End) -> Result
     if end != End::Refused {
         account.live = account.live.saturating_sub(1);
     }
+    Ok(())
+}
+
+/// Counts how long the answer of an order that was served is, for its model and class and among its tenant's.
+pub(crate) fn note_length(state: &mut State, order: OrderId) -> Result<(), Breach> {
+    let (Some(order), Some(limits)) = (state.order(order), state.limits()) else { return Ok(()) };
+    let (model, class, tenant) = (order.demand.model, order.demand.class, order.tenant);
+    let (tokens, own) = (order.tokens_out, Lengths::of_one(limits, model, class, tenant));
+    add_length(state, Lengths::of_all(model, class), (model, class, TenantId::NONE), tokens)?;
+    own.map_or(Ok(()), |slot| add_length(state, slot, (model, class, tenant), tokens))
+}
+
+fn add_length(
+    state: &mut State,
+    slot: LengthSlot,
+    (model, class, tenant): (ModelId, Class, TenantId),
+    tokens: Tokens,
+) -> Result<(), Breach> {
+    let lengths = &mut state.tables.lengths;
+    if lengths.get(slot).is_none() {
+        lengths.insert(slot, Lengths::none(model, class, tenant), &mut state.writer)?;
+    }
+    let row = lengths.edit(slot, &mut state.writer)?;
+    if (row.model, row.class, row.tenant) != (model, class, tenant) {
+        // One of whom more is known is left his place, and will have lost it if he comes no more.
+        row.samples = row.samples.saturating_sub(1);
+        if row.samples > 0 {
+            return Ok(());
+        }
+        *row = Lengths::none(model, class, tenant);
+    }
+    row.note(tokens);
     Ok(())
 }

@@ -1,9 +1,18 @@
-//! Sums by tenant.
+//! Sums by tenant, and what predictions are made of.
 
 use core::ops::{AddAssign, SubAssign};
 
-use crate::kernel::image::row;
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, Tokens, clamp};
+use alloc::vec::Vec;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::rows::Limits;
+use crate::kernel::image::{Image as _, row};
+use crate::kernel::sketch::Sketch;
+use crate::kernel::units::{
+    LengthSlot, MicroUsd, Micros, Millijoules, ModelId, PicoUsd, Ppm, TenantId, Tokens, clamp,
+};
+use crate::models::rows::Class;
 
 row! {
     /// Money that adds up exactly, however much of it there is.
@@ -147,5 +156,156 @@ row! {
         pub cost_picos: u32,
         /// Worth besides, likewise.
         pub burnt_picos: u32,
+    }
+}
+
+row! {
+    /// What predictions are made of.
+    pub struct Forecast {
+        /// The answers of a tenant's, or of a class's, that there have to be before theirs are believed to say
+        /// how long the next one is.
+        pub samples: u32,
+        /// Before that: the share of the longest answer that one is expected to have.
+        pub prior: Ppm,
+        /// The legs of a vessel that there have to be before it is taken to be as fast as they were.
+        pub legs: u32,
+        /// For how long a leg counts for that: for this long at least, and for twice as long at most.
+        pub window: Micros,
+    }
+}
+
+impl Forecast {
+    /// The most samples that can be asked for: no more are remembered at all times.
+    pub(crate) const SAMPLES_MAX: u32 = Sketch::MOST / 2;
+}
+
+row! {
+    /// How long the answers were that orders of a model and a class got, of one tenant or of all.
+    pub struct Lengths {
+        /// So long, or shorter, is half of them.
+        pub usual: Tokens,
+        /// So long, or shorter, are 95 of 100.
+        pub late: Tokens,
+        /// Of which model.
+        pub model: ModelId,
+        /// Whose; `NONE` where it is everybody's.
+        pub tenant: TenantId,
+        /// How many are counted; one less for each answer of another tenant's that found its place taken since.
+        pub samples: u32,
+        /// Of which class.
+        pub class: Class,
+        /// The longest of each bucket, and how many it counts; those of old count less.
+        pub sketch: Sketch,
+    }
+}
+
+impl Lengths {
+    /// Rows of tenants for each tenant that there may be.
+    const PER_TENANT: u32 = 4;
+    /// Classes.
+    const CLASSES: u32 = 3;
+
+    /// None, so far.
+    pub(crate) fn none(model: ModelId, class: Class, tenant: TenantId) -> Self {
+        let (usual, late, sketch) = (Tokens::ZERO, Tokens::ZERO, Sketch::default());
+        Self { usual, late, model, tenant, samples: 0, class, sketch }
+    }
+
+    /// How many rows there may be.
+    pub(crate) fn places(limits: &Limits) -> u32 {
+        let own = limits.tenants.saturating_mul(Self::PER_TENANT);
+        limits.models.saturating_mul(Self::CLASSES).saturating_add(own)
+    }
+
+    /// Where everybody's are counted.
+    pub(crate) fn of_all(model: ModelId, class: Class) -> LengthSlot {
+        LengthSlot(model.0.saturating_mul(Self::CLASSES).saturating_add(class as u32))
+    }
+
+    /// Where a tenant's are counted, unless the place is another one's: by XXH3-64 of the images of model, class
+    /// and tenant.
+    pub(crate) fn of_one(
+        limits: &Limits,
+        model: ModelId,
+        class: Class,
+        tenant: TenantId,
+    ) -> Option<LengthSlot> {
+        let mut image = Vec::with_capacity(9);
+        model.write(&mut image);
+        class.write(&mut image);
+        tenant.write(&mut image);
+        let first = limits.models.saturating_mul(Self::CLASSES);
+        let places = Self::places(limits).saturating_sub(first);
+        let place = xxh3_64(&image).checked_rem(u64::from(places))?;
+        u32::try_from(place).ok().map(|place| LengthSlot(first.saturating_add(place)))
+    }
+
+    /// Counts one more.
+    pub(crate) fn note(&mut self, tokens: Tokens) {
+        self.sketch.add(tokens.0);
+        self.samples = self.sketch.count();
+        self.usual = Tokens(self.sketch.quantile(Ppm(500_000)));
+        self.late = Tokens(self.sketch.quantile(Ppm(950_000)));
+    }
+}
+
+row! {
+    /// How long a vessel's legs took lately, beside how long they should have taken by its manifest: in a span
+    /// of time that is not over yet, and in the one before it.
+    #[derive(Copy, Default)]
+    pub struct Pace {
+        /// When the present span began.
+        pub since: Micros,
+        /// How long legs took in it.
+        pub took: Micros,
+        /// How long they should have taken, had they been alone.
+        pub predicted: Micros,
+        /// How long legs took in the span before.
+        pub took_before: Micros,
+        /// How long they should have taken.
+        pub predicted_before: Micros,
+        /// Legs in the present span.
+        pub legs: u32,
+        /// Legs in the span before.
+        pub legs_before: u32,
+    }
+}
+
+impl Pace {
+    /// A vessel is not taken to be faster than this, nor slower: it may have recovered.
+    const BOUNDS: [Ppm; 2] = [Ppm(250_000), Ppm(16_000_000)];
+
+    /// Counts a leg.
+    pub(crate) fn note(&mut self, now: Micros, window: Micros, took: Micros, predicted: Micros) {
+        *self = self.at(now, window);
+        self.legs = self.legs.saturating_add(1);
+        self.took += took;
+        self.predicted += predicted;
+    }
+
+    /// How long legs take for what they should; one where there were too few.
+    pub(crate) fn factor(&self, now: Micros, rule: &Forecast) -> Ppm {
+        let lately = self.at(now, rule.window);
+        let predicted = lately.predicted + lately.predicted_before;
+        let legs = lately.legs.saturating_add(lately.legs_before);
+        if legs < rule.legs || predicted == Micros::ZERO {
+            return Ppm::ONE;
+        }
+        let [least, most] = Self::BOUNDS;
+        Ppm::ratio((lately.took + lately.took_before).0, predicted.0).clamp(least, most)
+    }
+
+    /// The same at this moment: what is too old is forgotten.
+    fn at(&self, now: Micros, window: Micros) -> Self {
+        let next = self.since + window;
+        let Self { took, predicted, legs, .. } = *self;
+        if now < next {
+            *self
+        } else if now < next + window {
+            let before = Self { took_before: took, predicted_before: predicted, ..Self::default() };
+            Self { since: next, legs_before: legs, ..before }
+        } else {
+            Self { since: now, ..Self::default() }
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::Call;
 use crate::state::State;
 use crate::state::index::Deciding;
-use crate::telemetry::fold::{count_end, set_aside, set_free};
+use crate::telemetry::fold::{count_end, note_length, set_aside, set_free};
 use crate::workflow::rows::RememberedKey;
 use crate::workflow::words::{Event, Fault};
 
@@ -69,6 +69,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             leave(state, *order)?;
             give_tokens_back(state, *order, *end)?;
             if *end == End::Completed {
+                note_length(state, *order)?;
                 let row = state.edit_order(*order)?;
                 let worked = served(row.demand.tokens_in, row.tokens_out);
                 settle_turn(state, *order, worked)?;
@@ -180,11 +181,22 @@ fn fold_admitted(
 }
 
 fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
-    let Event::LegCompleted { order, leg, tokens_out, cached, first_token, cost, energy, .. } =
-        event
+    let Event::LegCompleted {
+        order,
+        leg,
+        tokens_out,
+        cached,
+        first_token,
+        cost,
+        energy,
+        predicted,
+        ..
+    } = event
     else {
         return Ok(());
     };
+    let (now, window) =
+        (state.now, state.policy().map_or(Micros::MAX, |(_, policy)| policy.forecast.window));
     let row = state.edit_order(*order)?;
     let (dispatched, within) = (row.dispatched, row.within);
     let done = row.route.get(usize::from(*leg)).cloned();
@@ -203,6 +215,7 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         // To have arrived says nothing about the vessel; only work that is done does.
         if done.kind != LegKind::Hop {
             load.pauses = 0;
+            load.pace.note(now, window, now - dispatched, *predicted);
             let slow = is_slow(state, dispatched, within);
             note_outcome(
                 state,

@@ -141,7 +141,8 @@ words! {
             kind: LegKind,
             /// Where.
             vessel: VesselId,
-            /// How long it should take, behind all that is aboard.
+            /// How long it should take, behind all that is aboard, where its answer is as long as 95 of 100 are not;
+            /// or as long as may be, where a call for the order has failed.
             within: Micros,
             /// When it counts as failed.
             timeout: Micros,
@@ -164,6 +165,8 @@ words! {
             cost: PicoUsd,
             /// What it burnt.
             energy: Millijoules,
+            /// How long it should have taken for what it turned out to be, had it been alone.
+            predicted: Micros,
         },
         /// A leg failed, and with it the attempt; what the route still held is given back.
         LegFailed = 6 {

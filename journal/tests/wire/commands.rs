@@ -9,7 +9,7 @@ use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
-use tensorforge_engine::telemetry::Charge;
+use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm, RegionId,
     Tokens, VesselId,
@@ -157,6 +157,12 @@ pub(crate) fn policy() -> Policy {
         },
         overload: OverloadRule { pause: Micros(500_000), pause_max: Micros(32_000_000) },
         charge: Charge { failed: Ppm(0), expired: Ppm(250_000), cancelled: Ppm(1_000_000) },
+        forecast: Forecast {
+            samples: 32,
+            prior: Ppm(500_000),
+            legs: 8,
+            window: Micros(60_000_000),
+        },
         escalation: Escalation {
             elevated: Ppm(300_000),
             restricted: Ppm(550_000),

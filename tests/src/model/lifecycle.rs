@@ -388,8 +388,15 @@ impl Model {
         let (_, policy) = self.policy()?;
         let order = self.order(slot)?.clone();
         let leg = &order.route[order.leg];
-        let aboard = self.ship(leg.vessel)?.backlog;
-        let behind = if leg.kind == LegKind::Hop { leg.work.0 } else { aboard };
+        let ship = self.ship(leg.vessel)?;
+        let (aboard, manifest) = (ship.backlog, ship.manifest.clone());
+        let mut behind = if leg.kind == LegKind::Hop { leg.work.0 } else { aboard };
+        if matches!(leg.kind, LegKind::Whole | LegKind::Decode) {
+            // So much longer it may be than usual.
+            let (usual, late) = self.expected(&order);
+            let late = if order.retry { order.demand.tokens_out_max.0 } else { late };
+            behind += rules::answer_time(&manifest, late - usual);
+        }
         let span = u128::from(behind) * u128::from(policy.timeout_percent) / 100;
         let timeout = now + rules::narrow(span).max(policy.timeout_min.0);
         let row = self.order(slot)?;
@@ -448,11 +455,20 @@ impl Model {
         let slow = !hop && u128::from(now - order.dispatched) * 100 > most;
         let ship = self.ship(leg.vessel)?;
         let cost = rules::leg_price(&ship.manifest, leg.kind, [asked, cached, tokens_out]);
+        let mut predicted = if hop { leg.work.0 } else { 0 };
+        if reads {
+            predicted += rules::prompt_time(&ship.manifest, asked - cached);
+        }
+        if matches!(leg.kind, LegKind::Whole | LegKind::Decode) {
+            predicted += rules::answer_time(&ship.manifest, tokens_out);
+        }
         ship.completed += 1;
         if !hop {
             ship.used -= 1;
             ship.backlog -= leg.work.0;
             ship.pauses = 0;
+            let took = now - order.dispatched;
+            ship.pace.add(now, policy.forecast.window.0, took, predicted);
             let slow = slow.then_some(SLOW);
             self.outcome(leg.vessel, order.dispatched, slow)?;
         }
@@ -475,6 +491,7 @@ impl Model {
             first_token: Micros(first_token),
             cost: PicoUsd(cost),
             energy: Millijoules(energy),
+            predicted: Micros(predicted),
         })?;
         if slow {
             self.trip(leg.vessel, order.dispatched)?;
@@ -766,6 +783,9 @@ impl Model {
                 burnt: PicoUsd(burnt),
                 energy: Millijoules(order.energy),
             })?;
+        }
+        if end == End::Completed {
+            self.note_length(&order);
         }
         let held = Self::held(&order);
         self.give_back(&held)?;

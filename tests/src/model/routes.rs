@@ -9,11 +9,15 @@ use super::*;
 struct Share {
     verdict: Verdict,
     eta: u64,
+    late: u64,
+    waiting: u64,
+    prompt: u64,
+    answer: u64,
+    pace: u64,
     cost: u64,
     energy: u64,
     cached: u64,
     failing: u64,
-    work: u64,
     hop: u64,
 }
 
@@ -92,16 +96,18 @@ impl Model {
         let tried = order.tried.contains(&VesselId(vessel));
         let trusts = prompts && !tried;
         let held = self.holders(demand).get(&vessel).copied().filter(|_| trusts).unwrap_or(0);
-        let (prompt, answer) = (demand.tokens_in.0, demand.tokens_out_max.0);
+        let (prompt, (answer, late)) = (demand.tokens_in.0, self.expected(order));
         let cached = held.min(prompt);
-        let (mut work, mut cost, mut energy) = (0u128, 0u128, 0u128);
+        let (mut reading, mut writing, mut overtime) = (0, 0, 0);
+        let (mut cost, mut energy) = (0u128, 0u128);
         if prompts {
-            work += u128::from(rules::prompt_time(manifest, prompt - cached));
+            reading = rules::prompt_time(manifest, prompt - cached);
             cost += u128::from(rules::prompt_price(manifest, prompt, cached));
             energy += rules::charge(prompt - cached, manifest.fuel_in.0, 1_000);
         }
         if answers {
-            work += u128::from(rules::answer_time(manifest, answer));
+            writing = rules::answer_time(manifest, answer);
+            overtime = rules::answer_time(manifest, late - answer);
             cost += u128::from(rules::answer_price(manifest, answer));
             energy += rules::charge(answer, manifest.fuel_out.0, 1_000);
         }
@@ -111,6 +117,12 @@ impl Model {
         let waiting = ship.backlog / u64::from(manifest.slots);
         let way = if prompts { hop } else { 0 };
         let fits = self.holds(vessel, demand);
+        let pace = self
+            .policies
+            .last()
+            .map_or(1_000_000, |policy| ship.pace.factor(self.now, &policy.forecast));
+        let paced = |time: u128| rules::narrow(time * u128::from(pace) / 1_000_000);
+        let eta = paced([waiting, reading, writing].map(u128::from).iter().sum()) + way;
         Share {
             verdict: match fits {
                 false => Verdict::TooLarge,
@@ -118,7 +130,12 @@ impl Model {
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
             },
-            eta: rules::narrow(u128::from(waiting) + u128::from(way) + work),
+            eta,
+            late: eta + paced(overtime.into()),
+            waiting,
+            prompt: reading,
+            answer: writing,
+            pace,
             cost: rules::narrow(cost),
             energy: rules::narrow(energy),
             cached,
@@ -126,7 +143,6 @@ impl Model {
                 let rule = &policy.breaker;
                 ship.calls.share(self.now, rule.window.0, rule.calls, [FAILED, CALLS])
             }),
-            work: rules::narrow(work),
             hop,
         }
     }
@@ -139,6 +155,11 @@ impl Model {
             let second = self.share(order, decode.0);
             sum.verdict = sum.verdict.max(second.verdict);
             sum.eta += second.eta;
+            sum.late += second.late;
+            sum.waiting += second.waiting;
+            sum.prompt += second.prompt;
+            sum.answer += second.answer;
+            sum.pace = sum.pace.max(second.pace);
             sum.cost += second.cost;
             sum.energy += second.energy;
             sum.failing = sum.failing.max(second.failing);
@@ -156,10 +177,15 @@ impl Model {
             score,
             tie: 0,
             eta: Micros(sum.eta),
+            late: Micros(sum.late),
+            queue: Micros(sum.waiting),
+            prompt: Micros(sum.prompt),
+            answer: Micros(sum.answer),
             cost: MicroUsd(sum.cost),
             energy: Millijoules(sum.energy),
             cached: Tokens(sum.cached),
             failing: Ppm(sum.failing),
+            pace: Ppm(sum.pace),
         })
     }
 
@@ -322,11 +348,11 @@ impl Model {
             legs.push(leg(LegKind::Hop, best.vessel, first.hop));
         }
         if best.decode == VesselId::NONE {
-            legs.push(leg(LegKind::Whole, best.vessel, first.work));
+            legs.push(leg(LegKind::Whole, best.vessel, first.prompt + first.answer));
         } else {
             let second = self.share(order, best.decode.0);
-            legs.push(leg(LegKind::Prefill, best.vessel, first.work));
-            legs.push(leg(LegKind::Decode, best.decode, second.work));
+            legs.push(leg(LegKind::Prefill, best.vessel, first.prompt));
+            legs.push(leg(LegKind::Decode, best.decode, second.answer));
         }
         legs
     }

@@ -302,6 +302,7 @@ fn who_fails_at_once_does_not_look_quick() {
     policy.breaker.window = Micros(60_000_000);
     policy.retry.attempts = 1;
     policy.escalation.calls = u32::MAX;
+    policy.forecast.legs = u32::MAX;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
     answer(&mut desk, 1_000, 10, "x.x.");

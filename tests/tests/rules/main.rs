@@ -21,6 +21,7 @@ use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
 mod fairness;
+mod forecasts;
 mod money;
 mod vessels;
 

@@ -7,7 +7,7 @@ use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::Weights;
-use tensorforge_engine::telemetry::Charge;
+use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{Micros, Ppm};
 
 use crate::document::{self, DocumentError, Millis};
@@ -36,10 +36,14 @@ fn in_file(fault: &str) -> String {
                 ("retry", "backoff" | "backoff_max")
                 | ("breaker", "open" | "open_max" | "window")
                 | ("overload", "pause" | "pause_max")
-                | ("escalation", "dwell" | "review" | "window"),
+                | ("escalation", "dwell" | "review" | "window")
+                | ("forecast", "window"),
             ) => word.replacen(key, &format!("{key}_ms"), 1),
             Some(
-                ("breaker", "failing" | "slow" | "cut_off") | ("retry", "budget") | ("charge", _),
+                ("breaker", "failing" | "slow" | "cut_off")
+                | ("retry", "budget")
+                | ("charge", _)
+                | ("forecast", "prior"),
             ) => word.replacen(key, &format!("{key}_ppm"), 1),
             Some(("escalation", name)) if name != "calls" => {
                 word.replacen(key, &format!("{key}_ppm"), 1)
@@ -66,6 +70,7 @@ struct PolicyFile {
     breaker: BreakerEntry,
     overload: OverloadEntry,
     charge: ChargeEntry,
+    forecast: ForecastEntry,
     escalation: EscalationEntry,
 }
 
@@ -174,6 +179,13 @@ table! { ChargeEntry {
     cancelled_ppm: u64 = 1_000_000,
 } }
 
+table! { ForecastEntry {
+    samples: u32 = 32,
+    prior_ppm: u64 = 500_000,
+    legs: u32 = 8,
+    window_ms: Millis = Millis::new(60_000),
+} }
+
 table! { OverloadEntry {
     pause_ms: Millis = Millis::new(500),
     pause_max_ms: Millis = Millis::new(30_000),
@@ -244,6 +256,12 @@ impl PolicyFile {
                 failed: Ppm(self.charge.failed_ppm),
                 expired: Ppm(self.charge.expired_ppm),
                 cancelled: Ppm(self.charge.cancelled_ppm),
+            },
+            forecast: Forecast {
+                samples: self.forecast.samples,
+                prior: Ppm(self.forecast.prior_ppm),
+                legs: self.forecast.legs,
+                window: self.forecast.window_ms.micros(),
             },
             escalation: Escalation {
                 elevated: Ppm(self.escalation.elevated_ppm),

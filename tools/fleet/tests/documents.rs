@@ -328,6 +328,10 @@ fn policies_that_contradict_themselves() {
          breaker.cut_off_ppm is above 1000000, which no share exceeds",
     );
     check(
+        "forecast = { samples = 128, prior_ppm = 1_000_001, legs = 0, window_ms = 0 }",
+        ": forecast.samples is above 127; forecast.prior_ppm is above 1000000; forecast.legs is 0; forecast.window_ms is 0",
+    );
+    check(
         "charge = { failed_ppm = 1_000_001, cancelled_ppm = 2_000_000 }",
         ": charge.failed_ppm is above 1000000; charge.cancelled_ppm is above 1000000",
     );
@@ -379,7 +383,7 @@ fn policies_that_contradict_themselves() {
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
-        ":1:1: unknown field `speed`, expected one of `candidates`, `prefix_age_ms`, `key_age_ms`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `overload`, `charge`, `escalation`",
+        ":1:1: unknown field `speed`, expected one of `candidates`, `prefix_age_ms`, `key_age_ms`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `overload`, `charge`, `forecast`, `escalation`",
     );
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.

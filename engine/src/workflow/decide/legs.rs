@@ -1,18 +1,18 @@
 //! How an order goes from leg to leg, and ends.
 
 use crate::allocator;
-use crate::allocator::cost::leg_cost;
+use crate::allocator::cost::{self, leg_cost};
 use crate::kernel::units::{BerthId, Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
-use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
+use crate::models::rows::{End, Leg, LegKind, Order, Route, Stage, capacity_legs};
 use crate::queue::decide as queue;
 use crate::resilience::decide as resilience;
 use crate::resilience::fold::is_slow;
 use crate::resilience::words;
 use crate::routing::decide as routing;
 use crate::state::State;
-use crate::telemetry::decide::settlement;
+use crate::telemetry::decide::{Expected, expected, settlement};
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
@@ -51,8 +51,8 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     // Behind everything else aboard, one after the other; the way there waits for nobody.
     let load = tx.state().tables.loads.get(hop.vessel).filter(|_| hop.kind != LegKind::Hop);
     let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
-    let patience =
-        u128::from((hop.work + waiting).0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
+    let within = hop.work + waiting + spread(tx.state(), order, hop);
+    let patience = u128::from(within.0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
     let span = Micros(clamp(patience)).max(policy.timeout_min);
     let event = Event::LegDispatched {
         order: id,
@@ -60,10 +60,22 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
         leg,
         kind: hop.kind,
         vessel: hop.vessel,
-        within: hop.work + waiting,
+        within,
         timeout: tx.now() + span,
     };
     tx.emit(event);
+}
+
+/// How much longer a leg takes where its answer is as long as few are; where a call for it has failed already, as
+/// long as may be, so that none is given up time and again because it is longer than others.
+fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
+    let answers = matches!(leg.kind, LegKind::Whole | LegKind::Decode);
+    let Some(vessel) = state.tables.vessels.get(leg.vessel).filter(|_| answers) else {
+        return Micros::ZERO;
+    };
+    let Expected { usual, late } = expected(state, order);
+    let late = if order.retry { order.demand.tokens_out_max } else { late };
+    cost::decode_time(&vessel.manifest, late - usual)
 }
 
 /// Takes the report of what became of a leg.
@@ -123,6 +135,7 @@ fn completed(
         first_token,
         cost: leg_cost(manifest, leg.kind, asked_in, cached, tokens_out),
         energy,
+        predicted: cost::leg_time(manifest, leg, asked_in - cached, tokens_out),
     })
 }
 

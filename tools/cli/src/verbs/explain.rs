@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::routing::{Candidate, Verdict};
-use tensorforge_engine::units::{Micros, OrderId, VesselId};
+use tensorforge_engine::units::{Micros, OrderId, Ppm, VesselId};
 use tensorforge_engine::{allocator, models, queue, resilience, routing, telemetry, workflow};
 use tensorforge_journal::{Journal, Record, read_records};
 
@@ -357,14 +357,16 @@ impl Teller<'_> {
                 cached,
                 cost,
                 energy,
+                predicted,
                 ..
             }) => format!(
-                "leg {leg} done by {}: {} generated, {} from its cache, {}, {} mJ",
+                "leg {leg} done by {}: {} generated, {} from its cache, {}, {} mJ; alone it takes {}",
                 self.names.vessel(*vessel),
                 counted(tokens_out.0, "token"),
                 counted(cached.0, "prompt token"),
                 exact_dollars(*cost),
                 grouped(energy.0),
+                span(predicted.0),
             ),
             Event::Workflow(workflow::Event::LegFailed { leg, vessel, fault, attempt, .. }) => {
                 let (vessel, fault) = (self.names.vessel(*vessel), word(fault));
@@ -481,10 +483,14 @@ impl Names {
             Verdict::TooLarge => paint(BAD, "small "),
         };
         let told = format!(
-            " {:<24} score {:>10}  done in {:>11}  {}  {} mJ  cached {}  draw {:08x}",
+            " {:<24} score {:>10}  done in {:>11}, or {} (queue {}, prompt {}, answer {})  {}  {} mJ  cached {}  draw {:08x}",
             self.place(candidate),
             grouped(candidate.score),
             span(candidate.eta.0),
+            span(candidate.late.0),
+            span(candidate.queue.0),
+            span(candidate.prompt.0),
+            span(candidate.answer.0),
             dollars(candidate.cost.0),
             grouped(candidate.energy.0),
             grouped(candidate.cached.0),
@@ -494,6 +500,10 @@ impl Names {
             0 => String::new(),
             ppm => format!("  fails {} %", ppm / 10_000),
         };
-        verdict + told + failing
+        let pace = match candidate.pace {
+            Ppm::ONE => String::new(),
+            Ppm(pace) => format!("  takes {} % of what it should", pace / 10_000),
+        };
+        verdict + told + failing.as_str() + pace.as_str()
     }
 }

@@ -49,6 +49,7 @@ fn state_text(state: &State) -> String {
         calls,
         spending,
         reserves,
+        lengths,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -72,6 +73,7 @@ fn state_text(state: &State) -> String {
         rows("calls", calls),
         rows("spending", spending),
         rows("reserves", reserves),
+        rows("lengths", lengths),
     ];
     tables.concat()
 }

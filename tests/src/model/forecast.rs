@@ -1,0 +1,144 @@
+//! How long answers were, and how fast vessels: what predictions are made of.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::*;
+
+/// How many answers of each length were counted, of one model, class and tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lengths {
+    pub(super) of: (u32, Class, u32),
+    /// Counted, less those of others that found the place taken.
+    pub(super) samples: u32,
+    /// By the longest that is counted as alike.
+    pub(super) counts: BTreeMap<u64, u32>,
+}
+
+/// The shortest and the longest answer that is counted as the same length: alone below four, of each power of
+/// two a quarter.
+fn alike(tokens: u64) -> (u64, u64) {
+    let tokens = tokens.min(1_048_575);
+    if tokens < 4 {
+        return (tokens, tokens);
+    }
+    let mut power = 4;
+    while power * 2 <= tokens {
+        power *= 2;
+    }
+    let width = power / 4;
+    let first = tokens - tokens % width;
+    (first, first + width - 1)
+}
+
+impl Lengths {
+    fn add(&mut self, tokens: u64) {
+        if self.counts.values().sum::<u32>() == 255 {
+            // Of all up to each length, half remain.
+            let (mut before, mut left) = (0, 0);
+            for count in self.counts.values_mut() {
+                before += *count;
+                *count = before / 2 - left;
+                left = before / 2;
+            }
+        }
+        *self.counts.entry(alike(tokens).1).or_default() += 1;
+        self.counts.retain(|_, count| *count > 0);
+        self.samples = self.counts.values().sum();
+    }
+
+    /// The length that so many of a hundred are not above, those alike being spread evenly.
+    pub(super) fn percentile(&self, percent: usize) -> u64 {
+        let mut all = Vec::new();
+        for (longest, count) in &self.counts {
+            let (first, last) = alike(*longest);
+            let (width, count) = (last - first + 1, u64::from(*count));
+            all.extend((1..=count).map(|n| first + (n * width).div_ceil(count) - 1));
+        }
+        let rank = (all.len() * percent).div_ceil(100).max(1);
+        all.get(rank - 1).copied().unwrap_or(0)
+    }
+}
+
+/// How long legs took and should have taken, and how many there were, in this span and the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace {
+    pub(super) since: u64,
+    pub(super) now: [u64; 3],
+    pub(super) before: [u64; 3],
+}
+
+impl Pace {
+    fn roll(&mut self, now: u64, span: u64) {
+        if now >= self.since + 2 * span {
+            *self = Self { since: now, ..Self::default() };
+        } else if now >= self.since + span {
+            *self = Self { since: self.since + span, now: [0; 3], before: self.now };
+        }
+    }
+
+    pub(super) fn add(&mut self, now: u64, span: u64, took: u64, predicted: u64) {
+        self.roll(now, span);
+        self.now = [self.now[0] + took, self.now[1] + predicted, self.now[2] + 1];
+    }
+
+    /// Millionths.
+    pub(super) fn factor(mut self, now: u64, rule: &Forecast) -> u64 {
+        self.roll(now, rule.window.0);
+        let [took, predicted, legs] = std::array::from_fn(|i| self.now[i] + self.before[i]);
+        if legs < u64::from(rule.legs) || predicted == 0 {
+            1_000_000
+        } else {
+            rules::share(took, predicted).clamp(250_000, 16_000_000)
+        }
+    }
+}
+
+impl Model {
+    /// The places of everybody's answers, and of a tenant's.
+    fn length_places(&self, model: ModelId, class: Class, tenant: u32) -> [u32; 2] {
+        let (models, tenants) =
+            self.limits.as_ref().map_or((0, 1), |limits| (limits.models, limits.tenants));
+        let mut image = model.0.to_le_bytes().to_vec();
+        image.push(class as u8);
+        image.extend(tenant.to_le_bytes());
+        let own = models * 3 + (xxh3_64(&image) % u64::from(tenants * 4)) as u32;
+        [model.0 * 3 + class as u32, own]
+    }
+
+    /// Counts the answer of an order that was served.
+    pub(super) fn note_length(&mut self, order: &Live) {
+        let (model, class) = (order.demand.model, order.demand.class);
+        let places = self.length_places(model, class, order.tenant);
+        for (place, whose) in places.into_iter().zip([u32::MAX, order.tenant]) {
+            let of = (model.0, class, whose);
+            let none = || Lengths { of, samples: 0, counts: BTreeMap::new() };
+            let row = self.lengths.entry(place).or_insert_with(none);
+            if row.of != of {
+                row.samples -= row.samples.min(1);
+                if row.samples > 0 {
+                    continue;
+                }
+                *row = none();
+            }
+            row.add(order.tokens_out);
+        }
+    }
+
+    /// How long the answer of an order usually is, and how long 95 of 100 are.
+    pub(super) fn expected(&self, order: &Live) -> (u64, u64) {
+        let (model, class, most) =
+            (order.demand.model, order.demand.class, order.demand.tokens_out_max.0);
+        let Some(rule) = self.policies.last().map(|policy| &policy.forecast) else {
+            return (most, most);
+        };
+        let [all, own] = self.length_places(model, class, order.tenant);
+        for (place, whose) in [(own, order.tenant), (all, u32::MAX)] {
+            let row = self.lengths.get(&place).filter(|row| row.of == (model.0, class, whose));
+            if let Some(row) = row.filter(|row| row.samples >= rule.samples) {
+                return (row.percentile(50).min(most), row.percentile(95).min(most));
+            }
+        }
+        let prior = rules::charge(most, rule.prior.0, 1_000_000);
+        (rules::narrow(prior), most)
+    }
+}

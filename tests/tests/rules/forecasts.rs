@@ -1,0 +1,165 @@
+//! Predictions: what others got, and how fast a vessel has been.
+
+use tensorforge_engine::models::{Class, Demand, Manifest, Tenant};
+use tensorforge_engine::policy::Policy;
+use tensorforge_engine::telemetry::Forecast;
+use tensorforge_engine::units::{Micros, Millijoules, Ppm, TenantId, Tokens};
+use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::{Event, models, resilience, workflow};
+use tensorforge_tests::desk::{Desk, boat, demand};
+use tensorforge_tests::walk;
+
+use crate::candidates;
+
+const SECOND: u64 = 1_000_000;
+
+fn rules() -> Policy {
+    let mut policy = walk::policy();
+    policy.timeout_percent = 300;
+    policy.timeout_min = Micros(SECOND);
+    policy.breaker.slow = Ppm::ZERO;
+    policy.breaker.failures = 0;
+    policy.breaker.failing = Ppm::ZERO;
+    policy.lifetime = [Micros(10_000 * SECOND); 3];
+    policy.forecast = Forecast {
+        samples: 20,
+        prior: Ppm(500_000),
+        legs: u32::MAX,
+        window: Micros(1_000 * SECOND),
+    };
+    policy
+}
+
+/// A thousand tokens in, which take a second; three thousand out at most, which take thirty.
+fn chat() -> Demand {
+    Demand { tokens_out_max: Tokens(3_000), ..demand() }
+}
+
+fn done(tokens_out: u64) -> Outcome {
+    let (cached, first_token, energy) = (Tokens::ZERO, Micros::ZERO, Millijoules::ZERO);
+    Outcome::Done { tokens_out: Tokens(tokens_out), cached, first_token, energy }
+}
+
+/// The expected answer and the longest of 95, in tokens, of an order that is routed now to an idle vessel.
+fn answers(events: &[Event]) -> (u64, u64) {
+    let best = &candidates(events)[0];
+    (best.answer.0 / 10_000, (best.answer.0 + best.late.0 - best.eta.0) / 10_000)
+}
+
+/// How long the leg that was dispatched is given.
+fn patience(events: &[Event]) -> (u64, u64) {
+    let found = events.iter().find_map(|event| match event {
+        Event::Workflow(workflow::Event::LegDispatched { within, timeout, .. }) => {
+            Some((within.0, timeout.0))
+        }
+        _ => None,
+    });
+    found.unwrap()
+}
+
+/// Orders of which each may have 3 000 tokens and gets 300: they are expected to last four seconds, not 31, and
+/// whoever does not answer is given up after twelve. One for which a call has failed is waited for as long
+/// as its longest answer takes, three times over.
+#[test]
+fn an_order_is_expected_to_last_as_long_as_others_did() {
+    let mut desk = Desk::open(1, &rules(), (0, 0, 0));
+    desk.vessel("dory", boat());
+    for turn in 1..=20 {
+        let now = turn * 10 * SECOND;
+        let events = desk.submit(now, chat());
+        assert_eq!(answers(&events), (1_500, 3_000), "the {turn}. is not known to be shorter");
+        assert_eq!(patience(&events), (31 * SECOND, now + 93 * SECOND));
+        desk.report(now + 4 * SECOND, 0, done(300));
+    }
+    let now = 1_000 * SECOND;
+    let events = desk.submit(now, chat());
+    let (usual, late) = answers(&events);
+    // 300 lies in the bucket of 256 to 319.
+    assert!((256..=320).contains(&usual) && (usual..=320).contains(&late), "{usual} {late}");
+    let (within, timeout) = patience(&events);
+    assert_eq!((within, timeout), ((1_000 + late * 10) * 1_000, now + 3 * within));
+    let events = desk.report(now + SECOND, 0, Outcome::Failed(Fault::Error));
+    let [_, Event::Resilience(resilience::Event::RetryScheduled { at: again, .. })] = events[..]
+    else {
+        panic!("{events:?}");
+    };
+    let events = desk.tell(again.0, workflow::Command::Advance);
+    assert_eq!(answers(&events).0, usual);
+    assert_eq!(patience(&events), (31 * SECOND, again.0 + 93 * SECOND));
+    // Nobody's answer is expected to be longer than it may be.
+    let short = Demand { tokens_out_max: Tokens(50), ..demand() };
+    assert_eq!(answers(&desk.submit(again.0, short)), (50, 50));
+}
+
+/// One tenant's long answers say nothing about another's short ones, nor a class about another; of whom too
+/// little is known, everybody's do.
+#[test]
+fn a_tenants_own_answers_come_before_everybodys() {
+    let mut desk = Desk::open(2, &rules(), (0, 0, 0));
+    desk.vessel("dory", boat());
+    for name in ["bora", "cira"] {
+        desk.tell(1, models::Command::RegisterTenant(Tenant::unlimited(name)));
+    }
+    let mut now = SECOND;
+    for turn in 0..60 {
+        let (tenant, tokens) = [(0, 100), (0, 100), (1, 2_000)][turn % 3];
+        desk.tenant = TenantId(tenant);
+        now += 30 * SECOND;
+        desk.submit(now, chat());
+        desk.report(now + 21 * SECOND, 0, done(tokens));
+    }
+    let mut expected = |tenant, class| {
+        desk.tenant = TenantId(tenant);
+        now += 30 * SECOND;
+        let found = answers(&desk.submit(now, Demand { class, ..chat() }));
+        desk.tell(now, workflow::Command::Cancel { order: desk.order(0) });
+        found
+    };
+    let (usual, late) = expected(0, Class::Standard);
+    assert!((96..112).contains(&usual) && (96..112).contains(&late), "{usual} {late}");
+    let (usual, late) = expected(1, Class::Standard);
+    assert!((1_792..2_048).contains(&usual) && late < 2_048, "{usual} {late}");
+    let (usual, late) = expected(2, Class::Standard);
+    assert!((96..112).contains(&usual) && (1_792..2_048).contains(&late), "{usual} {late}");
+    assert_eq!(expected(0, Class::Interactive), (1_500, 3_000));
+}
+
+/// A vessel that takes twice the time it declares is expected to: work goes to one that declares half as much
+/// again and keeps it. What is too old is forgotten.
+#[test]
+fn a_vessel_is_as_fast_as_it_was_lately() {
+    let mut policy = rules();
+    policy.forecast.legs = 4;
+    policy.weights.cost = 0;
+    policy.weights.energy = 0;
+    let mut desk = Desk::open(3, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    let slower = Manifest {
+        prefill_per_kilotoken: Micros(1_500_000),
+        decode_per_token: Micros(15_000),
+        ..boat()
+    };
+    desk.vessel("nemo", slower);
+    let short = || Demand { tokens_out_max: Tokens(100), ..demand() };
+    let mut now = SECOND;
+    for turn in 0..4 {
+        let events = desk.submit(now, short());
+        let best = &candidates(&events)[0];
+        assert_eq!((best.vessel.0, best.pace), (0, Ppm::ONE), "turn {turn}");
+        // A thousand tokens in and a hundred out take two seconds; these take four.
+        now += 4 * SECOND;
+        let events = desk.report(now, 0, done(100));
+        let Event::Workflow(workflow::Event::LegCompleted { predicted, .. }) = events[0] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(predicted, Micros(2 * SECOND));
+    }
+    let events = desk.submit(now, short());
+    let [nemo, dory] = candidates(&events) else { panic!("{events:?}") };
+    assert_eq!((nemo.vessel.0, nemo.pace, dory.pace), (1, Ppm::ONE, Ppm(2_000_000)));
+    assert_eq!(dory.eta.0, 2 * (dory.queue.0 + dory.prompt.0 + dory.answer.0));
+    desk.report(now + 3 * SECOND, 0, done(100));
+    let events = desk.submit(now + 2_000 * SECOND, short());
+    let best = &candidates(&events)[0];
+    assert_eq!((best.vessel.0, best.pace), (0, Ppm::ONE));
+}
