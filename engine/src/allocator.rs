@@ -13,4 +13,4 @@ pub(crate) mod decide;
 pub(crate) mod check;
 
 pub use rows::Berth;
-pub use words::{Event, Refusal};
+pub use words::{Command, Event, Refusal};

@@ -90,6 +90,7 @@ mod tests {
             shares: Shares { classes: [4, 2, 1], overdue: 1 },
             patience: [Micros(1); 3],
             lifetime: [Micros(50_000_000); 3],
+            berth_grace: Micros(1),
             timeout_percent: 100,
             timeout_min: Micros(1_000_000),
             retry: RetryRule {

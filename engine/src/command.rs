@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::units::{Micros, OrderId, RegionId, Seq};
 use crate::security::rows::Source;
-use crate::{config, models, policy, workflow};
+use crate::{allocator, config, models, policy, workflow};
 
 /// What the exchange is told besides the command: where it stands, when it came and who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub enum Command {
     Policy(policy::words::Command),
     /// Orders, and the time that passes.
     Workflow(workflow::words::Command),
+    /// When vessels are to be left alone.
+    Allocator(allocator::words::Command),
 }
 
 impl Command {
@@ -68,6 +70,12 @@ impl From<policy::words::Command> for Command {
 impl From<workflow::words::Command> for Command {
     fn from(command: workflow::words::Command) -> Self {
         Self::Workflow(command)
+    }
+}
+
+impl From<allocator::words::Command> for Command {
+    fn from(command: allocator::words::Command) -> Self {
+        Self::Allocator(command)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::{refuse, serve};
 use crate::workflow::refusal::Refusal as Workflow;
-use crate::{config, models, policy, workflow};
+use crate::{allocator, config, models, policy, workflow};
 
 /// The exchange: the state and the two ways to move it.
 #[derive(Clone, Debug)]
@@ -127,6 +127,7 @@ fn dispatch(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
         Command::Models(command) => models::decide::decide(tx, command),
         Command::Policy(command) => policy::decide::decide(tx, command),
         Command::Workflow(command) => workflow::decide::decide(tx, command),
+        Command::Allocator(command) => allocator::decide::decide(tx, command),
     }
 }
 
@@ -148,7 +149,8 @@ fn scope(command: &Command) -> Scope {
             | Models::Lose { .. }
             | Models::Retire { .. },
         )
-        | Command::Workflow(Workflow::ReportLeg { .. }) => Scope::Fleet,
+        | Command::Workflow(Workflow::ReportLeg { .. })
+        | Command::Allocator(_) => Scope::Fleet,
         Command::Policy(_) => Scope::Policy,
         Command::Workflow(
             Workflow::Submit(_) | Workflow::Cancel { .. } | Workflow::Retry { .. },

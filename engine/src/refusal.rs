@@ -29,7 +29,10 @@ sum! {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use {config::words as c, models::words as m, policy::words as p, workflow::refusal as w};
+        use {
+            allocator::words as a, config::words as c, models::words as m, policy::words as p,
+            workflow::refusal as w,
+        };
         match self {
             Self::Config(c::Refusal::NotConfigured) => f.write_str("not_configured"),
             Self::Config(c::Refusal::AlreadyConfigured) => f.write_str("already_configured"),
@@ -60,7 +63,11 @@ impl fmt::Display for Refusal {
             Self::Queue(queue::words::Refusal::TokensLimited { retry_at }) => {
                 write!(f, "tokens_limited retry_at={retry_at}")
             }
-            Self::Allocator(allocator::words::Refusal::NoBerth) => f.write_str("no_berth"),
+            Self::Allocator(a::Refusal::NoBerth { earliest }) => {
+                write!(f, "no_berth earliest={earliest}")
+            }
+            Self::Allocator(a::Refusal::Promised { berth }) => write!(f, "promised berth={berth}"),
+            Self::Allocator(a::Refusal::NoMaintenance) => f.write_str("no_maintenance"),
             Self::Policy(p::Refusal::Unknown { version }) => {
                 write!(f, "unknown thing=Policy id={version}")
             }

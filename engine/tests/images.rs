@@ -272,6 +272,7 @@ fn policy() -> Policy {
         shares: Shares { classes: [25, 26, 27], overdue: 28 },
         patience: [Micros(6), Micros(7), Micros(8)],
         lifetime: [Micros(9), Micros(10), Micros(11)],
+        berth_grace: Micros(53),
         timeout_percent: 12,
         timeout_min: Micros(13),
         retry: RetryRule {

@@ -4,6 +4,7 @@
 //! draw decided it takes the outcome from the record and asks only whether it may have been drawn;
 //! everything else has to be what it would have decided itself, event by event.
 
+mod calendar;
 mod forecast;
 mod lifecycle;
 mod routes;
@@ -83,6 +84,8 @@ struct Ship {
     /// Until when it is left in peace, zero if it is not; and how often it has been.
     paused: u64,
     pauses: u32,
+    /// Its maintenance that begins or ends first, and when.
+    maintenance: Option<(u64, u32)>,
     /// When it was lost, or was to be looked at before that.
     lost_at: u64,
     completed: u64,
@@ -120,6 +123,8 @@ struct Live {
     /// Vessels that failed it, no more than four.
     tried: Vec<VesselId>,
     berth: Option<u32>,
+    /// Whether it begins in its berth at this moment.
+    berthed: bool,
     cached: u64,
     tokens_out: u64,
     first_token: u64,
@@ -156,7 +161,7 @@ pub struct Model {
     ships: BTreeMap<u32, Ship>,
     /// Live orders by slot.
     orders: BTreeMap<u32, Live>,
-    berths: BTreeMap<u32, (u32, Window)>,
+    berths: BTreeMap<u32, calendar::Berth>,
     /// Remembered keys by place.
     keys: BTreeMap<u32, Key>,
     /// Of tenants with a budget: since when the period is, what was charged in it, and what is set aside, in
@@ -320,7 +325,8 @@ impl Model {
             | Command::Models(models::Command::Drain { .. })
             | Command::Models(models::Command::Lose { .. })
             | Command::Models(models::Command::Retire { .. })
-            | Command::Workflow(workflow::Command::ReportLeg { .. }) => (Scope::Fleet, 2),
+            | Command::Workflow(workflow::Command::ReportLeg { .. })
+            | Command::Allocator(_) => (Scope::Fleet, 2),
             Command::Policy(policy::Command::SetPolicy(_))
             | Command::Policy(policy::Command::RollBackPolicy { .. }) => (Scope::Policy, 4),
             Command::Config(config::Command::Configure(_))
@@ -398,12 +404,18 @@ impl Model {
                 if self.own(stamp.source.tenant, *order)?.stage != Stage::Backoff {
                     return Err(workflow::Refusal::WrongStage.into());
                 }
-                self.route_or_queue(order.slot().0, None)
+                self.route_or_queue(order.slot().0)
             }
             Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }) => {
                 self.report(*order, *attempt, *leg, outcome)
             }
             Command::Workflow(workflow::Command::Advance) => self.advance(),
+            Command::Allocator(allocator::Command::Maintain { vessel, window }) => {
+                self.maintain(&limits, *vessel, window)
+            }
+            Command::Allocator(allocator::Command::EndMaintenance { vessel }) => {
+                self.end_maintenance(*vessel)
+            }
         }
     }
 
@@ -480,6 +492,7 @@ impl Model {
             breaker: Breaker::Closed,
             retry_at: 0,
             lost_at: u64::MAX,
+            maintenance: None,
             completed: 0,
             failed: 0,
         });
@@ -651,10 +664,11 @@ impl Model {
 
     /// When a vessel has to be looked at.
     fn ship_wake(ship: &Ship) -> u64 {
+        let maintenance = ship.maintenance.map_or(u64::MAX, |(at, _)| at);
         match ship.status {
-            VesselStatus::Restarting => return ship.lost_at,
-            VesselStatus::Lost if ship.used > 0 => return ship.lost_at,
-            VesselStatus::Lost | VesselStatus::Retired => return u64::MAX,
+            VesselStatus::Restarting => return ship.lost_at.min(maintenance),
+            VesselStatus::Lost if ship.used > 0 => return ship.lost_at.min(maintenance),
+            VesselStatus::Lost | VesselStatus::Retired => return maintenance,
             _ => {}
         }
         let beat = ship.manifest.heartbeat.0;
@@ -662,7 +676,7 @@ impl Model {
         let silent = if watched && beat > 0 { ship.seen + 3 * beat } else { u64::MAX };
         let breaker = if ship.breaker == Breaker::Open { ship.retry_at } else { u64::MAX };
         let paused = if ship.paused > 0 { ship.paused } else { u64::MAX };
-        silent.min(breaker).min(paused)
+        silent.min(breaker).min(paused).min(maintenance)
     }
 
     /// Everything in which a state differs from the model.
@@ -718,7 +732,7 @@ impl Model {
                     (load.backlog.0, load.seen.0, load.retry_at.0),
                     (load.completed, load.failed, load.wake.0, load.starts),
                     (told(&load.outcomes), load.turned.0, load.trips, load.probes),
-                    (vessel.held, vessel.start, load.paused.0, load.pauses),
+                    (vessel.held, vessel.start, load.paused.0, load.pauses, u64::from(load.kept)),
                     forecast::Pace {
                         since: load.pace.since.0,
                         now: [load.pace.took.0, load.pace.predicted.0, load.pace.legs.into()],
@@ -735,7 +749,7 @@ impl Model {
                 (ship.backlog, ship.seen, ship.retry_at),
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
                 (own(&ship.calls), ship.turned, ship.trips, ship.probes),
-                (ship.held, ship.start, ship.paused, ship.pauses),
+                (ship.held, ship.start, ship.paused, ship.pauses, self.kept(*id)),
                 ship.pace,
             ));
             same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));
@@ -811,7 +825,17 @@ impl Model {
             .tables
             .berths
             .iter()
-            .map(|(id, row)| (id.0, (row.vessel.0, row.window.clone())))
+            .map(|(id, row)| {
+                let Window { from, until } = row.window.clone();
+                let row = calendar::Berth {
+                    vessel: row.vessel.0,
+                    from: from.0,
+                    until: until.0,
+                    order: row.order,
+                    open: row.open,
+                };
+                (id.0, row)
+            })
             .collect();
         let own: Vec<_> = self.berths.iter().map(|(id, row)| (*id, row.clone())).collect();
         same("berths".into(), format!("{own:?}"), format!("{berths:?}"));

@@ -15,7 +15,7 @@ use tensorforge_engine::units::{
     Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{Command, State, config, models, policy, workflow};
+use tensorforge_engine::{Command, State, allocator, config, models, policy, workflow};
 
 /// A generator for tests (Knuth's linear congruence).
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub fn policy() -> Policy {
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(1), Micros(500_000), Micros(5_000_000)],
         lifetime: [Micros(2_000_000), Micros(20_000_000), Micros(60_000_000)],
+        berth_grace: Micros(400_000),
         timeout_percent: 300,
         timeout_min: Micros(200_000),
         retry: RetryRule {
@@ -245,6 +246,14 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             budget: MicroUsd(*random.one(&[0, 5_000, 40_000])),
             budget_period: Micros(*random.one(&[0, 3_000_000])),
         })),
+        10 if random.below(2) == 0 => {
+            let from = state.now() + Micros(random.below(1_500_000));
+            let until = from + Micros(random.below(1_500_000));
+            Command::Allocator(match random.below(4) {
+                0 => allocator::Command::EndMaintenance { vessel },
+                _ => allocator::Command::Maintain { vessel, window: Window { from, until } },
+            })
+        }
         10..45 => {
             return (
                 Source::tenant(tenant),

@@ -57,7 +57,8 @@ fn check_aboard(state: &State, faults: &mut Vec<String>) {
 /// Every berth belongs to the order that holds it, and is found by its vessel.
 fn check_berths(state: &State, faults: &mut Vec<String>) {
     for (id, berth) in state.tables.berths.iter() {
-        if state.order(berth.order).is_none_or(|order| order.berth != id) {
+        let order = berth.order.map(|order| state.order(order));
+        if order.is_some_and(|order| order.is_none_or(|order| order.berth != id)) {
             faults.push(format!("berths.{id}: its order does not hold it"));
         }
         let found = state
@@ -67,6 +68,13 @@ fn check_berths(state: &State, faults: &mut Vec<String>) {
             .map_or(0, |berths| berths.iter().filter(|berth| **berth == id).count());
         if found != 1 {
             faults.push(format!("berths.{id}: found {found} times by its vessel"));
+        }
+    }
+    for (id, load) in state.tables.loads.iter() {
+        let open = state.tables.berths.iter().filter(|(_, row)| row.open && row.vessel == id);
+        let found = open.fold(0u32, |sum, (_, row)| sum.saturating_add(row.slots));
+        if load.kept != found {
+            faults.push(format!("loads.{id}: {} kept, but {found} are", load.kept));
         }
     }
     let found: usize = state.index.berths.values().map(Vec::len).sum();

@@ -1,23 +1,202 @@
-//! Which berth an order gets.
+//! Which berth an order gets, and what the calendar of a vessel lets pass.
+//!
+//! A berth is a promise: whoever is routed before its window begins must be expected to be done by then, or there must
+//! be slots enough for both. What is expected is what 95 of 100 take (`telemetry`). Where that was wrong and no
+//! slot is free when the window begins, the next one is kept for the berth.
 
 use alloc::vec::Vec;
 
-use crate::allocator::words::Refusal as Allocator;
+use crate::allocator::cost::decode_time;
+use crate::allocator::rows::Berth;
+use crate::allocator::words::{Command, Event, Refusal as Allocator};
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{BerthId, ModelId, OrderId, Tokens, VesselId};
-use crate::models::rows::{Role, Window};
-use crate::models::words::Refusal as Models;
+use crate::kernel::units::{BerthId, Micros, ModelId, OrderId, Tokens, VesselId};
+use crate::models::rows::{Leg, LegKind, Order, Role, VesselStatus, Window};
+use crate::models::words::{Refusal as Models, Thing};
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::telemetry::decide::{Expected, expected, pace};
 use crate::transaction::Transaction;
+use crate::workflow::refusal::Refusal as Workflow;
 
 /// Vessels asked for a berth, at most.
 const BERTH_CANDIDATES: u32 = 16;
 
+/// An order that is held back is looked at again after this part of the time until the berth that stands in its way,
+/// and never sooner than after a second.
+const HELD_BACK_PARTS: u64 = 16;
+
+pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
+    match command {
+        Command::Maintain { vessel, window } => maintain(tx, *vessel, window),
+        Command::EndMaintenance { vessel } => {
+            let Some((_, berth)) = known(tx.state(), *vessel)?.maintenance(*vessel) else {
+                return Err(Allocator::NoMaintenance.into());
+            };
+            end_maintenance(tx, *vessel, berth);
+            Ok(())
+        }
+    }
+}
+
+/// Plans maintenance: of a vessel that is there, in a window to come, which nothing is promised in.
+fn maintain(tx: &mut Transaction, vessel: VesselId, window: &Window) -> Result<(), Refusal> {
+    let state = known(tx.state(), vessel)?;
+    let fault = if window.from >= window.until {
+        Some("window is empty")
+    } else if window.from < state.now() {
+        Some("window has begun")
+    } else {
+        None
+    };
+    if let Some(fault) = fault {
+        return Err(Workflow::Invalid { fault: fault.into() }.into());
+    }
+    check_room(state, vessel)?;
+    let overlapping = berths(state, vessel).filter(|(_, row)| row.overlaps(window));
+    if let Some(berth) = overlapping.map(|(berth, _)| berth).min() {
+        return Err(Allocator::Promised { berth }.into());
+    }
+    let (berth, window) = (state.tables.berths.vacancy(), window.clone());
+    tx.emit(Event::MaintenancePlanned { berth, vessel, window });
+    Ok(())
+}
+
+fn known(state: &State, vessel: VesselId) -> Result<&State, Refusal> {
+    let row = state.tables.vessels.get(vessel);
+    let unknown = Models::Unknown { thing: Thing::Vessel, id: u64::from(vessel.0) };
+    match row.ok_or(unknown)?.status {
+        VesselStatus::Retired => Err(Models::WrongStatus.into()),
+        _ => Ok(state),
+    }
+}
+
+fn check_room(state: &State, vessel: VesselId) -> Result<(), Refusal> {
+    let max = state.limits().map_or(0, |limits| limits.berths);
+    let most = Berth::OF_VESSEL_MAX;
+    if state.tables.berths.len() >= max {
+        Err(Config::Full { bound: Bound::Berths, max: u64::from(max) }.into())
+    } else if berths(state, vessel).count() >= most {
+        Err(Config::Full { bound: Bound::Berths, max: most as u64 }.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Maintenance that is due begins, or ends.
+pub(crate) fn turn(tx: &mut Transaction, vessel: VesselId, berth: BerthId) {
+    let Some(row) = tx.state().tables.berths.get(berth) else { return };
+    let (slots, until) = (row.slots, row.window.until);
+    if until <= tx.now() {
+        end_maintenance(tx, vessel, berth);
+    } else {
+        tx.emit(Event::BerthOpened { berth, vessel, slots, until });
+    }
+}
+
+fn end_maintenance(tx: &mut Transaction, vessel: VesselId, berth: BerthId) {
+    tx.emit(Event::MaintenanceEnded { berth, vessel });
+    tx.note_vessel(vessel);
+}
+
+/// Gives an order's berth back, if it has one, with what was kept for it.
+pub(crate) fn release(tx: &mut Transaction, order: OrderId) {
+    let Some(berth) = tx.state().order(order).map(|order| order.berth) else { return };
+    let Some(row) = tx.state().tables.berths.get(berth) else { return };
+    let (vessel, open) = (row.vessel, row.open);
+    tx.emit(Event::BerthReleased { order, berth });
+    if open {
+        tx.note_vessel(vessel);
+    }
+}
+
+/// Has an order look again later for a vessel that promises nothing while it would last.
+pub(crate) fn hold_back(tx: &mut Transaction, order: OrderId, berthed_at: Micros) {
+    let now = tx.now();
+    let part = Micros((berthed_at - now).0 / HELD_BACK_PARTS).max(Micros::SECOND);
+    tx.emit(Event::OrderHeldBack {
+        order,
+        berthed_at,
+        at: (now + part).min(berthed_at.max(now + Micros(1))),
+    });
+}
+
+/// The berths of a vessel, in no order.
+fn berths(state: &State, vessel: VesselId) -> impl Iterator<Item = (BerthId, &Berth)> {
+    let berths = state.index.berths.get(&vessel).map_or(&[][..], Vec::as_slice);
+    berths.iter().filter_map(|id| Some((*id, state.tables.berths.get(*id)?)))
+}
+
+/// Those for whom a vessel's slots are kept at this moment, who came first first.
+pub(crate) fn kept_for(state: &State, vessel: VesselId) -> Vec<OrderId> {
+    let open = berths(state, vessel).filter(|(_, row)| row.open);
+    let mut orders: Vec<(Micros, OrderId)> =
+        open.filter_map(|(_, row)| Some((row.window.from, row.order?))).collect();
+    orders.sort_unstable();
+    orders.into_iter().map(|(_, order)| order).collect()
+}
+
+/// How much longer a leg takes where its answer is as long as few are; where a call for the order has failed already,
+/// as long as may be, so that none is given up time and again because it is longer than others.
+pub(crate) fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
+    let answers = matches!(leg.kind, LegKind::Whole | LegKind::Decode);
+    let Some(vessel) = state.tables.vessels.get(leg.vessel).filter(|_| answers) else {
+        return Micros::ZERO;
+    };
+    let Expected { usual, late } = expected(state, order);
+    let late = if order.retry { order.demand.tokens_out_max } else { late };
+    decode_time(&vessel.manifest, late - usual)
+}
+
+/// Until when those aboard a vessel are expected to need their slots.
+fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
+    let pace = state.tables.loads.get(vessel).map(|load| pace(state, load)).unwrap_or_default();
+    let mut ends = Vec::new();
+    let Some(deciding) = &state.index.deciding else { return ends };
+    let mut orders: Vec<_> = deciding.aboard.of(vessel).collect();
+    orders.sort_unstable();
+    orders.dedup();
+    for order in orders.into_iter().filter_map(|slot| state.tables.orders.get(slot)) {
+        let mut work = Micros::ZERO;
+        let window = order.demand.window.as_ref().map_or(Micros::ZERO, |window| window.until);
+        for leg in order.held() {
+            work += leg.work;
+            if leg.kind != LegKind::Hop && leg.vessel == vessel {
+                let time = work + spread(state, order, leg);
+                ends.push((order.dispatched + time.times(pace)).max(window));
+            }
+        }
+    }
+    ends
+}
+
+/// When the first berth of a vessel begins for which there would be no slot, were one more taken until `end`; those
+/// whose windows have begun are kept their slots already.
+pub(crate) fn promised(state: &State, vessel: VesselId, end: Micros) -> Option<Micros> {
+    let held: Vec<&Berth> = berths(state, vessel).map(|(_, row)| row).collect();
+    let begins = |row: &&&Berth| !row.open && row.window.from < end;
+    let mut moments: Vec<Micros> =
+        held.iter().filter(begins).map(|row| row.window.from.max(state.now())).collect();
+    if moments.is_empty() {
+        return None;
+    }
+    moments.sort_unstable();
+    let slots = u64::from(state.tables.vessels.get(vessel)?.manifest.slots);
+    let aboard = aboard(state, vessel);
+    moments.into_iter().find(|moment| {
+        let covers =
+            |row: &&&Berth| row.window.until > *moment && (row.open || row.window.from <= *moment);
+        let promised: u64 = held.iter().filter(covers).map(|row| u64::from(row.slots)).sum();
+        let taken = aboard.iter().filter(|end| *end > moment).count() as u64;
+        promised.saturating_add(taken) >= slots
+    })
+}
+
 /// Finds a berth for `window` on a vessel that serves `model` and can hold `size` tokens: of those
-/// drawn, the one with the fewest berths that overlap the window; of equal ones, the first drawn.
+/// drawn that have a slot left all the while, the one with the fewest berths that overlap the window; of equal
+/// ones, the first drawn.
 pub(crate) fn find_berth(
     tx: &Transaction,
     order: OrderId,
@@ -35,25 +214,56 @@ pub(crate) fn find_berth(
     let mut ranks = Vec::new();
     draw.sample(BERTH_CANDIDATES, serving.up.count(), &mut ranks);
     let drawn = ranks.iter().filter_map(|rank| serving.up.select(*rank)).map(VesselId);
-    let fitting = drawn.filter_map(|id| {
-        let manifest = &state.tables.vessels.get(id)?.manifest;
-        let overlapping = overlapping(state, id, window);
-        let fits = manifest.role == Role::Whole
-            && manifest.context_max >= size
-            && overlapping < manifest.slots;
-        fits.then_some((overlapping, id))
-    });
-    let (overlapping, vessel) =
-        fitting.min_by_key(|(overlapping, _)| *overlapping).ok_or(Allocator::NoBerth)?;
+    let mut earliest = Micros::MAX;
+    let mut best: Option<(u32, VesselId)> = None;
+    for id in drawn {
+        let Some(vessel) = state.tables.vessels.get(id) else { continue };
+        let manifest = &vessel.manifest;
+        let full = berths(state, id).count() >= Berth::OF_VESSEL_MAX;
+        if manifest.role != Role::Whole || manifest.context_max < size || full {
+            continue;
+        }
+        let from = earliest_on(state, id, manifest.slots, window);
+        earliest = earliest.min(from);
+        let overlapping = berths(state, id).filter(|(_, row)| row.overlaps(window)).count();
+        let overlapping = u32::try_from(overlapping).unwrap_or(u32::MAX);
+        if from == window.from && best.is_none_or(|(fewest, _)| overlapping < fewest) {
+            best = Some((overlapping, id));
+        }
+    }
+    let (overlapping, vessel) = best.ok_or(Allocator::NoBerth { earliest })?;
     Ok((state.tables.berths.vacancy(), vessel, overlapping))
 }
 
-/// How many berths of a vessel overlap a window.
-fn overlapping(state: &State, vessel: VesselId, window: &Window) -> u32 {
-    let berths = state.index.berths.get(&vessel).map_or(&[][..], Vec::as_slice);
-    let overlaps = berths
-        .iter()
-        .filter_map(|id| state.tables.berths.get(*id))
-        .filter(|berth| berth.window.from < window.until && window.from < berth.window.until);
-    u32::try_from(overlaps.count()).unwrap_or(u32::MAX)
+/// The earliest moment, not before a window, from which a vessel has a slot left for as long as the window lasts.
+fn earliest_on(state: &State, vessel: VesselId, slots: u32, window: &Window) -> Micros {
+    let (slots, length) = (u64::from(slots), window.until - window.from);
+    let held = berths(state, vessel).map(|(_, row)| (row.window.from, row.window.until, row.slots));
+    let aboard = aboard(state, vessel).into_iter().map(|end| (state.now(), end, 1));
+    // What ends at a moment comes before what begins there.
+    let mut edges: Vec<(Micros, bool, u32)> = Vec::new();
+    for (from, until, slots) in held.chain(aboard).filter(|(_, until, _)| *until > window.from) {
+        edges.push((from.max(window.from), true, slots));
+        edges.push((until, false, slots));
+    }
+    edges.sort_unstable();
+    let (mut taken, mut since) = (0u64, Some(window.from));
+    for (at, begins, count) in edges {
+        taken = if begins {
+            taken.saturating_add(u64::from(count))
+        } else {
+            taken.saturating_sub(u64::from(count))
+        };
+        match since {
+            Some(from) if taken >= slots => {
+                if at - from >= length {
+                    return from;
+                }
+                since = None;
+            }
+            None if taken < slots => since = Some(at),
+            _ => {}
+        }
+    }
+    since.unwrap_or(Micros::MAX)
 }

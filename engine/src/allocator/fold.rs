@@ -3,8 +3,10 @@
 use crate::allocator::rows::Berth;
 use crate::allocator::words::Event;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{BerthId, OrderSlot, VesselId};
-use crate::models::rows::{Leg, Stage, capacity_legs};
+use crate::kernel::units::{BerthId, OrderId, OrderSlot, VesselId};
+use crate::models::fold::alter_load;
+use crate::models::rows::{Leg, Stage, Window, capacity_legs};
+use crate::queue::fold::leave;
 use crate::state::State;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -13,21 +15,72 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             let row = state.edit_order(*order)?;
             row.stage = Stage::Berthed;
             row.berth = *berth;
-            let row = Berth { vessel: *vessel, order: *order, window: window.clone() };
-            state.tables.berths.insert(*berth, row, &mut state.writer)?;
-            state.index.berths.entry(*vessel).or_default().push(*berth);
+            reserve(state, *berth, *vessel, Some(*order), window)?;
             state.wake_order(*order, window.from)
         }
         Event::BerthReleased { order, berth } => {
-            let vessel = state.tables.berths.get(*berth).map(|row| row.vessel);
-            state.tables.berths.remove(*berth, &mut state.writer)?;
-            if let Some(berths) = vessel.and_then(|vessel| state.index.berths.get_mut(&vessel)) {
-                berths.retain(|other| other != berth);
-            }
+            give_back(state, *berth)?;
             state.edit_order(*order)?.berth = BerthId::NONE;
             Ok(())
         }
+        Event::MaintenancePlanned { berth, vessel, window } => {
+            reserve(state, *berth, *vessel, None, window)?;
+            state.wake_vessel(*vessel)
+        }
+        Event::BerthOpened { berth, vessel, slots, until } => {
+            let row = state.tables.berths.edit(*berth, &mut state.writer)?;
+            row.open = true;
+            let order = row.order;
+            alter_load(state, *vessel, |load| load.kept = load.kept.saturating_add(*slots))?;
+            match order {
+                Some(order) => state.wake_order(order, *until),
+                None => state.wake_vessel(*vessel),
+            }
+        }
+        Event::MaintenanceEnded { berth, vessel } => {
+            give_back(state, *berth)?;
+            state.wake_vessel(*vessel)
+        }
+        Event::OrderHeldBack { order, at, .. } => {
+            leave(state, *order)?;
+            let row = state.edit_order(*order)?;
+            row.stage = Stage::Backoff;
+            row.ticket = 0;
+            state.wake_order(*order, *at)
+        }
     }
+}
+
+fn reserve(
+    state: &mut State,
+    berth: BerthId,
+    vessel: VesselId,
+    order: Option<OrderId>,
+    window: &Window,
+) -> Result<(), Breach> {
+    let slots = if order.is_some() { 1 } else { Berth::ALL };
+    let row = Berth { window: window.clone(), order, vessel, slots, open: false };
+    state.tables.berths.insert(berth, row, &mut state.writer)?;
+    state.index.berths.entry(vessel).or_default().push(berth);
+    Ok(())
+}
+
+/// A berth is held no more, nor are the slots that were kept for it.
+fn give_back(state: &mut State, berth: BerthId) -> Result<(), Breach> {
+    let Some(row) = state.tables.berths.get(berth).cloned() else {
+        return state.tables.berths.remove(berth, &mut state.writer);
+    };
+    state.tables.berths.remove(berth, &mut state.writer)?;
+    if let Some(berths) = state.index.berths.get_mut(&row.vessel) {
+        berths.retain(|other| *other != berth);
+        if berths.is_empty() {
+            state.index.berths.remove(&row.vessel);
+        }
+    }
+    if row.open {
+        alter_load(state, row.vessel, |load| load.kept = load.kept.saturating_sub(row.slots))?;
+    }
+    Ok(())
 }
 
 /// Takes the capacity that every leg of an order's route needs.

@@ -1,8 +1,29 @@
-//! What is said by the allocator.
+//! What is said to and by the allocator.
+
+use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::words;
-use crate::kernel::units::{BerthId, OrderId, VesselId};
+use crate::kernel::units::{BerthId, Micros, OrderId, VesselId};
 use crate::models::rows::Window;
+
+/// When a vessel is to be left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[serde(rename = "allocator::Command")]
+pub enum Command {
+    /// Plans maintenance of a vessel: it gets no work that would last into the window, and none within it.
+    Maintain {
+        /// Which one.
+        vessel: VesselId,
+        /// When.
+        window: Window,
+    },
+    /// Ends the maintenance that a vessel is in; where it is in none, its next one is called off.
+    EndMaintenance {
+        /// Which one.
+        vessel: VesselId,
+    },
+}
 
 words! {
     /// What capacity was reserved, and given back.
@@ -21,12 +42,48 @@ words! {
             /// Berths of that vessel that overlap the window, this one not counted.
             overlapping: u32,
         },
-        /// An order's berth was given back.
+        /// An order's berth was given back: it begins, it has ended, or its vessel cannot have it.
         BerthReleased = 1 {
             /// Whose.
             order: OrderId,
             /// Which one.
             berth: BerthId,
+        },
+        /// All slots of a vessel are reserved for its maintenance.
+        MaintenancePlanned = 2 {
+            /// What is held.
+            berth: BerthId,
+            /// Of which vessel.
+            vessel: VesselId,
+            /// For which window.
+            window: Window,
+        },
+        /// The window of a berth has begun: its slots are kept from now on, and get no other work.
+        BerthOpened = 3 {
+            /// Which one.
+            berth: BerthId,
+            /// Of which vessel.
+            vessel: VesselId,
+            /// How many.
+            slots: u32,
+            /// When it is looked at again: maintenance ends then, an order goes elsewhere that found no slot free.
+            until: Micros,
+        },
+        /// A vessel's maintenance has ended, or was called off.
+        MaintenanceEnded = 4 {
+            /// What was held.
+            berth: BerthId,
+            /// Of which vessel.
+            vessel: VesselId,
+        },
+        /// An order would last into a berth on every vessel that has room for it: it is looked at again later.
+        OrderHeldBack = 5 {
+            /// Which one.
+            order: OrderId,
+            /// When the first of these berths begins.
+            berthed_at: Micros,
+            /// When it is looked at again.
+            at: Micros,
         },
     }
 }
@@ -36,6 +93,17 @@ words! {
     #[serde(rename = "allocator::Refusal")]
     pub enum Refusal {
         /// No vessel has a berth left for the window.
-        NoBerth = 0,
+        NoBerth = 0 {
+            /// The earliest moment, not before the window, from which one of those that were asked has a berth for as
+            /// long; without end if none has any.
+            earliest: Micros,
+        },
+        /// Maintenance would overlap what is promised already.
+        Promised = 1 {
+            /// The berth that it overlaps.
+            berth: BerthId,
+        },
+        /// A vessel has no maintenance planned.
+        NoMaintenance = 2,
     }
 }

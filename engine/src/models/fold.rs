@@ -187,6 +187,7 @@ fn fold_vessel(
     }
     let load = Load {
         used: 0,
+        kept: 0,
         starts: 0,
         failures: 0,
         probes: 0,

@@ -311,6 +311,8 @@ row! {
         pub failed: u64,
         /// Slots in use.
         pub used: u32,
+        /// Slots that are kept for berths whose windows have begun.
+        pub kept: u32,
         /// How often it has been lost or begun anew, and with that whatever its cache held.
         pub starts: u32,
         /// Failures since the last success.
@@ -544,9 +546,14 @@ pub(crate) fn served(tokens_in: Tokens, tokens_out: Tokens) -> u64 {
 }
 
 impl Vessel {
-    /// How many orders it takes, those aboard included. A breaker that is probing lets no more pass than
-    /// still have to succeed.
+    /// How many orders it takes, those aboard included, without what is kept for others.
     pub(crate) fn room(&self, load: &Load) -> u32 {
+        self.slots(load).saturating_sub(load.kept)
+    }
+
+    /// How many orders it takes, those aboard included and those for whom it is kept. A breaker that is probing
+    /// lets no more pass than still have to succeed.
+    pub(crate) fn slots(&self, load: &Load) -> u32 {
         match (self.status, load.breaker) {
             _ if load.paused != Micros::ZERO => 0,
             (VesselStatus::Up, Breaker::Closed) => self.manifest.slots,

@@ -72,6 +72,8 @@ row! {
         pub patience: [Micros; 3],
         /// How long an order of each class lives when it names no deadline of its own.
         pub lifetime: [Micros; 3],
+        /// For how long the next slot of its vessel is kept for an order that found none free when its berth began.
+        pub berth_grace: Micros,
         /// A leg times out after this multiple of its predicted time behind all that is aboard, in percent.
         pub timeout_percent: u32,
         /// A leg never times out sooner than this.

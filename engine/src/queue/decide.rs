@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
-use crate::kernel::units::{Micros, ModelId, OrderId, Tokens};
+use crate::kernel::units::{Micros, ModelId, OrderId, Tokens, VesselId};
 use crate::models::rows::{Demand, Tenant};
 use crate::queue::words::{Event, Refusal as Queue};
 use crate::refusal::Refusal;
@@ -67,6 +67,8 @@ pub(crate) fn resume(tx: &mut Transaction) {
     tx.emit(Event::ServiceResumed);
     let models: Vec<ModelId> = tx.state().index.queues.models().collect();
     models.into_iter().for_each(|model| tx.note_model(model));
+    let berthed: Vec<VesselId> = tx.state().index.berths.keys().copied().collect();
+    berthed.into_iter().for_each(|vessel| tx.note_vessel(vessel));
 }
 
 /// Who goes next of those who wait for a model and find room on a vessel that is open.

@@ -9,8 +9,11 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::allocator::cost;
+use crate::allocator::decide::promised;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{MicroUsd, Micros, Millijoules, OrderId, Ppm, Tokens, VesselId, clamp};
+use crate::kernel::units::{
+    BerthId, MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Ppm, Tokens, VesselId, clamp,
+};
 use crate::models::index::Serving;
 use crate::models::rows::{Leg, LegKind, Load, Manifest, Mark, Order, Role, Route, TRIED_MAX};
 use crate::policy::rows::Policy;
@@ -19,11 +22,14 @@ use crate::routing::fold::prefix_slot;
 use crate::routing::rows::{HOLDERS_MAX, Weights};
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
 use crate::state::State;
-use crate::telemetry::decide::{Expected, expected};
+use crate::telemetry::decide::{Expected, expected, pace};
 use crate::transaction::Transaction;
 
 /// A vessel is not taken to fail a greater share of its calls: it may have recovered.
 const FAILING_MOST: Ppm = Ppm(900_000);
+
+/// So many vessels are looked through for one that does not promise its slots to others.
+const SEARCHED_MOST: usize = 64;
 
 /// One vessel's share of a candidate: the hops it would take and what they mean.
 struct Part {
@@ -55,39 +61,88 @@ struct Wanted<'a> {
     answer: Expected,
 }
 
-/// The best route for an order; `None` if there is no room for it.
-/// With a vessel in `only`, no other one is considered.
-pub(crate) fn plan(tx: &Transaction, id: OrderId, only: VesselId) -> Option<Event> {
+/// Why an order has no route.
+pub(crate) enum NoRoute {
+    /// There is no room for it.
+    Full,
+    /// Wherever there is room, it would last into a berth.
+    Promised {
+        /// When the first of them begins.
+        at: Micros,
+    },
+}
+
+/// The best route for an order.
+pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     let state = tx.state();
-    let (policy_version, policy) = state.policy()?;
+    let found = state.policy().zip(state.order(id));
+    let ((version, policy), order) = found.ok_or(NoRoute::Full)?;
+    let serving = state.index.parties.serving.get(order.demand.model.0 as usize);
+    let serving = serving.filter(|serving| order.demand.size() <= serving.room());
+    let serving = serving.ok_or(NoRoute::Full)?;
+    let wanted = Wanted { order, answer: expected(state, order) };
+    let mut scored = Vec::new();
+    for part in parts(tx, &wanted, policy, serving, Role::Whole) {
+        scored.push((candidate(tx, order, &policy.weights, &part, None), route_of(&part, None)));
+    }
+    pairs(tx, &wanted, policy, serving, &mut scored);
+    scored.sort_by_key(|(candidate, _)| rank(candidate));
+    match scored.first().map_or(Verdict::TooLarge, |(best, _)| best.verdict) {
+        Verdict::Eligible | Verdict::Kept | Verdict::Tried => {
+            let [whole, prefill, _] = &serving.open;
+            let open = whole.count().saturating_add(prefill.count());
+            Ok(routed(order, version, open, scored))
+        }
+        Verdict::Promised => {
+            let end = |candidate: &Candidate| tx.now() + candidate.late;
+            let held =
+                scored.iter().filter(|(candidate, _)| candidate.verdict == Verdict::Promised);
+            let begins = held.flat_map(|(candidate, _)| {
+                let vessels = [candidate.vessel, candidate.decode];
+                vessels.into_iter().filter_map(|vessel| promised(state, vessel, end(candidate)))
+            });
+            begins.min().map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
+        }
+        Verdict::TooLarge => Err(NoRoute::Full),
+    }
+}
+
+/// The way to the vessel where an order has a berth, if there is a slot free on it, kept or not.
+pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
+    let state = tx.state();
+    let (version, policy) = state.policy()?;
     let order = state.order(id)?;
-    let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
-    if order.demand.size() > serving.room() {
+    let berth = state.tables.berths.get(order.berth)?.vessel;
+    let sight = sight(state, berth.0)?;
+    let vessel = state.tables.vessels.get(berth)?;
+    let serves = vessel.manifest.models.contains(&order.demand.model)
+        && vessel.manifest.context_max >= order.demand.size();
+    if !serves || sight.load.used >= vessel.slots(sight.load) {
         return None;
     }
     let wanted = Wanted { order, answer: expected(state, order) };
-    let mut scored = Vec::new();
-    for part in parts(tx, &wanted, policy, serving, Role::Whole, only) {
-        scored.push((candidate(tx, order, &policy.weights, &part, None), route_of(&part, None)));
-    }
-    if only == VesselId::NONE {
-        pairs(tx, &wanted, policy, serving, &mut scored);
-    }
-    scored.sort_by_key(|(candidate, _)| rank(candidate));
-    let (best, route) = scored.first()?;
-    if best.verdict == Verdict::TooLarge {
-        return None;
-    }
-    let [whole, prefill, _] = &serving.open;
-    let route = route.clone();
-    Some(Event::OrderRouted {
-        order: id,
+    let kept = kept(state, order.demand.model, order.demand.size());
+    let part = part(state, &wanted, &sight, &holders(tx, &order.demand.prefix), kept);
+    let scored =
+        alloc::vec![(candidate(tx, order, &policy.weights, &part, None), route_of(&part, None))];
+    Some(routed(order, version, 1, scored))
+}
+
+fn routed(
+    order: &Order,
+    policy: PolicyVersion,
+    open: u32,
+    scored: Vec<(Candidate, Route)>,
+) -> Event {
+    let route = scored.first().map(|(_, route)| route.clone()).unwrap_or_default();
+    Event::OrderRouted {
+        order: order.id,
         attempt: order.attempt.saturating_add(1),
-        policy: policy_version,
-        open: whole.count().saturating_add(prefill.count()),
+        policy,
+        open,
         candidates: Candidates(scored.into_iter().map(|(candidate, _)| candidate).collect()),
         route,
-    })
+    }
 }
 
 /// The order in which candidates are preferred: those that can be had, by score, by draw, by id.
@@ -106,7 +161,7 @@ fn pairs(
 ) {
     let order = wanted.order;
     let best_first = |role| {
-        let mut parts = parts(tx, wanted, policy, serving, role, VesselId::NONE);
+        let mut parts = parts(tx, wanted, policy, serving, role);
         parts.sort_by_key(|part| rank(&candidate(tx, order, &policy.weights, part, None)));
         parts
     };
@@ -132,7 +187,6 @@ fn parts(
     policy: &Policy,
     serving: &Serving,
     role: Role,
-    only: VesselId,
 ) -> Vec<Part> {
     let (state, order) = (tx.state(), wanted.order);
     let [whole, prefill, decode] = &serving.open;
@@ -144,17 +198,13 @@ fn parts(
     let holders =
         if role == Role::Decode { ArrayVec::new() } else { holders(tx, &order.demand.prefix) };
     let mut vessels = Vec::new();
-    if only == VesselId::NONE {
-        let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
-        draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
-        vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
-        for (vessel, _) in &holders {
-            if open.contains(vessel.0) && !vessels.contains(&vessel.0) {
-                vessels.push(vessel.0);
-            }
+    let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
+    draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
+    vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
+    for (vessel, _) in &holders {
+        if open.contains(vessel.0) && !vessels.contains(&vessel.0) {
+            vessels.push(vessel.0);
         }
-    } else if open.contains(only.0) {
-        vessels.push(only.0);
     }
     let kept = kept(state, order.demand.model, order.demand.size());
     let assess = |sight: Sight<'_>| part(state, wanted, &sight, &holders, kept);
@@ -162,16 +212,26 @@ fn parts(
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
     let best = found.iter().map(|part| part.verdict).min().unwrap_or(Verdict::TooLarge);
-    if only != VesselId::NONE || best == Verdict::Eligible {
+    if best == Verdict::Eligible {
         return found;
     }
-    // Whatever was drawn is too small, has failed the order or is kept for others: is another one not?
-    let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
+    // Whatever was drawn is too small, has failed the order or is for others: is another one not?
     let start = open.select(draw.below(u64::MAX, open.count())).unwrap_or(0);
     let holding = serving.holding(role, order.demand.size(), VesselId(start));
-    // One more than have failed it at most, as far as it remembers.
-    let others = holding.take(TRIED_MAX + 1).filter_map(|id| sight(state, id.0)).map(assess);
-    match others.min_by_key(|part| part.verdict) {
+    // One more than have failed it at most, as far as it remembers, those that promise something not counted.
+    let (mut least, mut seen): (Option<Part>, usize) = (None, 0);
+    for part in holding.take(SEARCHED_MOST).filter_map(|id| sight(state, id.0)).map(assess) {
+        seen = seen.saturating_add(usize::from(part.verdict != Verdict::Promised));
+        if least.as_ref().is_none_or(|least| part.verdict < least.verdict) {
+            least = Some(part);
+        }
+        if seen > TRIED_MAX
+            || least.as_ref().is_some_and(|least| least.verdict == Verdict::Eligible)
+        {
+            break;
+        }
+    }
+    match least {
         Some(part) if part.verdict < best => alloc::vec![part],
         _ => found,
     }
@@ -240,7 +300,7 @@ fn part(
     };
     let mut part = Part {
         vessel,
-        verdict: fits(manifest, demand.size(), kept, tried),
+        verdict: Verdict::Eligible,
         eta: Micros::ZERO,
         late: Micros::ZERO,
         queue: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
@@ -268,13 +328,16 @@ fn part(
     }
     part.eta = way + (part.queue + part.work()).times(part.pace);
     part.late = part.eta + spread.times(part.pace);
+    part.verdict = fits(manifest, demand.size(), kept, tried);
+    // Whoever has a berth here is promised this himself.
+    if part.verdict < Verdict::Promised
+        && state.index.berths.contains_key(&vessel)
+        && order.berth == BerthId::NONE
+        && promised(state, vessel, state.now() + part.late).is_some()
+    {
+        part.verdict = Verdict::Promised;
+    }
     part
-}
-
-/// How long a vessel's legs have taken lately for what they should.
-fn pace(state: &State, load: &Load) -> Ppm {
-    let rule = state.policy().map(|(_, policy)| &policy.forecast);
-    rule.map_or(Ppm::ONE, |rule| load.pace.factor(state.now(), rule))
 }
 
 /// The share of a vessel's calls that have failed lately.

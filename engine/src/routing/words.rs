@@ -23,8 +23,10 @@ code! {
         Kept = 1,
         /// It has failed this order: it is taken only where there is no other.
         Tried = 2,
+        /// The order would last into a berth that is promised there: it is not taken.
+        Promised = 3,
         /// The order is larger than its context.
-        TooLarge = 3,
+        TooLarge = 4,
     }
 }
 

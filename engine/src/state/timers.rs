@@ -1,7 +1,7 @@
 //! When rows want to be woken, and who holds what: what only decisions ask for.
 
 use crate::kernel::table::{Breach, Only};
-use crate::kernel::units::{Micros, OrderId, VesselId};
+use crate::kernel::units::{BerthId, Micros, OrderId, VesselId};
 use crate::kernel::wheel::{Due, Timer};
 use crate::models::rows::{VesselStatus, capacity_legs};
 use crate::resilience::rows::Breaker;
@@ -54,9 +54,10 @@ impl State {
     }
 
     /// Sets when a vessel is to be looked at again: silent for three heartbeats, its breaker or its pause
-    /// due, or gone with orders aboard.
+    /// due, or gone with orders aboard; or its maintenance begins or ends.
     pub(crate) fn wake_vessel(&mut self, id: VesselId) -> Result<(), Breach> {
         let now = self.now;
+        let maintenance = self.maintenance(id).map_or(Micros::MAX, |(at, _)| at);
         let (status, heartbeat) =
             self.tables.vessels.get(id).map_or((VesselStatus::Drained, Micros::ZERO), |vessel| {
                 (vessel.status, vessel.manifest.heartbeat)
@@ -76,11 +77,18 @@ impl State {
                 (load.seen + heartbeat + heartbeat + heartbeat).min(due)
             }
         };
+        let at = at.min(maintenance);
         if load.wake != at {
             load.wake = at;
             self.set_timer(at, Due::Vessel(id));
         }
         Ok(())
+    }
+
+    /// The maintenance of a vessel that begins or ends first, and when that is.
+    pub(crate) fn maintenance(&self, id: VesselId) -> Option<(Micros, BerthId)> {
+        let berths = self.index.berths.get(&id)?.iter();
+        berths.filter_map(|id| Some((self.tables.berths.get(*id)?.due()?, *id))).min()
     }
 
     pub(crate) fn set_timer(&mut self, at: Micros, due: Due) {

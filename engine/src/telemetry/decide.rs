@@ -1,7 +1,7 @@
 //! What an order may be charged, what it amounts to, what of that is charged, and how long its answer will be.
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, Tokens, clamp};
-use crate::models::rows::{Demand, End, Order, Stage, Tenant};
+use crate::models::rows::{Demand, End, Load, Order, Stage, Tenant};
 use crate::state::State;
 use crate::telemetry::fold::spending;
 use crate::telemetry::rows::{Lengths, Spending};
@@ -95,4 +95,10 @@ pub(crate) fn expected(state: &State, order: &Order) -> Expected {
         Some(row) => Expected { usual: row.usual.min(longest), late: row.late.min(longest) },
         None => Expected { usual: longest.share(policy.forecast.prior), ..longest_of_all },
     }
+}
+
+/// How long a vessel's legs have taken lately for what they should.
+pub(crate) fn pace(state: &State, load: &Load) -> Ppm {
+    let rule = state.policy().map(|(_, policy)| &policy.forecast);
+    rule.map_or(Ppm::ONE, |rule| load.pace.factor(state.now(), rule))
 }

@@ -6,7 +6,7 @@ mod legs;
 mod service;
 
 use crate::command::Command as Any;
-use crate::kernel::units::{OrderId, TenantId, VesselId};
+use crate::kernel::units::{OrderId, TenantId};
 use crate::models::rows::{End, Order, Stage};
 use crate::refusal::Refusal;
 use crate::transaction::Transaction;
@@ -27,7 +27,7 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
             if own(tx, *order)?.stage != Stage::Backoff {
                 return Err(Workflow::WrongStage.into());
             }
-            legs::route_or_queue(tx, *order, VesselId::NONE);
+            legs::route_or_queue(tx, *order);
             Ok(())
         }
         Command::ReportLeg { order, attempt, leg, outcome } => {

@@ -134,6 +134,7 @@ pub(crate) fn policy() -> Policy {
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
         patience: [Micros(5_000_000), Micros(20_000_000), Micros(120_000_000)],
         lifetime: [Micros(120_000_000), Micros(600_000_000), Micros(3_600_000_000)],
+        berth_grace: Micros(30_000_000),
         timeout_percent: 400,
         timeout_min: Micros(30_000_000),
         retry: RetryRule {

@@ -254,49 +254,6 @@ impl Model {
         Ok(())
     }
 
-    /// The berth that an order may have got: the record says on which vessel, of those with the fewest
-    /// berths in the window. All are asked in a fleet of no more than sixteen.
-    fn berth(
-        &self,
-        limits: &Limits,
-        demand: &Demand,
-        window: &Window,
-    ) -> Decided<(u32, VesselId, u32)> {
-        if self.berths.len() >= limits.berths as usize {
-            return full(Bound::Berths, limits.berths);
-        }
-        let overlapping = |vessel: u32| {
-            let berths = self.berths.values().filter(|(of, other)| {
-                *of == vessel && other.from < window.until && other.until > window.from
-            });
-            berths.count() as u32
-        };
-        let mut fitting = BTreeMap::new();
-        for (id, ship) in &self.ships {
-            let fits = ship.status == VesselStatus::Up
-                && ship.manifest.role == Role::Whole
-                && ship.manifest.models.contains(&demand.model)
-                && ship.manifest.context_max.0 >= routes::size(demand)
-                && overlapping(*id) < ship.manifest.slots;
-            if fits {
-                fitting.insert(*id, overlapping(*id));
-            }
-        }
-        let least = fitting.values().min().copied().ok_or(allocator::Refusal::NoBerth)?;
-        let berthed = self.record.iter().find_map(|event| match event {
-            Event::Allocator(allocator::Event::OrderBerthed { vessel, .. }) => Some(vessel),
-            _ => None,
-        });
-        let Some(vessel) = berthed else {
-            return wrong(format!("no berth, but {:?}", self.record));
-        };
-        if fitting.get(&vessel.0) != Some(&least) {
-            return wrong(format!("a berth on {vessel}, but the choice was {fitting:?}"));
-        }
-        let berth = (0..).find(|id| !self.berths.contains_key(id)).unwrap_or(0);
-        Ok((berth, *vessel, least))
-    }
-
     fn admit(
         &mut self,
         id: OrderId,
@@ -333,6 +290,7 @@ impl Model {
             wake: deadline,
             tried: Vec::new(),
             berth: None,
+            berthed: false,
             cached: 0,
             tokens_out: 0,
             first_token: 0,
@@ -344,41 +302,9 @@ impl Model {
         self.orders.insert(id.slot().0, order);
     }
 
-    fn take_berth(
-        &mut self,
-        slot: u32,
-        (berth, vessel, overlapping): (u32, VesselId, u32),
-        window: Window,
-    ) -> Decided<()> {
-        let order = self.order(slot)?;
-        order.stage = Stage::Berthed;
-        order.berth = Some(berth);
-        order.wake = window.from.0.min(order.deadline);
-        let order = order.id;
-        self.berths.insert(berth, (vessel.0, window.clone()));
-        let berth = BerthId(berth);
-        self.expect(allocator::Event::OrderBerthed { order, berth, vessel, window, overlapping })
-    }
-
-    /// Gives an order's berth back, if it has one; the answer is whose it was.
-    pub(super) fn release_berth(&mut self, slot: u32) -> Decided<Option<u32>> {
-        let order = self.order(slot)?;
-        let (id, Some(berth)) = (order.id, order.berth.take()) else { return Ok(None) };
-        let vessel = self.berths.remove(&berth).map(|(vessel, _)| vessel);
-        self.expect(allocator::Event::BerthReleased { order: id, berth: BerthId(berth) })?;
-        Ok(vessel)
-    }
-
-    /// Nobody passes those who wait and find room, but to a vessel that was kept for him.
-    pub(super) fn route_or_queue(&mut self, slot: u32, kept: Option<u32>) -> Decided<()> {
+    /// Nobody passes those who wait and find room.
+    pub(super) fn route_or_queue(&mut self, slot: u32) -> Decided<()> {
         let demand = self.order(slot)?.demand.clone();
-        let open = self.open(demand.model, Role::Whole);
-        let kept = kept.filter(|id| {
-            open.contains(id) && self.ships[id].manifest.context_max.0 >= routes::size(&demand)
-        });
-        if kept.is_some() {
-            return self.route(slot, kept);
-        }
         let room = self.has_room(&demand) && self.next(demand.model).is_none();
         if room { self.route(slot, None) } else { self.enqueue(slot) }
     }
@@ -708,7 +634,7 @@ impl Model {
             )
         };
         if bounced && !(now + most >= deadline && ends(self.record.front())) {
-            return self.route_or_queue(slot, None);
+            return self.route_or_queue(slot);
         }
         let Some(Event::Resilience(resilience::Event::RetryScheduled { at, .. })) =
             self.record.front().cloned()

@@ -22,21 +22,27 @@ struct Share {
 }
 
 impl Model {
-    /// Whether a vessel takes one more order.
-    pub(super) fn is_open(ship: &Ship) -> bool {
-        let room = match ship.breaker {
+    /// How many orders a vessel takes, those aboard included and those that it keeps slots for.
+    pub(super) fn slots(ship: &Ship) -> u32 {
+        let slots = match ship.breaker {
             Breaker::Closed => ship.manifest.slots,
             Breaker::Open => 0,
             Breaker::Probing => ship.probes.min(ship.manifest.slots),
         };
-        ship.status == VesselStatus::Up && ship.paused == 0 && ship.used < room
+        if ship.status == VesselStatus::Up && ship.paused == 0 { slots } else { 0 }
+    }
+
+    /// Whether a vessel takes one more order.
+    pub(super) fn is_open(&self, id: u32) -> bool {
+        let ship = &self.ships[&id];
+        u64::from(Self::slots(ship)) > u64::from(ship.used) + self.kept(id)
     }
 
     /// The open vessels of a role that serve a model.
     pub(super) fn open(&self, model: ModelId, role: Role) -> BTreeSet<u32> {
-        let open = self.ships.iter().filter(|(_, ship)| {
+        let open = self.ships.iter().filter(|(id, ship)| {
             let serves = ship.manifest.models.contains(&model) && ship.manifest.role == role;
-            serves && Self::is_open(ship)
+            serves && self.is_open(**id)
         });
         open.map(|(id, _)| *id).collect()
     }
@@ -86,6 +92,12 @@ impl Model {
         holders
     }
 
+    /// How long a vessel's legs have taken lately for what they should, in millionths.
+    pub(super) fn pace_of(&self, vessel: u32) -> u64 {
+        let pace = &self.ships[&vessel].pace;
+        self.policies.last().map_or(1_000_000, |policy| pace.factor(self.now, &policy.forecast))
+    }
+
     fn share(&self, order: &Live, vessel: u32) -> Share {
         let demand = &order.demand;
         let ship = &self.ships[&vessel];
@@ -117,21 +129,21 @@ impl Model {
         let waiting = ship.backlog / u64::from(manifest.slots);
         let way = if prompts { hop } else { 0 };
         let fits = self.holds(vessel, demand);
-        let pace = self
-            .policies
-            .last()
-            .map_or(1_000_000, |policy| ship.pace.factor(self.now, &policy.forecast));
+        let pace = self.pace_of(vessel);
         let paced = |time: u128| rules::narrow(time * u128::from(pace) / 1_000_000);
         let eta = paced([waiting, reading, writing].map(u128::from).iter().sum()) + way;
+        let late = eta + paced(overtime.into());
+        let promised = self.promised(vessel, self.now + late).is_some();
         Share {
             verdict: match fits {
                 false => Verdict::TooLarge,
+                true if promised && !order.berthed => Verdict::Promised,
                 true if tried => Verdict::Tried,
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
             },
             eta,
-            late: eta + paced(overtime.into()),
+            late,
             waiting,
             prompt: reading,
             answer: writing,
@@ -192,6 +204,13 @@ impl Model {
     /// Takes a route from the record, and believes it only if it may have been drawn and is the best.
     pub(super) fn route(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
         let order = self.order(slot)?.clone();
+        if let Some(Event::Allocator(allocator::Event::OrderHeldBack { berthed_at, .. })) =
+            self.record.front()
+        {
+            let berthed_at = berthed_at.0;
+            self.may_hold_back(&order, berthed_at)?;
+            return self.hold_back(slot, berthed_at);
+        }
         if order.stage == Stage::Queued {
             self.choose(slot)?;
         }
@@ -202,12 +221,12 @@ impl Model {
         };
         let open = [Role::Whole, Role::Prefill, Role::Decode]
             .map(|role| self.open(order.demand.model, role));
-        self.scored(&order, &candidates, &open)?;
+        self.scored(&order, &candidates, &open, only)?;
         let rank = |c: &Candidate| (c.verdict as u8, c.score, c.tie, c.vessel.0, c.decode.0);
         if !candidates.is_sorted_by(|a, b| rank(a) < rank(b)) {
             return wrong(format!("not in order, or not distinct: {candidates:?}"));
         }
-        let Some(best) = candidates.first().filter(|c| c.verdict != Verdict::TooLarge) else {
+        let Some(best) = candidates.first().filter(|c| c.verdict < Verdict::Promised) else {
             return wrong(format!("nothing to be had: {candidates:?}"));
         };
         match only {
@@ -228,7 +247,7 @@ impl Model {
             order: order.id,
             attempt: order.attempt + 1,
             policy: version,
-            open: whole + prefill,
+            open: if only.is_some() { 1 } else { whole + prefill },
             candidates,
             route,
         })?;
@@ -239,15 +258,45 @@ impl Model {
         self.take(slot, legs)
     }
 
+    /// Whether every vessel, or pair, that has room for an order promises it to others, the first of these at
+    /// this moment.
+    fn may_hold_back(&self, order: &Live, berthed_at: u64) -> Decided<()> {
+        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode]
+            .map(|role| self.open(order.demand.model, role));
+        let singles = whole.iter().map(|id| (VesselId(*id), VesselId::NONE));
+        let pairs =
+            prefill.iter().flat_map(|a| decode.iter().map(|b| (VesselId(*a), VesselId(*b))));
+        let mut moments = BTreeSet::new();
+        for (vessel, second) in singles.chain(pairs) {
+            let candidate = self.candidate(order, vessel, second)?;
+            if candidate.verdict < Verdict::Promised {
+                return wrong(format!("{} is held back, but {candidate:?}", order.id));
+            }
+            if candidate.verdict == Verdict::Promised {
+                let end = self.now + candidate.late.0;
+                let both = [vessel, second].into_iter().filter(|id| *id != VesselId::NONE);
+                moments.extend(both.filter_map(|id| self.promised(id.0, end)));
+            }
+        }
+        if moments.contains(&berthed_at) {
+            Ok(())
+        } else {
+            wrong(format!("held back until {berthed_at}, not one of {moments:?}"))
+        }
+    }
+
     /// Whether every candidate was open, and has the points that it should have.
     fn scored(
         &self,
         order: &Live,
         candidates: &[Candidate],
         [whole, prefill, decode]: &[BTreeSet<u32>; 3],
+        only: Option<u32>,
     ) -> Decided<()> {
         for candidate in candidates {
-            let known = if candidate.decode == VesselId::NONE {
+            let known = if only.is_some() {
+                true
+            } else if candidate.decode == VesselId::NONE {
                 whole.contains(&candidate.vessel.0)
             } else {
                 prefill.contains(&candidate.vessel.0) && decode.contains(&candidate.decode.0)

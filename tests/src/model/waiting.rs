@@ -139,12 +139,12 @@ impl Model {
     /// Those who wait, once all else is decided, for each model for which something may have come free.
     /// Between models a draw decides: the record says for which.
     pub(super) fn serve(&mut self) -> Decided<()> {
+        self.serve_berths()?;
         let mut models = std::mem::take(&mut self.noted_models);
         for id in std::mem::take(&mut self.noted_ships) {
-            let Some(ship) = self.ships.get(&id).filter(|ship| Self::is_open(ship)) else {
-                continue;
-            };
-            models.extend(ship.manifest.models.iter().copied());
+            if self.is_open(id) {
+                models.extend(self.ships[&id].manifest.models.iter().copied());
+            }
         }
         loop {
             let turns: Vec<u32> = models.iter().filter_map(|model| self.next(*model)).collect();
@@ -157,9 +157,10 @@ impl Model {
                 self.serve_at = Some(self.now);
                 return self.expect(deferred);
             }
-            let Some(Event::Queue(queue::Event::OrderChosen { order, .. })) = self.record.front()
-            else {
-                return wrong(format!("{turns:?} wait, but {:?}", self.record.front()));
+            let order = match self.record.front() {
+                Some(Event::Queue(queue::Event::OrderChosen { order, .. })) => *order,
+                Some(Event::Allocator(allocator::Event::OrderHeldBack { order, .. })) => *order,
+                other => return wrong(format!("{turns:?} wait, but {other:?}")),
             };
             let slot = order.slot().0;
             if !turns.contains(&slot) {
@@ -199,12 +200,16 @@ impl Model {
     fn resume(&mut self) -> Decided<()> {
         self.serve_at = None;
         self.noted_models.extend((0..self.models.len() as u32).map(ModelId));
+        self.noted_ships.extend(self.berths.values().map(|berth| berth.vessel));
         self.expect(queue::Event::ServiceResumed)
     }
 
     fn ship_due(&mut self, vessel: VesselId) -> Decided<()> {
         let now = self.now;
         let ship = self.ship(vessel)?;
+        if let Some((_, berth)) = ship.maintenance.filter(|(at, _)| *at <= now) {
+            return self.maintenance_due(vessel, berth);
+        }
         match ship.status {
             VesselStatus::Lost => return self.fail_over(vessel),
             VesselStatus::Restarting => {
@@ -258,11 +263,8 @@ impl Model {
             Stage::Running if self.sunk(&order) => self.fail(slot, Fault::VesselLost),
             Stage::Running => self.fail(slot, Fault::Timeout),
             Stage::Backoff if self.must_wait_on(&order)? => self.postpone(slot),
-            Stage::Backoff => self.route_or_queue(slot, None),
-            Stage::Berthed => {
-                let vessel = self.release_berth(slot)?;
-                self.route_or_queue(slot, vessel)
-            }
+            Stage::Backoff => self.route_or_queue(slot),
+            Stage::Berthed => self.berth_due(slot),
             Stage::Queued => wrong("an order in the queue wakes at its deadline alone"),
         }
     }
@@ -304,7 +306,7 @@ impl Model {
     pub(super) fn note_routed(&mut self, order: &Live, retry: bool) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let class = order.demand.class as usize;
-        let waited = rules::share(self.now - order.queued, order.deadline - order.queued);
+        let waited = rules::share(self.now - order.queued, order.deadline.saturating_sub(order.queued));
         let late = order.stage == Stage::Queued && waited >= policy.escalation.late.0;
         let places = [Some(class), late.then_some(class + 3), retry.then_some(6)];
         let places: Vec<usize> = places.into_iter().flatten().collect();

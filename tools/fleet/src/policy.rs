@@ -61,6 +61,7 @@ struct PolicyFile {
     candidates: Candidates,
     prefix_age_ms: PrefixAge,
     key_age_ms: KeyAge,
+    berth_grace_ms: BerthGrace,
     weights: WeightsEntry,
     shares: SharesEntry,
     patience_ms: Patience,
@@ -91,6 +92,16 @@ struct PrefixAge(Millis);
 impl Default for PrefixAge {
     fn default() -> Self {
         Self(Millis::new(600_000))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct BerthGrace(Millis);
+
+impl Default for BerthGrace {
+    fn default() -> Self {
+        Self(Millis::new(60_000))
     }
 }
 
@@ -235,6 +246,7 @@ impl PolicyFile {
             candidates: self.candidates.0,
             prefix_age: self.prefix_age_ms.0.micros(),
             key_age: self.key_age_ms.0.micros(),
+            berth_grace: self.berth_grace_ms.0.micros(),
             shares,
             patience,
             lifetime: [interactive, standard, batch].map(Millis::micros),

@@ -11,7 +11,7 @@ use crate::allocator;
 use crate::allocator::decide::find_berth;
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
-use crate::kernel::units::{KeySlot, Micros, OrderId, TenantId, Tokens, VesselId};
+use crate::kernel::units::{KeySlot, Micros, OrderId, TenantId, Tokens};
 use crate::models::index::Serving;
 use crate::models::rows::{Demand, MARKS_MAX, Window};
 use crate::models::words::{Refusal as Models, Thing};
@@ -108,7 +108,7 @@ fn place(
         queue::check_room(tx.state())?;
     }
     admit(tx);
-    legs::route_or_queue(tx, order, VesselId::NONE);
+    legs::route_or_queue(tx, order);
     Ok(())
 }
 

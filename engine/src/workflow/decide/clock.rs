@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
+use crate::allocator::decide::{release, turn};
 use crate::allocator::words::Event as Allocator;
-use crate::kernel::units::{Micros, OrderId, VesselId};
+use crate::kernel::units::{BerthId, Micros, OrderId, VesselId};
 use crate::kernel::wheel::Due;
 use crate::models::decide::{back, lose};
 use crate::models::fold::lost_of;
@@ -14,7 +15,7 @@ use crate::queue::decide::resume;
 use crate::resilience::decide::{postpone, probe_if_due, resume as resume_vessel};
 use crate::resilience::rows::Breaker;
 use crate::transaction::Transaction;
-use crate::workflow::decide::legs::{end, fail, route_or_queue};
+use crate::workflow::decide::legs::{begin, end, fail, route_or_queue};
 use crate::workflow::words::Fault;
 
 /// The most timers that one record decides; what is due beyond them is due at once again.
@@ -41,7 +42,10 @@ fn vessel_due(tx: &mut Transaction, id: VesselId) {
     let tables = &tx.state().tables;
     let (Some(vessel), Some(load)) = (tables.vessels.get(id), tables.loads.get(id)) else { return };
     let paused = load.paused != Micros::ZERO && load.paused <= tx.now();
-    if vessel.status.is_gone() {
+    let maintenance = tx.state().maintenance(id).filter(|(at, _)| *at <= tx.now());
+    if let Some((_, berth)) = maintenance {
+        turn(tx, id, berth);
+    } else if vessel.status.is_gone() {
         let restarting = vessel.status == VesselStatus::Restarting;
         fail_over(tx, id);
         let left = tx.state().tables.loads.get(id).map_or(0, |load| load.used);
@@ -89,15 +93,30 @@ fn order_due(tx: &mut Transaction, id: OrderId) {
         }
         Stage::Backoff => {
             if !postpone(tx, id) {
-                route_or_queue(tx, id, VesselId::NONE);
+                route_or_queue(tx, id);
             }
         }
-        Stage::Berthed => {
-            let berth = order.berth;
-            let vessel = tx.state().tables.berths.get(berth).map(|berth| berth.vessel);
-            tx.emit(Allocator::BerthReleased { order: id, berth });
-            route_or_queue(tx, id, vessel.unwrap_or(VesselId::NONE));
-        }
+        Stage::Berthed => berth_due(tx, id),
         Stage::Queued => {}
     }
+}
+
+/// An order begins where it has a berth. Where no slot is free the next one is kept for it, for a while; after that,
+/// and where its vessel takes no work, it goes wherever there is room.
+fn berth_due(tx: &mut Transaction, id: OrderId) {
+    if begin(tx, id) {
+        return;
+    }
+    let state = tx.state();
+    let Some((_, policy)) = state.policy() else { return };
+    let berth = state.order(id).map_or(BerthId::NONE, |order| order.berth);
+    let Some(row) = state.tables.berths.get(berth) else { return };
+    let up = state.tables.vessels.get(row.vessel).is_some_and(|row| row.status == VesselStatus::Up);
+    let until = (row.window.from + policy.berth_grace).min(row.window.until);
+    if up && !row.open && tx.now() < until {
+        let (vessel, slots) = (row.vessel, row.slots);
+        return tx.emit(Allocator::BerthOpened { berth, vessel, slots, until });
+    }
+    release(tx, id);
+    route_or_queue(tx, id);
 }

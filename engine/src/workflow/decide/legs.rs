@@ -1,26 +1,33 @@
 //! How an order goes from leg to leg, and ends.
 
-use crate::allocator;
 use crate::allocator::cost::{self, leg_cost};
-use crate::kernel::units::{BerthId, Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
+use crate::allocator::decide::{hold_back, release, spread};
+use crate::kernel::units::{Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
-use crate::models::rows::{End, Leg, LegKind, Order, Route, Stage, capacity_legs};
+use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
 use crate::queue::decide as queue;
 use crate::resilience::decide as resilience;
 use crate::resilience::fold::is_slow;
 use crate::resilience::words;
-use crate::routing::decide as routing;
+use crate::routing::decide::{self as routing, NoRoute};
 use crate::state::State;
-use crate::telemetry::decide::{Expected, expected, settlement};
+use crate::telemetry::decide::settlement;
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
 
-/// Routes an order and dispatches its first leg; tells whether there was room.
-/// With a vessel in `only`, no other one is considered.
-pub(crate) fn route(tx: &mut Transaction, order: OrderId, only: VesselId) -> bool {
-    let Some(routed) = routing::plan(tx, order, only) else { return false };
+/// Routes an order and dispatches its first leg, or holds it back for what is promised to others; tells whether there
+/// was room.
+pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
+    let routed = match routing::plan(tx, order) {
+        Ok(routed) => routed,
+        Err(NoRoute::Full) => return false,
+        Err(NoRoute::Promised { at }) => {
+            hold_back(tx, order, at);
+            return true;
+        }
+    };
     if tx.state().order(order).is_some_and(|order| order.stage == Stage::Queued) {
         queue::choose(tx, order);
     }
@@ -30,17 +37,23 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId, only: VesselId) -> boo
 }
 
 /// Routes an order, or has it wait: where there is no room, and where somebody waits who would find it
-/// too. A vessel that was kept for it is another matter.
-pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId, kept: VesselId) {
-    if kept != VesselId::NONE && route(tx, id, kept) {
-        return;
-    }
+/// too.
+pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
     let (model, size) = (order.demand.model, order.demand.size());
-    if queue::must_wait(tx.state(), model, size) || !route(tx, id, VesselId::NONE) {
+    if queue::must_wait(tx.state(), model, size) || !route(tx, id) {
         queue::enqueue(tx, id);
         tx.note_model(model);
     }
+}
+
+/// Begins an order on the vessel where it has a berth; tells whether a slot was free there.
+pub(crate) fn begin(tx: &mut Transaction, id: OrderId) -> bool {
+    let Some(routed) = routing::plan_berth(tx, id) else { return false };
+    release(tx, id);
+    tx.emit(routed);
+    dispatch(tx, id, 0);
+    true
 }
 
 /// Hands a leg of an order's route to its vessel.
@@ -64,18 +77,6 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
         timeout: tx.now() + span,
     };
     tx.emit(event);
-}
-
-/// How much longer a leg takes where its answer is as long as few are; where a call for it has failed already, as
-/// long as may be, so that none is given up time and again because it is longer than others.
-fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
-    let answers = matches!(leg.kind, LegKind::Whole | LegKind::Decode);
-    let Some(vessel) = state.tables.vessels.get(leg.vessel).filter(|_| answers) else {
-        return Micros::ZERO;
-    };
-    let Expected { usual, late } = expected(state, order);
-    let late = if order.retry { order.demand.tokens_out_max } else { late };
-    cost::decode_time(&vessel.manifest, late - usual)
 }
 
 /// Takes the report of what became of a leg.
@@ -186,7 +187,7 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
     match again {
         _ if expired => end(tx, id, End::Expired),
         // Another vessel may have room.
-        Some(_) if fault == Fault::Overloaded => route_or_queue(tx, id, VesselId::NONE),
+        Some(_) if fault == Fault::Overloaded => route_or_queue(tx, id),
         Some(at) => {
             tx.emit(words::Event::RetryScheduled { order: id, attempts: attempt, at });
         }
@@ -198,9 +199,7 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
 /// Ends an order: its berth is given back, its account settled, its vessel stopped.
 pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
     let Some(order) = tx.state().order(id).cloned() else { return };
-    if order.berth != BerthId::NONE {
-        tx.emit(allocator::words::Event::BerthReleased { order: id, berth: order.berth });
-    }
+    release(tx, id);
     if let Some(settled) = settlement(tx.state(), &order, end) {
         tx.emit(settled);
     }

@@ -2,20 +2,36 @@
 
 use alloc::vec::Vec;
 
+use crate::allocator::decide::kept_for;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{ModelId, OrderId, VesselId};
+use crate::kernel::units::{ModelId, OrderId};
 use crate::queue::decide::{defer, next};
+use crate::state::State;
 use crate::transaction::Transaction;
-use crate::workflow::decide::legs::route;
+use crate::workflow::decide::legs::{begin, route};
 
 /// Routes those who wait for the models that may have found room. Where several models have come to
 /// the same vessels a draw says whose turn it is (lottery scheduling: Waldspurger and Weihl, OSDI
 /// 1994), so that none starves beside another; within a model the queue does.
 pub(crate) fn serve(tx: &mut Transaction) {
-    if tx.state().waiting().is_none_or(|waiting| waiting.queued == 0) {
+    if tx.state().index.berths.is_empty() && is_idle(tx.state()) {
         return;
     }
     let (vessels, mut models) = tx.take_noted();
+    // Those for whom a slot is kept come before all who wait.
+    for vessel in &vessels {
+        for order in kept_for(tx.state(), *vessel) {
+            if !tx.has_room() {
+                return defer(tx);
+            }
+            if !begin(tx, order) {
+                break;
+            }
+        }
+    }
+    if is_idle(tx.state()) {
+        return;
+    }
     let state = tx.state();
     for vessel in vessels.into_iter().filter(|vessel| state.index.parties.open.contains(vessel.0)) {
         let row = state.tables.vessels.get(vessel);
@@ -34,8 +50,13 @@ pub(crate) fn serve(tx: &mut Transaction) {
         if !tx.has_room() {
             return defer(tx);
         }
-        if !route(tx, order, VesselId::NONE) {
+        if !route(tx, order) {
             models.swap_remove(drawn);
         }
     }
+}
+
+/// Whether nobody waits.
+fn is_idle(state: &State) -> bool {
+    state.waiting().is_none_or(|waiting| waiting.queued == 0)
 }
