@@ -46,12 +46,38 @@ struct Part {
     failing: Ppm,
     pace: Ppm,
     hop: Micros,
+    /// When the first berth begins that it would last into.
+    promised: Option<Micros>,
 }
 
 impl Part {
     /// How long it should take, once nothing is before it.
     fn work(&self) -> Micros {
         self.prompt + self.answer
+    }
+}
+
+/// A route that was considered.
+struct Scored {
+    candidate: Candidate,
+    route: Route,
+    promised: Option<Micros>,
+}
+
+impl Scored {
+    fn of(
+        tx: &Transaction,
+        order: &Order,
+        weights: &Weights,
+        first: &Part,
+        second: Option<&Part>,
+    ) -> Self {
+        let promised = [first.promised, second.and_then(|part| part.promised)];
+        Self {
+            candidate: candidate(tx, order, weights, first, second),
+            route: route_of(first, second),
+            promised: promised.into_iter().flatten().min(),
+        }
     }
 }
 
@@ -83,25 +109,19 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     let wanted = Wanted { order, answer: expected(state, order) };
     let mut scored = Vec::new();
     for part in parts(tx, &wanted, policy, serving, Role::Whole) {
-        scored.push((candidate(tx, order, &policy.weights, &part, None), route_of(&part, None)));
+        scored.push(Scored::of(tx, order, &policy.weights, &part, None));
     }
     pairs(tx, &wanted, policy, serving, &mut scored);
-    scored.sort_by_key(|(candidate, _)| rank(candidate));
-    match scored.first().map_or(Verdict::TooLarge, |(best, _)| best.verdict) {
+    scored.sort_by_key(|scored| rank(&scored.candidate));
+    match scored.first().map_or(Verdict::TooLarge, |best| best.candidate.verdict) {
         Verdict::Eligible | Verdict::Kept | Verdict::Tried => {
             let [whole, prefill, _] = &serving.open;
             let open = whole.count().saturating_add(prefill.count());
             Ok(routed(order, version, open, scored))
         }
         Verdict::Promised => {
-            let end = |candidate: &Candidate| tx.now() + candidate.late;
-            let held =
-                scored.iter().filter(|(candidate, _)| candidate.verdict == Verdict::Promised);
-            let begins = held.flat_map(|(candidate, _)| {
-                let vessels = [candidate.vessel, candidate.decode];
-                vessels.into_iter().filter_map(|vessel| promised(state, vessel, end(candidate)))
-            });
-            begins.min().map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
+            let begins = scored.iter().filter_map(|scored| scored.promised).min();
+            begins.map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
         }
         Verdict::TooLarge => Err(NoRoute::Full),
     }
@@ -123,24 +143,18 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     let wanted = Wanted { order, answer: expected(state, order) };
     let kept = kept(state, order.demand.model, order.demand.size());
     let part = part(state, &wanted, &sight, &holders(tx, &order.demand.prefix), kept);
-    let scored =
-        alloc::vec![(candidate(tx, order, &policy.weights, &part, None), route_of(&part, None))];
+    let scored = alloc::vec![Scored::of(tx, order, &policy.weights, &part, None)];
     Some(routed(order, version, 1, scored))
 }
 
-fn routed(
-    order: &Order,
-    policy: PolicyVersion,
-    open: u32,
-    scored: Vec<(Candidate, Route)>,
-) -> Event {
-    let route = scored.first().map(|(_, route)| route.clone()).unwrap_or_default();
+fn routed(order: &Order, policy: PolicyVersion, open: u32, scored: Vec<Scored>) -> Event {
+    let route = scored.first().map(|best| best.route.clone()).unwrap_or_default();
     Event::OrderRouted {
         order: order.id,
         attempt: order.attempt.saturating_add(1),
         policy,
         open,
-        candidates: Candidates(scored.into_iter().map(|(candidate, _)| candidate).collect()),
+        candidates: Candidates(scored.into_iter().map(|scored| scored.candidate).collect()),
         route,
     }
 }
@@ -157,7 +171,7 @@ fn pairs(
     wanted: &Wanted<'_>,
     policy: &Policy,
     serving: &Serving,
-    scored: &mut Vec<(Candidate, Route)>,
+    scored: &mut Vec<Scored>,
 ) {
     let order = wanted.order;
     let best_first = |role| {
@@ -173,8 +187,7 @@ fn pairs(
     for (p, first) in prefill.iter().enumerate() {
         for (d, second) in decode.iter().enumerate() {
             if p == 0 || d == 0 {
-                let candidate = candidate(tx, order, &policy.weights, first, Some(second));
-                scored.push((candidate, route_of(first, Some(second))));
+                scored.push(Scored::of(tx, order, &policy.weights, first, Some(second)));
             }
         }
     }
@@ -312,6 +325,7 @@ fn part(
         failing: failing(state, load),
         pace: pace(state, load),
         hop: hop(state, order, manifest),
+        promised: None,
     };
     let (mut spread, mut way) = (Micros::ZERO, Micros::ZERO);
     if prompt {
@@ -333,9 +347,13 @@ fn part(
     if part.verdict < Verdict::Promised
         && state.index.berths.contains_key(&vessel)
         && order.berth == BerthId::NONE
-        && promised(state, vessel, state.now() + part.late).is_some()
     {
-        part.verdict = Verdict::Promised;
+        // A slot is free, and so it begins at once.
+        let span = way + part.work().times(part.pace) + spread.times(part.pace);
+        part.promised = promised(state, vessel, state.now() + span);
+        if part.promised.is_some() {
+            part.verdict = Verdict::Promised;
+        }
     }
     part
 }

@@ -10,6 +10,7 @@ struct Share {
     verdict: Verdict,
     eta: u64,
     late: u64,
+    promised: Option<u64>,
     waiting: u64,
     prompt: u64,
     answer: u64,
@@ -133,17 +134,20 @@ impl Model {
         let paced = |time: u128| rules::narrow(time * u128::from(pace) / 1_000_000);
         let eta = paced([waiting, reading, writing].map(u128::from).iter().sum()) + way;
         let late = eta + paced(overtime.into());
-        let promised = self.promised(vessel, self.now + late).is_some();
+        // A slot is free: whatever is aboard, it begins at once.
+        let span = paced((reading + writing).into()) + paced(overtime.into()) + way;
+        let promised = self.promised(vessel, self.now + span);
         Share {
             verdict: match fits {
                 false => Verdict::TooLarge,
-                true if promised && !order.berthed => Verdict::Promised,
+                true if promised.is_some() && !order.berthed => Verdict::Promised,
                 true if tried => Verdict::Tried,
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
             },
             eta,
             late,
+            promised: promised.filter(|_| fits && !order.berthed),
             waiting,
             prompt: reading,
             answer: writing,
@@ -273,9 +277,8 @@ impl Model {
                 return wrong(format!("{} is held back, but {candidate:?}", order.id));
             }
             if candidate.verdict == Verdict::Promised {
-                let end = self.now + candidate.late.0;
                 let both = [vessel, second].into_iter().filter(|id| *id != VesselId::NONE);
-                moments.extend(both.filter_map(|id| self.promised(id.0, end)));
+                moments.extend(both.filter_map(|id| self.share(order, id.0).promised));
             }
         }
         if moments.contains(&berthed_at) {

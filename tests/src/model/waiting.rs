@@ -306,7 +306,8 @@ impl Model {
     pub(super) fn note_routed(&mut self, order: &Live, retry: bool) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let class = order.demand.class as usize;
-        let waited = rules::share(self.now - order.queued, order.deadline.saturating_sub(order.queued));
+        let waited =
+            rules::share(self.now - order.queued, order.deadline.saturating_sub(order.queued));
         let late = order.stage == Stage::Queued && waited >= policy.escalation.late.0;
         let places = [Some(class), late.then_some(class + 3), retry.then_some(6)];
         let places: Vec<usize> = places.into_iter().flatten().collect();

@@ -20,6 +20,7 @@ use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
+mod calendar;
 mod fairness;
 mod forecasts;
 mod money;
