@@ -43,7 +43,8 @@ fn check_timers(state: &State, faults: &mut Vec<String>) {
     let serve = state.waiting().map(|waiting| waiting.serve_at);
     let loads = state.tables.loads.iter().map(|(_, load)| load.wake);
     let orders = state.tables.orders.iter().map(|(_, order)| order.wake);
-    let wakes = review.into_iter().chain(serve).chain(loads).chain(orders);
+    let stops = state.tables.stops.iter().map(|(_, stop)| stop.until);
+    let wakes = review.into_iter().chain(serve).chain(loads).chain(orders).chain(stops);
     let earliest = wakes.filter(|at| *at != Micros::MAX).min();
     let told = state.next_deadline();
     if told != earliest {
@@ -93,6 +94,7 @@ mod tests {
             berth_grace: Micros(1),
             timeout_percent: 100,
             timeout_min: Micros(1_000_000),
+            stop: Micros(1),
             retry: RetryRule {
                 attempts: 1,
                 backoff: Micros(1),

@@ -149,7 +149,7 @@ fn scope(command: &Command) -> Scope {
             | Models::Lose { .. }
             | Models::Retire { .. },
         )
-        | Command::Workflow(Workflow::ReportLeg { .. })
+        | Command::Workflow(Workflow::ReportLeg { .. } | Workflow::ReportStop { .. })
         | Command::Allocator(_) => Scope::Fleet,
         Command::Policy(_) => Scope::Policy,
         Command::Workflow(

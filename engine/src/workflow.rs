@@ -13,5 +13,5 @@ pub(crate) mod decide;
 pub(crate) mod check;
 
 pub use refusal::Refusal;
-pub use rows::{Control, RememberedKey};
+pub use rows::{Control, RememberedKey, Stop};
 pub use words::{Command, Event, Fault, Outcome};

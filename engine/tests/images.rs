@@ -275,6 +275,7 @@ fn policy() -> Policy {
         berth_grace: Micros(53),
         timeout_percent: 12,
         timeout_min: Micros(13),
+        stop: Micros(54),
         retry: RetryRule {
             attempts: 14,
             backoff: Micros(15),

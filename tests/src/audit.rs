@@ -1,6 +1,6 @@
 //! An auditor of money: adds up every leg and every settlement by itself, and compares the accounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::{OrderId, TenantId};
@@ -11,6 +11,8 @@ use tensorforge_engine::{Event, State, telemetry, workflow};
 pub struct Audit {
     /// What the legs of a live order were worth, in all of its attempts.
     worked: BTreeMap<OrderId, u128>,
+    /// Legs that were told to stop, each once: their orders, attempts and places.
+    stopped: BTreeSet<(OrderId, u16, u8)>,
     /// What was charged and what was burnt, by tenant.
     settled: BTreeMap<TenantId, [u128; 2]>,
 }
@@ -41,6 +43,27 @@ impl Audit {
                     let [charged, all] = self.settled.entry(*tenant).or_default();
                     *charged += u128::from(cost.0);
                     *all += worked;
+                }
+                Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => {
+                    let leg = (awaited.order, awaited.attempt, awaited.leg);
+                    assert!(self.stopped.insert(leg), "stopped twice: {event:?}");
+                }
+                Event::Workflow(workflow::Event::StopSettled {
+                    order,
+                    tenant,
+                    usage,
+                    cost,
+                    burnt,
+                    ..
+                }) => {
+                    assert!(cost <= burnt && usage.cached <= usage.tokens_in, "{event:?}");
+                    let left = self.stopped.iter().filter(|leg| leg.0 == *order).count();
+                    let awaited = state.tables.stops.iter();
+                    let awaited = awaited.filter(|(_, row)| row.order == *order).count();
+                    assert!(left >= awaited, "{event:?}");
+                    let [charged, all] = self.settled.entry(*tenant).or_default();
+                    *charged += u128::from(cost.0);
+                    *all += u128::from(burnt.0);
                 }
                 Event::Workflow(workflow::Event::OrderEnded { order, .. }) => {
                     let left = self.worked.remove(order).unwrap_or(0);

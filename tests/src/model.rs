@@ -9,6 +9,7 @@ mod forecast;
 mod lifecycle;
 mod routes;
 mod rules;
+mod stops;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ use tensorforge_engine::security::Scope;
 use tensorforge_engine::telemetry::{Account, Forecast};
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd,
-    PolicyVersion, Ppm, RegionId, TenantId, Tokens, VesselId,
+    PolicyVersion, Ppm, RegionId, StopSlot, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::{
     Event, State, allocator, config, models, policy, queue, resilience, routing, security,
@@ -171,6 +172,8 @@ pub struct Model {
     reserves: BTreeMap<u32, u64>,
     /// Prefixes by place: hash, length and holders.
     prefixes: BTreeMap<u64, (u64, u64, Holders)>,
+    /// Legs that were told to stop, by place.
+    stops: BTreeMap<u32, workflow::Stop>,
     /// How long answers were, by place.
     lengths: BTreeMap<u32, forecast::Lengths>,
     submitted: u64,
@@ -326,6 +329,7 @@ impl Model {
             | Command::Models(models::Command::Lose { .. })
             | Command::Models(models::Command::Retire { .. })
             | Command::Workflow(workflow::Command::ReportLeg { .. })
+            | Command::Workflow(workflow::Command::ReportStop { .. })
             | Command::Allocator(_) => (Scope::Fleet, 2),
             Command::Policy(policy::Command::SetPolicy(_))
             | Command::Policy(policy::Command::RollBackPolicy { .. }) => (Scope::Policy, 4),
@@ -408,6 +412,9 @@ impl Model {
             }
             Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }) => {
                 self.report(*order, *attempt, *leg, outcome)
+            }
+            Command::Workflow(workflow::Command::ReportStop { order, attempt, leg, usage }) => {
+                self.report_stop(*order, *attempt, *leg, usage)
             }
             Command::Workflow(workflow::Command::Advance) => self.advance(),
             Command::Allocator(allocator::Command::Maintain { vessel, window }) => {
@@ -809,6 +816,10 @@ impl Model {
         let reserves: Vec<_> = reserves.map(|(slot, row)| (slot.0, row.amount.0)).collect();
         let own: Vec<_> = self.reserves.iter().map(|(slot, amount)| (*slot, *amount)).collect();
         same("reserves".into(), format!("{own:?}"), format!("{reserves:?}"));
+        let stops: Vec<_> =
+            state.tables.stops.iter().map(|(slot, row)| (slot.0, row.clone())).collect();
+        let own: Vec<_> = self.stops.iter().map(|(slot, row)| (*slot, row.clone())).collect();
+        same("stops".into(), format!("{own:?}"), format!("{stops:?}"));
         let lengths = state.tables.lengths.iter();
         let lengths: Vec<_> = lengths
             .map(|(slot, row)| {
@@ -871,8 +882,15 @@ impl Model {
         let review = Some(self.review_at).filter(|at| *at > 0);
         let ships = self.ships.values().map(Self::ship_wake).filter(|at| *at < u64::MAX);
         let orders = self.orders.values().map(|order| order.wake).filter(|at| *at < u64::MAX);
-        let next =
-            review.into_iter().chain(self.serve_at).chain(ships).chain(orders).min().map(Micros);
+        let stops = self.stops.values().map(|row| row.until.0);
+        let next = review
+            .into_iter()
+            .chain(self.serve_at)
+            .chain(ships)
+            .chain(orders)
+            .chain(stops)
+            .min()
+            .map(Micros);
         same("next deadline".into(), format!("{next:?}"), format!("{:?}", state.next_deadline()));
         found
     }

@@ -2,7 +2,8 @@
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, VesselStatus, Window,
+    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Usage, VesselStatus,
+    Window,
 };
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
@@ -48,6 +49,7 @@ pub fn policy() -> Policy {
         berth_grace: Micros(400_000),
         timeout_percent: 300,
         timeout_min: Micros(200_000),
+        stop: Micros(500_000),
         retry: RetryRule {
             attempts: 3,
             backoff: Micros(50_000),
@@ -271,6 +273,32 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
                 Source::tenant(tenant),
                 Command::Workflow(workflow::Command::Retry { order: some_order(random) }),
             );
+        }
+        49..52 if !state.tables.stops.is_empty() => {
+            let stops: Vec<_> = state.tables.stops.iter().map(|(_, row)| row.clone()).collect();
+            let row = random.one(&stops);
+            let (order, attempt, leg) = (row.order, row.attempt, row.leg);
+            let usage = Usage {
+                tokens_in: Tokens(random.below(3_000)),
+                cached: Tokens(random.below(2_000)),
+                tokens_out: Tokens(random.below(900)),
+                energy: Millijoules(random.below(90_000)),
+            };
+            let leg = leg + u8::from(random.below(20) == 0);
+            let outcome = match random.below(4) {
+                0 => Some(Outcome::Failed(Fault::Error)),
+                1 => Some(Outcome::Done {
+                    tokens_out: usage.tokens_out,
+                    cached: usage.cached,
+                    first_token: Micros(5),
+                    energy: usage.energy,
+                }),
+                _ => None,
+            };
+            Command::Workflow(match outcome {
+                Some(outcome) => workflow::Command::ReportLeg { order, attempt, leg, outcome },
+                None => workflow::Command::ReportStop { order, attempt, leg, usage },
+            })
         }
         49..80 => {
             let running: Vec<_> = live.iter().filter(|o| o.stage == Stage::Running).collect();

@@ -25,6 +25,10 @@ fn check_loads(state: &State, faults: &mut Vec<String>) {
             *backlog += leg.work;
         }
     }
+    for (_, stop) in state.tables.stops.iter() {
+        let (used, _) = aboard.entry(stop.vessel).or_default();
+        *used = used.saturating_add(1);
+    }
     for (id, load) in state.tables.loads.iter() {
         let (used, backlog) = aboard.remove(&id).unwrap_or_default();
         if (load.used, load.backlog) != (used, backlog) {

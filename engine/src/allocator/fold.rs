@@ -116,6 +116,24 @@ pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Resu
     Ok(())
 }
 
+/// Takes a slot of a vessel.
+pub(crate) fn hold(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
+    let load = state.tables.loads.edit(vessel, &mut state.writer)?;
+    load.used = load.used.saturating_add(1);
+    let used = load.used;
+    reopen(state, vessel, used);
+    Ok(())
+}
+
+/// Gives a slot of a vessel back.
+pub(crate) fn let_go(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
+    let load = state.tables.loads.edit(vessel, &mut state.writer)?;
+    load.used = load.used.saturating_sub(1);
+    let used = load.used;
+    reopen(state, vessel, used);
+    if used == 0 && is_lost(state, vessel) { state.wake_vessel(vessel) } else { Ok(()) }
+}
+
 /// Whether a vessel is gone: then somebody has to look at it for as long as it has orders aboard.
 fn is_lost(state: &State, vessel: VesselId) -> bool {
     state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone())

@@ -495,6 +495,7 @@ mod newtypes {
         KeySlot,
         PrefixSlot,
         LengthSlot,
+        StopSlot,
         OrderSlot,
         Seq,
         JournalId,

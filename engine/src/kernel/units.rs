@@ -132,6 +132,12 @@ impl Micros {
         }
         Self(clamp(u128::from(self.0).saturating_mul(u128::from(factor.0)) / 1_000_000))
     }
+
+    /// The span that is so many times shorter, rounded down.
+    pub fn over(self, factor: Ppm) -> Self {
+        let wide = u128::from(self.0).saturating_mul(1_000_000);
+        Self(clamp(wide.checked_div(u128::from(factor.0)).unwrap_or(0)))
+    }
 }
 
 /// What so many tokens are worth at a price for a million, exactly.
@@ -227,6 +233,10 @@ dense_id! {
 dense_id! {
     /// A place in the direct-mapped table of prefixes.
     PrefixSlot
+}
+dense_id! {
+    /// A place among the stops that have not been answered.
+    StopSlot
 }
 dense_id! {
     /// A place in the table of how long answers are.

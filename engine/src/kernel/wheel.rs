@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::units::{Micros, OrderId, VesselId};
+use crate::kernel::units::{Micros, OrderId, StopSlot, VesselId};
 
 /// Whom a timer wakes, in the order in which those due at the same moment are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub enum Due {
     Vessel(VesselId),
     /// An order: a timeout, a retry, a berth or its deadline.
     Order(OrderId),
+    /// A leg that was told to stop, and has not answered.
+    Stop(StopSlot),
 }
 
 /// Somebody to be woken at some moment.

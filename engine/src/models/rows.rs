@@ -451,6 +451,31 @@ row! {
 }
 
 row! {
+    /// What was worked on a leg.
+    #[derive(Default)]
+    pub struct Usage {
+        /// Prompt tokens, those found in a cache included.
+        pub tokens_in: Tokens,
+        /// Those found in a cache.
+        pub cached: Tokens,
+        /// Tokens generated.
+        pub tokens_out: Tokens,
+        /// What it burnt.
+        pub energy: Millijoules,
+    }
+}
+
+impl Usage {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        tokens_in: Tokens::ZERO,
+        cached: Tokens::ZERO,
+        tokens_out: Tokens::ZERO,
+        energy: Millijoules::ZERO,
+    };
+}
+
+row! {
     /// A live order.
     pub struct Order {
         /// Its name for life.

@@ -78,6 +78,8 @@ row! {
         pub timeout_percent: u32,
         /// A leg never times out sooner than this.
         pub timeout_min: Micros,
+        /// For how long a vessel's answer to a stop is awaited.
+        pub stop: Micros,
         /// How failures are retried.
         pub retry: RetryRule,
         /// How vessels are cut off.

@@ -4,7 +4,7 @@ use crate::allocator::index::{Aboard, Berths};
 use crate::kernel::wheel::Wheel;
 use crate::models::index::Parties;
 use crate::queue::index::Queues;
-use crate::workflow::index::Keys;
+use crate::workflow::index::{Keys, Stops};
 
 /// Every index.
 #[derive(Clone, Debug, Default)]
@@ -22,4 +22,5 @@ pub(crate) struct Deciding {
     pub(crate) wheel: Wheel,
     pub(crate) aboard: Aboard,
     pub(crate) keys: Keys,
+    pub(crate) stops: Stops,
 }

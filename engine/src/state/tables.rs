@@ -5,7 +5,7 @@ use crate::config::rows::Limits;
 use crate::kernel::table::{AnyTable, Only, Scratch, Table};
 use crate::kernel::units::{
     BerthId, KeySlot, LengthSlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId,
-    TenantId, TurnSlot, VesselId,
+    StopSlot, TenantId, TurnSlot, VesselId,
 };
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
 use crate::policy::rows::{Policy, Stance};
@@ -13,7 +13,7 @@ use crate::queue::rows::{Flow, Line, Turn, Waiting};
 use crate::resilience::rows::Outcomes;
 use crate::routing::rows::Prefix;
 use crate::telemetry::rows::{Account, Lengths, Reserve, Spending};
-use crate::workflow::rows::{Control, RememberedKey};
+use crate::workflow::rows::{Control, RememberedKey, Stop};
 
 /// Declares the tables, so that no list of them can leave one out.
 macro_rules! tables {
@@ -104,6 +104,8 @@ tables! {
     20 telemetry reserves: OrderSlot => Reserve,
     /// How long answers were.
     21 telemetry lengths: LengthSlot => Lengths,
+    /// Legs that were told to stop, and have not answered.
+    22 workflow stops: StopSlot => Stop,
 }
 
 impl Tables {
@@ -124,6 +126,7 @@ impl Tables {
         self.turns.bound(limits.orders);
         self.spending.bound_scattered(limits.tenants);
         self.reserves.bound_scattered(limits.orders);
+        self.stops.bound(limits.orders);
         self.lengths.bound_scattered(Lengths::places(limits));
     }
 }

@@ -8,7 +8,7 @@ use crate::resilience::rows::Breaker;
 use crate::state::State;
 use crate::state::index::Deciding;
 use crate::state::tables::Tables;
-use crate::workflow::index::Keys;
+use crate::workflow::index::{Keys, Stops};
 
 /// Timers that may be held whatever the number of rows.
 const TIMERS_MIN: usize = 4_096;
@@ -108,6 +108,7 @@ impl State {
             capacity_legs(order.held()).for_each(|leg| deciding.aboard.join(slot, leg));
         }
         deciding.keys = Keys::of(&self.tables.keys);
+        deciding.stops = Stops::of(&self.tables.stops);
         self.index.deciding = Some(deciding);
         self.prune();
     }
@@ -124,7 +125,8 @@ impl State {
         let queue = self.waiting().map(|waiting| (waiting.serve_at, Due::Queue));
         let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
         let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
-        let wakes = review.into_iter().chain(queue).chain(loads).chain(orders);
+        let stops = self.tables.stops.iter().map(|(slot, stop)| (stop.until, Due::Stop(slot)));
+        let wakes = review.into_iter().chain(queue).chain(loads).chain(orders).chain(stops);
         wakes.filter(|(at, _)| *at != Micros::MAX).map(|(at, due)| Timer { at, due })
     }
 }
@@ -135,6 +137,7 @@ fn confirmed(tables: &Tables, timer: &Timer) -> bool {
         Due::Review => tables.stance.get(Only).map(|stance| stance.review_at),
         Due::Queue => tables.waiting.get(Only).map(|waiting| waiting.serve_at),
         Due::Vessel(id) => tables.loads.get(id).map(|load| load.wake),
+        Due::Stop(slot) => tables.stops.get(slot).map(|stop| stop.until),
         Due::Order(id) => {
             tables.orders.get(id.slot()).filter(|order| order.id == id).map(|order| order.wake)
         }

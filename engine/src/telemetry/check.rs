@@ -44,6 +44,12 @@ pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
         let sum = reserved.entry(order.tenant).or_default();
         *sum = sum.saturating_add(u128::from(reserve.amount.0));
     }
+    for (_, stop) in state.tables.stops.iter() {
+        let sum = reserved.entry(stop.tenant).or_default();
+        let own = stop.reserved.map_or(0, |amount| u128::from(amount.0));
+        *sum = sum.saturating_add(own);
+    }
+    reserved.retain(|_, sum| *sum > 0);
     for (id, spending) in state.tables.spending.iter() {
         let found = reserved.remove(&id).unwrap_or(0);
         let reserved = spending.reserved.in_picos();

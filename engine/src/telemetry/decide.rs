@@ -37,8 +37,9 @@ pub(crate) fn reserve(
 }
 
 /// The settlement of an order that ends so: its last attempt is charged as the policy says, those before it
-/// never are, and no more than was set aside. None for an order of which nobody has completed a leg.
-pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<Event> {
+/// never are, and no more than was set aside. With it what is charged. None for an order of which nobody has completed a
+/// leg.
+pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<(Event, PicoUsd)> {
     let burnt = order.cost + order.wasted;
     if end != End::Completed && burnt == PicoUsd::ZERO && order.energy == Millijoules::ZERO {
         return None;
@@ -57,16 +58,18 @@ pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<Event
     };
     let charged = order.cost.share(share);
     let reserve = state.tables.reserves.get(order.id.slot());
-    Some(Event::OrderSettled {
+    let cost = reserve.map_or(charged, |reserve| charged.min(reserve.amount));
+    let event = Event::OrderSettled {
         order: order.id,
         tenant: order.tenant,
         tokens_in: order.demand.tokens_in,
         cached: order.cached,
         tokens_out: order.tokens_out,
-        cost: reserve.map_or(charged, |reserve| charged.min(reserve.amount)),
+        cost,
         burnt,
         energy: order.energy,
-    })
+    };
+    Some((event, cost))
 }
 
 /// How long the answer of an order is expected to be.

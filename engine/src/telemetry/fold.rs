@@ -2,7 +2,7 @@
 
 use crate::kernel::table::Breach;
 use crate::kernel::units::{LengthSlot, Micros, ModelId, OrderId, PicoUsd, TenantId, Tokens};
-use crate::models::rows::{Class, End};
+use crate::models::rows::{Class, End, Usage};
 use crate::state::State;
 use crate::telemetry::rows::{Lengths, Money, Reserve, Spending};
 use crate::telemetry::words::Event;
@@ -10,18 +10,34 @@ use crate::telemetry::words::Event;
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     let Event::OrderSettled { tenant, tokens_in, cached, tokens_out, cost, burnt, energy, .. } =
         event;
-    let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;
-    account.tokens_in += *tokens_in;
-    account.cached += *cached;
-    account.tokens_out += *tokens_out;
+    let usage =
+        Usage { tokens_in: *tokens_in, cached: *cached, tokens_out: *tokens_out, energy: *energy };
+    add_usage(state, *tenant, &usage, (*cost, *burnt), true)
+}
+
+/// Adds to an account what was worked, what is charged for it and what it is worth; its tokens only where the order
+/// has ended with it.
+pub(crate) fn add_usage(
+    state: &mut State,
+    tenant: TenantId,
+    usage: &Usage,
+    (cost, burnt): (PicoUsd, PicoUsd),
+    ended: bool,
+) -> Result<(), Breach> {
+    let account = state.tables.accounts.edit(tenant, &mut state.writer)?;
+    if ended {
+        account.tokens_in += usage.tokens_in;
+        account.cached += usage.cached;
+        account.tokens_out += usage.tokens_out;
+    }
     let (mut charged, mut worth) = (account.charged(), account.worth());
-    charged += *cost;
-    worth += *burnt;
+    charged += cost;
+    worth += burnt;
     (account.cost, account.cost_picos) = (charged.micros, charged.picos);
     (account.burnt, account.burnt_picos) = (worth.micros, worth.picos);
-    account.energy += *energy;
-    if state.tables.spending.get(*tenant).is_some() {
-        spend(state, *tenant, |spending| spending.spent += *cost)?;
+    account.energy += usage.energy;
+    if state.tables.spending.get(tenant).is_some() {
+        spend(state, tenant, |spending| spending.spent += cost)?;
     }
     Ok(())
 }
@@ -56,14 +72,32 @@ pub(crate) fn set_aside(
     tenant: TenantId,
     amount: PicoUsd,
 ) -> Result<(), Breach> {
-    spend(state, tenant, |spending| spending.reserved += amount)?;
+    set_aside_for(state, tenant, amount)?;
     state.tables.reserves.insert(order.slot(), Reserve { amount }, &mut state.writer)
+}
+
+/// Sets so much aside of a tenant's budget.
+pub(crate) fn set_aside_for(
+    state: &mut State,
+    tenant: TenantId,
+    amount: PicoUsd,
+) -> Result<(), Breach> {
+    spend(state, tenant, |spending| spending.reserved += amount)
+}
+
+/// Sets so much aside no more.
+pub(crate) fn give_back_for(
+    state: &mut State,
+    tenant: TenantId,
+    amount: PicoUsd,
+) -> Result<(), Breach> {
+    spend(state, tenant, |spending| spending.reserved -= amount)
 }
 
 /// An order that has ended needs nothing any more.
 pub(crate) fn set_free(state: &mut State, order: OrderId, tenant: TenantId) -> Result<(), Breach> {
     let Some(reserve) = state.tables.reserves.get(order.slot()).cloned() else { return Ok(()) };
-    spend(state, tenant, |spending| spending.reserved -= reserve.amount)?;
+    give_back_for(state, tenant, reserve.amount)?;
     state.tables.reserves.remove(order.slot(), &mut state.writer)
 }
 

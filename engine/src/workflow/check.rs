@@ -5,12 +5,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::state::State;
-use crate::workflow::index::Keys;
+use crate::workflow::index::{Keys, Stops};
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     let known = state.index.deciding.as_ref().map(|deciding| &deciding.keys);
     if known.is_some_and(|known| *known != Keys::of(&state.tables.keys)) {
         faults.push("keys: found otherwise than they are remembered".into());
+    }
+    let known = state.index.deciding.as_ref().map(|deciding| &deciding.stops);
+    if known.is_some_and(|known| *known != Stops::of(&state.tables.stops)) {
+        faults.push("stops: found otherwise than they are awaited".into());
     }
     for (slot, row) in state.tables.keys.iter() {
         let order = state.order(row.order).filter(|order| order.key == slot);

@@ -4,6 +4,7 @@ mod admission;
 mod clock;
 mod legs;
 mod service;
+mod stops;
 
 use crate::command::Command as Any;
 use crate::kernel::units::{OrderId, TenantId};
@@ -32,6 +33,9 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
         }
         Command::ReportLeg { order, attempt, leg, outcome } => {
             Ok(legs::report(tx, *order, *attempt, *leg, outcome)?)
+        }
+        Command::ReportStop { order, attempt, leg, usage } => {
+            Ok(stops::report_stop(tx, *order, *attempt, *leg, usage)?)
         }
         Command::Advance => {
             clock::advance(tx);

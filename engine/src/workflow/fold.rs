@@ -1,10 +1,11 @@
 //! How an order comes, goes from leg to leg, and ends.
 
-use crate::allocator::fold::release;
+use crate::allocator::fold::{hold, let_go, release};
 use crate::kernel::table::Breach;
 use crate::kernel::units::{
     BerthId, KeySlot, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens, VesselId,
 };
+use crate::kernel::wheel::Due;
 use crate::models::fold::lost_of;
 use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, Tried, served};
 use crate::queue::fold::{leave, note_routed, settle_turn};
@@ -12,8 +13,10 @@ use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::Call;
 use crate::state::State;
 use crate::state::index::Deciding;
-use crate::telemetry::fold::{count_end, note_length, set_aside, set_free};
-use crate::workflow::rows::RememberedKey;
+use crate::telemetry::fold::{
+    add_usage, count_end, give_back_for, note_length, set_aside, set_aside_for, set_free,
+};
+use crate::workflow::rows::{RememberedKey, Stop};
 use crate::workflow::words::{Event, Fault};
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -82,6 +85,29 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             count_end(state, *tenant, *end)
         }
         Event::KeyForgotten { key, .. } => forget_key(state, *key),
+        Event::StopAwaited { stop, awaited } => {
+            hold(state, awaited.vessel)?;
+            if let Some(amount) = awaited.reserved {
+                set_aside_for(state, awaited.tenant, amount)?;
+            }
+            if let Some(Deciding { stops, .. }) = &mut state.index.deciding {
+                stops.enter(*stop, awaited);
+            }
+            state.set_timer(awaited.until, Due::Stop(*stop));
+            state.tables.stops.insert(*stop, Stop::clone(awaited), &mut state.writer)
+        }
+        Event::StopSettled { stop, tenant, usage, cost, burnt, ended, .. } => {
+            add_usage(state, *tenant, usage, (*cost, *burnt), *ended)?;
+            let Some(row) = state.tables.stops.get(*stop).cloned() else { return Ok(()) };
+            if let Some(Deciding { stops, .. }) = &mut state.index.deciding {
+                stops.leave(*stop, &row);
+            }
+            state.tables.stops.remove(*stop, &mut state.writer)?;
+            if let Some(amount) = row.reserved {
+                give_back_for(state, *tenant, amount)?;
+            }
+            let_go(state, row.vessel)
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! Which keys are remembered, and whose is the first to be forgotten.
+//! Which keys are remembered, and whose is the first to be forgotten; which stops are awaited of whom.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::table::Table;
-use crate::kernel::units::{KeySlot, Micros, TenantId};
-use crate::workflow::rows::RememberedKey;
+use crate::kernel::units::{KeySlot, Micros, OrderId, StopSlot, TenantId, VesselId};
+use crate::workflow::rows::{RememberedKey, Stop};
 
 /// The keys that are remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,5 +110,42 @@ impl Keys {
         if holder.keys == 0 {
             self.holders.remove(&tenant);
         }
+    }
+}
+
+/// The stops that have not been answered, by their legs and by their vessels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stops {
+    legs: BTreeMap<(OrderId, u16, u8), StopSlot>,
+    vessels: BTreeSet<(VesselId, StopSlot)>,
+}
+
+impl Stops {
+    /// Those of a table.
+    pub(crate) fn of(table: &Table<StopSlot, Stop>) -> Self {
+        let mut stops = Self::default();
+        table.iter().for_each(|(slot, row)| stops.enter(slot, row));
+        stops
+    }
+
+    /// The stop of a leg.
+    pub(crate) fn of_leg(&self, order: OrderId, attempt: u16, leg: u8) -> Option<StopSlot> {
+        self.legs.get(&(order, attempt, leg)).copied()
+    }
+
+    /// Those of a vessel.
+    pub(crate) fn of_vessel(&self, vessel: VesselId) -> impl Iterator<Item = StopSlot> {
+        let all = (vessel, StopSlot(0))..=(vessel, StopSlot::NONE);
+        self.vessels.range(all).map(|(_, slot)| *slot)
+    }
+
+    pub(crate) fn enter(&mut self, slot: StopSlot, row: &Stop) {
+        self.legs.insert((row.order, row.attempt, row.leg), slot);
+        self.vessels.insert((row.vessel, slot));
+    }
+
+    pub(crate) fn leave(&mut self, slot: StopSlot, row: &Stop) {
+        self.legs.remove(&(row.order, row.attempt, row.leg));
+        self.vessels.remove(&(row.vessel, slot));
     }
 }

@@ -1,7 +1,8 @@
-//! What the exchange as a whole has counted, and the keys that it remembers.
+//! What the exchange as a whole has counted, the keys that it remembers, and the stops that it awaits.
 
 use crate::kernel::image::row;
-use crate::kernel::units::{Micros, OrderId, TenantId};
+use crate::kernel::units::{Micros, OrderId, PicoUsd, Ppm, TenantId, Tokens, VesselId};
+use crate::models::rows::{LegKind, Usage};
 
 row! {
     /// An idempotency key that is remembered, and the order it stands for.
@@ -38,5 +39,38 @@ row! {
         pub now: Micros,
         /// Orders submitted so far; the number of the last one.
         pub orders: u64,
+    }
+}
+
+row! {
+    /// A leg that was told to stop. Its slot is taken until its vessel has said what it had worked by then, or the
+    /// patience of the policy ends.
+    pub struct Stop {
+        /// Until when an answer is awaited.
+        pub until: Micros,
+        /// The most that it may be charged, where its tenant has a budget; so much is set aside.
+        pub reserved: Option<PicoUsd>,
+        /// Of which order.
+        pub order: OrderId,
+        /// What is taken to have been worked if there is no answer.
+        pub estimate: Usage,
+        /// The share of its worth that is charged.
+        pub share: Ppm,
+        /// Tokens of the prompt.
+        pub tokens_in: Tokens,
+        /// The most tokens that it may have generated.
+        pub tokens_out_max: Tokens,
+        /// Who pays.
+        pub tenant: TenantId,
+        /// Where.
+        pub vessel: VesselId,
+        /// In which attempt.
+        pub attempt: u16,
+        /// What was being done.
+        pub kind: LegKind,
+        /// Which leg.
+        pub leg: u8,
+        /// Whether the order has ended with it; else it failed, and is tried again or was.
+        pub ended: bool,
     }
 }

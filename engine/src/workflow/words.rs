@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::{code, words};
 use crate::kernel::units::{
-    KeySlot, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens, VesselId,
+    KeySlot, Micros, Millijoules, OrderId, PicoUsd, StopSlot, TenantId, Tokens, VesselId,
 };
-use crate::models::rows::{Demand, End, LegKind};
+use crate::models::rows::{Demand, End, LegKind, Usage};
 use crate::policy::rows::PolicyLevel;
 use crate::refusal::Refusal;
+use crate::workflow::rows::Stop;
 
 code! {
     /// Why a leg failed.
@@ -77,6 +78,17 @@ pub enum Command {
     },
     /// Lets time pass: whatever is due is decided.
     Advance,
+    /// Reports what a leg had worked that was told to stop.
+    ReportStop {
+        /// Of which order.
+        order: OrderId,
+        /// In which attempt.
+        attempt: u16,
+        /// Which leg.
+        leg: u8,
+        /// What it had worked.
+        usage: Usage,
+    },
 }
 
 words! {
@@ -199,6 +211,32 @@ words! {
             first_token: Micros,
             /// Time from submission to the end.
             latency: Micros,
+        },
+        /// A leg is told to stop: what it has worked is awaited, and its slot is taken until then.
+        StopAwaited = 9 {
+            /// Where that is noted.
+            stop: StopSlot,
+            /// What is awaited.
+            awaited: Box<Stop>,
+        },
+        /// What a stopped leg had worked is settled: its vessel has said it, or did not in time.
+        StopSettled = 10 {
+            /// Where it was noted; `NONE` if there was no place for it.
+            stop: StopSlot,
+            /// Of which order.
+            order: OrderId,
+            /// Who pays.
+            tenant: TenantId,
+            /// What was worked.
+            usage: Usage,
+            /// What is charged for it.
+            cost: PicoUsd,
+            /// What it is worth.
+            burnt: PicoUsd,
+            /// Whether there was no answer: what was worked is an estimate, and nothing where the leg had failed.
+            estimated: bool,
+            /// Whether the order ended with it.
+            ended: bool,
         },
         /// A key of an order that was served is remembered no more.
         KeyForgotten = 8 {

@@ -137,6 +137,7 @@ pub(crate) fn policy() -> Policy {
         berth_grace: Micros(30_000_000),
         timeout_percent: 400,
         timeout_min: Micros(30_000_000),
+        stop: Micros(10_000_000),
         retry: RetryRule {
             attempts: 3,
             backoff: Micros(250_000),

@@ -112,7 +112,7 @@ impl Model {
         (begun, if begun == since { spent } else { 0 }, reserved)
     }
 
-    fn spend(&mut self, tenant: u32, charged: u128, set_aside: i128) {
+    pub(super) fn spend(&mut self, tenant: u32, charged: u128, set_aside: i128) {
         let (since, spent, reserved) = self.spending(tenant);
         let reserved = (reserved as i128 + set_aside) as u128;
         self.spending.insert(tenant, (since, spent + charged, reserved));
@@ -347,6 +347,9 @@ impl Model {
         leg: u8,
         outcome: &Outcome,
     ) -> Decided<()> {
+        if let Some(slot) = self.stop_of(id, attempt, leg) {
+            return self.report_late(slot, outcome);
+        }
         let order = self.orders.get(&id.slot().0).filter(|order| order.id == id).cloned();
         let unknown = workflow::Refusal::Unknown { order: id.0 >> 24 };
         let order = order.ok_or(unknown)?;
@@ -482,6 +485,9 @@ impl Model {
         let order = self.order(slot)?.clone();
         let held = Self::held(&order);
         let vessel = order.route[order.leg].vessel;
+        if fault == Fault::Timeout {
+            self.await_stop(&order, None, 0)?;
+        }
         self.give_back(&held)?;
         let gone = order.route[order.leg..].iter().find(|leg| self.is_gone(leg.vessel));
         let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
@@ -672,7 +678,7 @@ impl Model {
             }
         });
         account.token_arrival.0 = account.token_arrival.0.saturating_sub(asked - used);
-        let burnt = order.cost + order.wasted;
+        let (burnt, mut paid) = (order.cost + order.wasted, 0);
         if end == End::Completed || burnt > 0 || order.energy > 0 {
             let rule = self.policies.last().map(|policy| policy.charge.clone());
             // In between two attempts, or after the last one, the present one has failed.
@@ -687,6 +693,7 @@ impl Model {
             let charged = u128::from(order.cost) * u128::from(millionths) / 1_000_000;
             let most = self.reserves.get(&slot).map_or(u128::MAX, |most| u128::from(*most));
             let charged = charged.min(most);
+            paid = rules::narrow(charged);
             if self.spending.contains_key(&order.tenant) {
                 self.spend(order.tenant, charged, 0);
             }
@@ -714,6 +721,9 @@ impl Model {
             self.note_length(&order);
         }
         let held = Self::held(&order);
+        if order.stage == Stage::Running && order.leg < order.route.len() {
+            self.await_stop(&order, Some(end), paid)?;
+        }
         self.give_back(&held)?;
         if end == End::Expired && order.stage == Stage::Queued {
             self.note_routed(&order, false)?;

@@ -182,6 +182,7 @@ impl Model {
             let ships = self.ships.iter();
             due.extend(ships.map(|(id, ship)| (Self::ship_wake(ship), 2, (*id).into())));
             due.extend(self.orders.values().map(|order| (order.wake, 3, order.id.0)));
+            due.extend(self.stops.iter().map(|(slot, row)| (row.until.0, 4, (*slot).into())));
             let Some((_, kind, id)) = due.into_iter().min().filter(|(at, ..)| *at <= self.now)
             else {
                 return Ok(());
@@ -191,6 +192,7 @@ impl Model {
                 0 => self.review()?,
                 1 => self.resume()?,
                 2 => self.ship_due(VesselId(slot))?,
+                4 => self.answered(slot, None)?,
                 _ => self.order_due(slot)?,
             }
         }
@@ -245,7 +247,10 @@ impl Model {
         let mut orders: Vec<OrderId> =
             self.orders.values().filter(aboard).map(|order| order.id).collect();
         orders.sort_unstable();
-        orders.into_iter().try_for_each(|id| self.fail(id.slot().0, Fault::VesselLost))
+        orders.into_iter().try_for_each(|id| self.fail(id.slot().0, Fault::VesselLost))?;
+        let stops = self.stops.iter().filter(|(_, row)| row.vessel == vessel);
+        let stops: Vec<u32> = stops.map(|(slot, _)| *slot).collect();
+        stops.into_iter().try_for_each(|slot| self.answered(slot, None))
     }
 
     fn order_due(&mut self, slot: u32) -> Decided<()> {

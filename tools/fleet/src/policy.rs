@@ -62,6 +62,7 @@ struct PolicyFile {
     prefix_age_ms: PrefixAge,
     key_age_ms: KeyAge,
     berth_grace_ms: BerthGrace,
+    stop_ms: StopPatience,
     weights: WeightsEntry,
     shares: SharesEntry,
     patience_ms: Patience,
@@ -92,6 +93,16 @@ struct PrefixAge(Millis);
 impl Default for PrefixAge {
     fn default() -> Self {
         Self(Millis::new(600_000))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct StopPatience(Millis);
+
+impl Default for StopPatience {
+    fn default() -> Self {
+        Self(Millis::new(10_000))
     }
 }
 
@@ -247,6 +258,7 @@ impl PolicyFile {
             prefix_age: self.prefix_age_ms.0.micros(),
             key_age: self.key_age_ms.0.micros(),
             berth_grace: self.berth_grace_ms.0.micros(),
+            stop: self.stop_ms.0.micros(),
             shares,
             patience,
             lifetime: [interactive, standard, batch].map(Millis::micros),

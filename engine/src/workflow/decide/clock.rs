@@ -16,6 +16,7 @@ use crate::resilience::decide::{postpone, probe_if_due, resume as resume_vessel}
 use crate::resilience::rows::Breaker;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs::{begin, end, fail, route_or_queue};
+use crate::workflow::decide::stops::{give_up, unanswered};
 use crate::workflow::words::Fault;
 
 /// The most timers that one record decides; what is due beyond them is due at once again.
@@ -33,6 +34,7 @@ pub(crate) fn advance(tx: &mut Transaction) {
             Some(Due::Queue) => resume(tx),
             Some(Due::Vessel(id)) => vessel_due(tx, id),
             Some(Due::Order(id)) => order_due(tx, id),
+            Some(Due::Stop(slot)) => give_up(tx, slot),
             None => return,
         }
     }
@@ -74,6 +76,12 @@ fn fail_over(tx: &mut Transaction, vessel: VesselId) {
             return;
         }
         fail(tx, order, Fault::VesselLost);
+    }
+    for stop in unanswered(tx.state(), vessel) {
+        if !tx.has_room() {
+            return;
+        }
+        give_up(tx, stop);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::allocator::cost::{self, leg_cost};
 use crate::allocator::decide::{hold_back, release, spread};
-use crate::kernel::units::{Micros, Millijoules, OrderId, Tokens, VesselId, clamp};
+use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, VesselId, clamp};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
 use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
@@ -14,6 +14,7 @@ use crate::routing::decide::{self as routing, NoRoute};
 use crate::state::State;
 use crate::telemetry::decide::settlement;
 use crate::transaction::Transaction;
+use crate::workflow::decide::stops::{await_stop, report_late};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
 
@@ -87,6 +88,10 @@ pub(crate) fn report(
     leg: u8,
     outcome: &Outcome,
 ) -> Result<(), Refusal> {
+    let stops = tx.state().index.deciding.as_ref().map(|deciding| &deciding.stops);
+    if stops.is_some_and(|stops| stops.of_leg(id, attempt, leg).is_some()) {
+        return report_late(tx, id, attempt, leg, outcome);
+    }
     let order = tx.state().order(id).ok_or(Refusal::Unknown { order: id.number() })?;
     if order.stage != Stage::Running || order.attempt != attempt || order.leg != leg {
         return Err(Refusal::Stale);
@@ -176,6 +181,9 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let held: Route = order.held().iter().cloned().collect();
     let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     let expired = order.deadline <= tx.now();
+    if fault == Fault::Timeout {
+        await_stop(tx, id, None, PicoUsd::ZERO);
+    }
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
     match fault {
         Fault::Error | Fault::Timeout => resilience::trip_if_due(tx, vessel, dispatched),
@@ -200,10 +208,15 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
 pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
     let Some(order) = tx.state().order(id).cloned() else { return };
     release(tx, id);
-    if let Some(settled) = settlement(tx.state(), &order, end) {
+    let settled = settlement(tx.state(), &order, end);
+    let charged = settled.as_ref().map_or(PicoUsd::ZERO, |(_, charged)| *charged);
+    if let Some((settled, _)) = settled {
         tx.emit(settled);
     }
     let working = order.held();
+    if !working.is_empty() {
+        await_stop(tx, id, Some(end), charged);
+    }
     tx.emit(Event::OrderEnded {
         order: id,
         tenant: order.tenant,

@@ -50,6 +50,7 @@ fn state_text(state: &State) -> String {
         spending,
         reserves,
         lengths,
+        stops,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -74,6 +75,7 @@ fn state_text(state: &State) -> String {
         rows("spending", spending),
         rows("reserves", reserves),
         rows("lengths", lengths),
+        rows("stops", stops),
     ];
     tables.concat()
 }
