@@ -41,7 +41,7 @@ impl<'a> Transaction<'a> {
 
     /// The most bytes that one unit of work makes: an order that is failed and routed again, with all
     /// candidates that a policy may ask for, those that hold a prefix, and every pair of them.
-    pub(crate) const UNIT_BYTES: usize = 32 << 10;
+    pub(crate) const UNIT_BYTES: usize = 16 << 10;
 
     /// The transaction of a command on a state that stands at its record.
     pub(crate) fn new(state: &'a mut State, stamp: Stamp, events: &'a mut Vec<Event>) -> Self {

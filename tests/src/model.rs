@@ -742,12 +742,7 @@ impl Model {
                     (vessel.held, vessel.start, load.paused.0, load.pauses, u64::from(load.kept)),
                     forecast::Pace {
                         since: load.pace.since.0,
-                        now: [load.pace.took.0, load.pace.predicted.0, load.pace.legs.into()],
-                        before: [
-                            load.pace.took_before.0,
-                            load.pace.predicted_before.0,
-                            load.pace.legs_before.into(),
-                        ],
+                        sums: [load.pace.took.0, load.pace.predicted.0, load.pace.legs.into()],
                     },
                 )
             });

@@ -18,6 +18,7 @@ use crate::models::words::{Refusal as Models, Thing};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::telemetry::decide::{Expected, expected, pace};
+use crate::telemetry::rows::Pace;
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal as Workflow;
 
@@ -92,7 +93,7 @@ pub(crate) fn turn(tx: &mut Transaction, vessel: VesselId, berth: BerthId) {
     if until <= tx.now() {
         end_maintenance(tx, vessel, berth);
     } else {
-        tx.emit(Event::BerthOpened { berth, vessel, slots, until });
+        tx.emit(Event::BerthOpened { berth, vessel, order: None, slots, until });
     }
 }
 
@@ -152,7 +153,7 @@ pub(crate) fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
 
 /// Until when those aboard a vessel are expected to need their slots.
 fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
-    let pace = state.tables.loads.get(vessel).map(|load| pace(state, load)).unwrap_or_default();
+    let pace = state.tables.loads.get(vessel).map_or(Pace::AS_DECLARED, |load| pace(state, load));
     let mut ends = Vec::new();
     let Some(deciding) = &state.index.deciding else { return ends };
     let mut orders: Vec<_> = deciding.aboard.of(vessel).collect();
@@ -165,7 +166,7 @@ fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
             work += leg.work;
             if leg.kind != LegKind::Hop && leg.vessel == vessel {
                 let time = work + spread(state, order, leg);
-                ends.push((order.dispatched + time.times(pace)).max(window));
+                ends.push((order.dispatched + time.percent(pace)).max(window));
             }
         }
     }

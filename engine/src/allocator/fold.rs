@@ -27,13 +27,11 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             reserve(state, *berth, *vessel, None, window)?;
             state.wake_vessel(*vessel)
         }
-        Event::BerthOpened { berth, vessel, slots, until } => {
-            let row = state.tables.berths.edit(*berth, &mut state.writer)?;
-            row.open = true;
-            let order = row.order;
+        Event::BerthOpened { berth, vessel, order, slots, until } => {
+            state.tables.berths.edit(*berth, &mut state.writer)?.open = true;
             alter_load(state, *vessel, |load| load.kept = load.kept.saturating_add(*slots))?;
             match order {
-                Some(order) => state.wake_order(order, *until),
+                Some(order) => state.wake_order(*order, *until),
                 None => state.wake_vessel(*vessel),
             }
         }

@@ -64,6 +64,8 @@ words! {
             berth: BerthId,
             /// Of which vessel.
             vessel: VesselId,
+            /// For whom; nobody where it is for maintenance.
+            order: Option<OrderId>,
             /// How many.
             slots: u32,
             /// When it is looked at again: maintenance ends then, an order goes elsewhere that found no slot free.

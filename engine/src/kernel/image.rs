@@ -47,7 +47,8 @@ fn measure(list: &mut [u8], start: usize) {
 }
 
 /// Packs numbers into a list: one of two, four or eight bytes takes one if it is below 251; else a byte
-/// that says how wide it is, and the least width that holds it. This is how bincode does it.
+/// that says how wide it is, and the least width that holds it. This is how bincode does it. Besides, the largest
+/// number of its width, which mostly stands for nothing or for ever, is the byte 255.
 struct Packed(Vec<u8>);
 
 impl Sink for Packed {
@@ -59,6 +60,9 @@ impl Sink for Packed {
         let mut number = [0; 8];
         number.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
         let [a, b, c, d, ..] = number;
+        if bytes == [u8::MAX; N] {
+            return self.0.push(u8::MAX);
+        }
         match u64::from_le_bytes(number) {
             ..251 => self.0.push(a),
             251..0x1_0000 => self.0.array([251, a, b]),
@@ -79,6 +83,15 @@ impl Sink for Packed {
         write_length(0, &mut self.0);
         write(self);
         measure(&mut self.0, start);
+    }
+}
+
+/// The largest number of so many bytes.
+const fn largest(bytes: usize) -> u64 {
+    match bytes {
+        2 => 0xffff,
+        4 => 0xffff_ffff,
+        _ => u64::MAX,
     }
 }
 
@@ -247,9 +260,10 @@ impl<'a, const PACKED: bool, const SKIMS: bool> Reader<'a, PACKED, SKIMS> {
             251 => (u64::from(u16::from_le_bytes(self.take())), 251),
             252 if bytes > 2 => (u64::from(u32::from_le_bytes(self.take())), 1 << 16),
             253 if bytes > 4 => (u64::from_le_bytes(self.take()), 1 << 32),
+            255 => return largest(bytes),
             _ => (0, 1),
         };
-        if number < least {
+        if number < least || number == largest(bytes) {
             self.fail(Misread::Wide);
         }
         number

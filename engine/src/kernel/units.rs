@@ -125,18 +125,18 @@ impl Tokens {
 }
 
 impl Micros {
-    /// So many times this span, rounded down.
-    pub fn times(self, factor: Ppm) -> Self {
-        if factor == Ppm::ONE {
-            return self;
+    /// So many percent of this span, rounded down.
+    pub fn percent(self, percent: u16) -> Self {
+        match self.0.checked_mul(u64::from(percent)) {
+            Some(hundredths) => Self(hundredths / 100),
+            None => Self((self.0 / 100).saturating_mul(u64::from(percent))),
         }
-        Self(clamp(u128::from(self.0).saturating_mul(u128::from(factor.0)) / 1_000_000))
     }
 
-    /// The span that is so many times shorter, rounded down.
-    pub fn over(self, factor: Ppm) -> Self {
-        let wide = u128::from(self.0).saturating_mul(1_000_000);
-        Self(clamp(wide.checked_div(u128::from(factor.0)).unwrap_or(0)))
+    /// The span of which so many percent are this one, rounded down.
+    pub fn of_percent(self, percent: u16) -> Self {
+        let wide = u128::from(self.0).saturating_mul(100);
+        Self(clamp(wide.checked_div(u128::from(percent)).unwrap_or(0)))
     }
 }
 

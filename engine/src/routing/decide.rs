@@ -36,15 +36,13 @@ struct Part {
     vessel: VesselId,
     verdict: Verdict,
     eta: Micros,
-    late: Micros,
-    queue: Micros,
     prompt: Micros,
     answer: Micros,
     cost: MicroUsd,
     energy: Millijoules,
     cached: Tokens,
     failing: Ppm,
-    pace: Ppm,
+    pace: u16,
     hop: Micros,
     /// When the first berth begins that it would last into.
     promised: Option<Micros>,
@@ -315,8 +313,6 @@ fn part(
         vessel,
         verdict: Verdict::Eligible,
         eta: Micros::ZERO,
-        late: Micros::ZERO,
-        queue: Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0)),
         prompt: Micros::ZERO,
         answer: Micros::ZERO,
         cost: MicroUsd::ZERO,
@@ -340,8 +336,8 @@ fn part(
         part.energy += cost::fuel(manifest, Tokens::ZERO, usual);
         spread = cost::decode_time(manifest, late - usual);
     }
-    part.eta = way + (part.queue + part.work()).times(part.pace);
-    part.late = part.eta + spread.times(part.pace);
+    let queue = Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0));
+    part.eta = way + (queue + part.work()).percent(part.pace);
     part.verdict = fits(manifest, demand.size(), kept, tried);
     // Whoever has a berth here is promised this himself.
     if part.verdict < Verdict::Promised
@@ -349,7 +345,7 @@ fn part(
         && order.berth == BerthId::NONE
     {
         // A slot is free, and so it begins at once.
-        let span = way + part.work().times(part.pace) + spread.times(part.pace);
+        let span = way + (part.work() + spread).percent(part.pace);
         part.promised = promised(state, vessel, state.now() + span);
         if part.promised.is_some() {
             part.verdict = Verdict::Promised;
@@ -393,8 +389,7 @@ fn candidate(
     second: Option<&Part>,
 ) -> Candidate {
     let decode = second.map_or(VesselId::NONE, |part| part.vessel);
-    let time = |of: fn(&Part) -> Micros| of(first) + second.map_or(Micros::ZERO, of);
-    let eta = time(|part| part.eta);
+    let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
     let failing = second.map_or(first.failing, |part| part.failing.max(first.failing));
@@ -409,14 +404,10 @@ fn candidate(
         score: score(weights, eta, failing, cost, energy, avoided),
         tie: (draw.at(counter) >> 32) as u32,
         eta,
-        late: time(|part| part.late),
-        queue: time(|part| part.queue),
-        prompt: time(|part| part.prompt),
-        answer: time(|part| part.answer),
         cost,
         energy,
         cached: first.cached,
-        pace: second.map_or(first.pace, |part| part.pace.max(first.pace)),
+        pace_percent: second.map_or(first.pace, |part| part.pace.max(first.pace)),
     }
 }
 

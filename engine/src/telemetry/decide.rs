@@ -4,7 +4,7 @@ use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId
 use crate::models::rows::{Demand, End, Load, Order, Stage, Tenant};
 use crate::state::State;
 use crate::telemetry::fold::spending;
-use crate::telemetry::rows::{Lengths, Spending};
+use crate::telemetry::rows::{Lengths, Pace, Spending};
 use crate::telemetry::words::{Event, Refusal};
 
 /// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its
@@ -100,8 +100,8 @@ pub(crate) fn expected(state: &State, order: &Order) -> Expected {
     }
 }
 
-/// How long a vessel's legs have taken lately for what they should.
-pub(crate) fn pace(state: &State, load: &Load) -> Ppm {
+/// How long a vessel's legs have taken lately for what they should, in percent.
+pub(crate) fn pace(state: &State, load: &Load) -> u16 {
     let rule = state.policy().map(|(_, policy)| &policy.forecast);
-    rule.map_or(Ppm::ONE, |rule| load.pace.factor(state.now(), rule))
+    rule.map_or(Pace::AS_DECLARED, |rule| load.pace.percent(state.now(), rule))
 }

@@ -2,15 +2,14 @@
 
 use core::ops::{AddAssign, SubAssign};
 
-use alloc::vec::Vec;
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::rows::Limits;
-use crate::kernel::image::{Image as _, row};
+use crate::kernel::image::row;
 use crate::kernel::sketch::Sketch;
 use crate::kernel::units::{
-    LengthSlot, MicroUsd, Micros, Millijoules, ModelId, PicoUsd, Ppm, TenantId, Tokens, clamp,
+    LengthSlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, Ppm, TenantId, Tokens,
+    clamp,
 };
 use crate::models::rows::Class;
 
@@ -169,7 +168,7 @@ row! {
         pub prior: Ppm,
         /// The legs of a vessel that there have to be before it is taken to be as fast as they were.
         pub legs: u32,
-        /// For how long a leg counts for that: for this long at least, and for twice as long at most.
+        /// With every such span that passes, those that there were weigh half for that.
         pub window: Micros,
     }
 }
@@ -205,6 +204,15 @@ impl Lengths {
     /// Classes.
     const CLASSES: u32 = 3;
 
+    /// So much is much.
+    const MANY: u32 = 64;
+
+    /// Whether an order is counted where so many are: by the two highest bits of the product of its number and 2^64
+    /// divided by the golden ratio (Fibonacci hashing: Knuth, TAOCP 3, 6.4), which no rhythm of arrivals follows.
+    pub(crate) fn counts(samples: u32, order: OrderId) -> bool {
+        samples < Self::MANY || order.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0
+    }
+
     /// None, so far.
     pub(crate) fn none(model: ModelId, class: Class, tenant: TenantId) -> Self {
         let (usual, late, sketch) = (Tokens::ZERO, Tokens::ZERO, Sketch::default());
@@ -230,10 +238,8 @@ impl Lengths {
         class: Class,
         tenant: TenantId,
     ) -> Option<LengthSlot> {
-        let mut image = Vec::with_capacity(9);
-        model.write(&mut image);
-        class.write(&mut image);
-        tenant.write(&mut image);
+        let ([a, b, c, d], [e, f, g, h]) = (model.0.to_le_bytes(), tenant.0.to_le_bytes());
+        let image = [a, b, c, d, class as u8, e, f, g, h];
         let first = limits.models.saturating_mul(Self::CLASSES);
         let places = Self::places(limits).saturating_sub(first);
         let place = xxh3_64(&image).checked_rem(u64::from(places))?;
@@ -250,30 +256,26 @@ impl Lengths {
 }
 
 row! {
-    /// How long a vessel's legs took lately, beside how long they should have taken by its manifest: in a span
-    /// of time that is not over yet, and in the one before it.
+    /// How long a vessel's legs took lately, beside how long they should have taken by its manifest. With every
+    /// span of time that passes what is counted so far weighs half.
     #[derive(Copy, Default)]
     pub struct Pace {
         /// When the present span began.
         pub since: Micros,
-        /// How long legs took in it.
+        /// How long legs took.
         pub took: Micros,
         /// How long they should have taken, had they been alone.
         pub predicted: Micros,
-        /// How long legs took in the span before.
-        pub took_before: Micros,
-        /// How long they should have taken.
-        pub predicted_before: Micros,
-        /// Legs in the present span.
+        /// How many there were.
         pub legs: u32,
-        /// Legs in the span before.
-        pub legs_before: u32,
     }
 }
 
 impl Pace {
+    /// That of a vessel that takes as long as its manifest says, in percent.
+    pub(crate) const AS_DECLARED: u16 = 100;
     /// A vessel is not taken to be faster than this, nor slower: it may have recovered.
-    const BOUNDS: [Ppm; 2] = [Ppm(250_000), Ppm(16_000_000)];
+    const BOUNDS: [u64; 2] = [25, 1_600];
 
     /// Counts a leg.
     pub(crate) fn note(&mut self, now: Micros, window: Micros, took: Micros, predicted: Micros) {
@@ -283,29 +285,33 @@ impl Pace {
         self.predicted += predicted;
     }
 
-    /// How long legs take for what they should; one where there were too few.
-    pub(crate) fn factor(&self, now: Micros, rule: &Forecast) -> Ppm {
+    /// How long legs take for what they should, in percent, rounded down; all of it where there were too few.
+    pub(crate) fn percent(&self, now: Micros, rule: &Forecast) -> u16 {
+        if self.legs < rule.legs {
+            return Self::AS_DECLARED;
+        }
         let lately = self.at(now, rule.window);
-        let predicted = lately.predicted + lately.predicted_before;
-        let legs = lately.legs.saturating_add(lately.legs_before);
-        if legs < rule.legs || predicted == Micros::ZERO {
-            return Ppm::ONE;
+        if lately.legs < rule.legs || lately.predicted == Micros::ZERO {
+            return Self::AS_DECLARED;
         }
         let [least, most] = Self::BOUNDS;
-        Ppm::ratio((lately.took + lately.took_before).0, predicted.0).clamp(least, most)
+        let share = Ppm::ratio(lately.took.0, lately.predicted.0).0 / 10_000;
+        share.clamp(least, most) as u16
     }
 
-    /// The same at this moment: what is too old is forgotten.
+    /// The same at this moment: what is older weighs less.
     fn at(&self, now: Micros, window: Micros) -> Self {
-        let next = self.since + window;
-        let Self { took, predicted, legs, .. } = *self;
-        if now < next {
-            *self
-        } else if now < next + window {
-            let before = Self { took_before: took, predicted_before: predicted, ..Self::default() };
-            Self { since: next, legs_before: legs, ..before }
-        } else {
-            Self { since: now, ..Self::default() }
+        if now < self.since + window {
+            return *self;
+        }
+        let spans = (now - self.since).0.checked_div(window.0).unwrap_or(0);
+        let halvings = u32::try_from(spans).unwrap_or(u32::MAX);
+        let halved = |amount: Micros| Micros(amount.0.checked_shr(halvings).unwrap_or(0));
+        Self {
+            since: self.since + Micros(spans.saturating_mul(window.0)),
+            took: halved(self.took),
+            predicted: halved(self.predicted),
+            legs: self.legs.checked_shr(halvings).unwrap_or(0),
         }
     }
 }

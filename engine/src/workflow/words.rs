@@ -153,7 +153,13 @@ words! {
             kind: LegKind,
             /// Where.
             vessel: VesselId,
-            /// How long it should take, behind all that is aboard, where its answer is as long as 95 of 100 are not;
+            /// How long it is expected to be held up by what is aboard, at the pace of its vessel.
+            queue: Micros,
+            /// How long its prompt is expected to take, likewise.
+            prompt: Micros,
+            /// How long its answer is expected to take, likewise.
+            answer: Micros,
+            /// How long it should take at most, behind all that is aboard, one after the other, where its answer is as long as 95 of 100 are not;
             /// or as long as may be, where a call for the order has failed.
             within: Micros,
             /// When it counts as failed.

@@ -108,9 +108,9 @@ impl Model {
     fn open_berth(&mut self, berth: u32, until: u64) -> Decided<()> {
         let Some(row) = self.berths.get_mut(&berth) else { return wrong("no such berth") };
         row.open = true;
-        let (vessel, slots) = (VesselId(row.vessel), row.slots() as u32);
+        let (vessel, order, slots) = (VesselId(row.vessel), row.order, row.slots() as u32);
         let (berth, until) = (BerthId(berth), Micros(until));
-        self.expect(allocator::Event::BerthOpened { berth, vessel, slots, until })
+        self.expect(allocator::Event::BerthOpened { berth, vessel, order, slots, until })
     }
 
     /// When those aboard a vessel are expected to be off it.
@@ -129,7 +129,7 @@ impl Model {
                     continue;
                 }
                 let more = if answers { rules::answer_time(manifest, late - usual) } else { 0 };
-                let time = u128::from(work + more) * u128::from(pace) / 1_000_000;
+                let time = u128::from(work + more) * u128::from(pace) / 100;
                 let window = order.demand.window.as_ref().map_or(0, |window| window.until.0);
                 ends.push((order.dispatched + rules::narrow(time)).max(window));
             }

@@ -59,36 +59,36 @@ impl Lengths {
     }
 }
 
-/// How long legs took and should have taken, and how many there were, in this span and the one before it.
+/// How long legs took and should have taken, and how many there were; half of it with every span that passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pace {
     pub(super) since: u64,
-    pub(super) now: [u64; 3],
-    pub(super) before: [u64; 3],
+    pub(super) sums: [u64; 3],
 }
 
 impl Pace {
     fn roll(&mut self, now: u64, span: u64) {
-        if now >= self.since + 2 * span {
-            *self = Self { since: now, ..Self::default() };
-        } else if now >= self.since + span {
-            *self = Self { since: self.since + span, now: [0; 3], before: self.now };
+        let spans = (now - self.since) / span;
+        self.since += spans * span;
+        for _ in 0..spans.min(70) {
+            self.sums = self.sums.map(|sum| sum / 2);
         }
     }
 
     pub(super) fn add(&mut self, now: u64, span: u64, took: u64, predicted: u64) {
         self.roll(now, span);
-        self.now = [self.now[0] + took, self.now[1] + predicted, self.now[2] + 1];
+        let [a, b, c] = self.sums;
+        self.sums = [a + took, b + predicted, c + 1];
     }
 
-    /// Millionths.
-    pub(super) fn factor(mut self, now: u64, rule: &Forecast) -> u64 {
+    /// Percent.
+    pub(super) fn percent(mut self, now: u64, rule: &Forecast) -> u64 {
         self.roll(now, rule.window.0);
-        let [took, predicted, legs] = std::array::from_fn(|i| self.now[i] + self.before[i]);
+        let [took, predicted, legs] = self.sums;
         if legs < u64::from(rule.legs) || predicted == 0 {
-            1_000_000
+            100
         } else {
-            rules::share(took, predicted).clamp(250_000, 16_000_000)
+            (rules::share(took, predicted) / 10_000).clamp(25, 1_600)
         }
     }
 }
@@ -112,6 +112,12 @@ impl Model {
         for (place, whose) in places.into_iter().zip([u32::MAX, order.tenant]) {
             let of = (model.0, class, whose);
             let none = || Lengths { of, samples: 0, counts: BTreeMap::new() };
+            // Where there are many, only every fourth counts, picked by the golden ratio.
+            let spread = order.id.number().wrapping_mul(11_400_714_819_323_198_485);
+            let many = self.lengths.get(&place).is_some_and(|row| row.samples >= 64);
+            if many && spread >= 1 << 62 {
+                continue;
+            }
             let row = self.lengths.entry(place).or_insert_with(none);
             if row.of != of {
                 row.samples -= row.samples.min(1);

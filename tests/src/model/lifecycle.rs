@@ -316,6 +316,20 @@ impl Model {
         let leg = &order.route[order.leg];
         let ship = self.ship(leg.vessel)?;
         let (aboard, manifest) = (ship.backlog, ship.manifest.clone());
+        // What it is expected to take, at the pace of its vessel.
+        let pace = u128::from(self.pace_of(leg.vessel.0));
+        let queue = (aboard - if leg.kind == LegKind::Hop { aboard } else { leg.work.0 })
+            / u64::from(manifest.slots);
+        let answer = match leg.kind {
+            LegKind::Whole => {
+                rules::answer_time(&manifest, self.expected(&order).0).min(leg.work.0)
+            }
+            LegKind::Decode => leg.work.0,
+            LegKind::Hop | LegKind::Prefill => 0,
+        };
+        let prompt = if leg.kind == LegKind::Hop { 0 } else { leg.work.0 - answer };
+        let [queue, prompt, answer] = [queue, prompt, answer]
+            .map(|time| Micros(rules::narrow(u128::from(time) * pace / 100)));
         let mut behind = if leg.kind == LegKind::Hop { leg.work.0 } else { aboard };
         if matches!(leg.kind, LegKind::Whole | LegKind::Decode) {
             // So much longer it may be than usual.
@@ -335,6 +349,9 @@ impl Model {
             leg: order.leg as u8,
             kind: leg.kind,
             vessel: leg.vessel,
+            queue,
+            prompt,
+            answer,
             within: Micros(behind),
             timeout: Micros(timeout),
         })

@@ -9,9 +9,7 @@ use super::*;
 struct Share {
     verdict: Verdict,
     eta: u64,
-    late: u64,
     promised: Option<u64>,
-    waiting: u64,
     prompt: u64,
     answer: u64,
     pace: u64,
@@ -93,10 +91,10 @@ impl Model {
         holders
     }
 
-    /// How long a vessel's legs have taken lately for what they should, in millionths.
+    /// How long a vessel's legs have taken lately for what they should, in percent.
     pub(super) fn pace_of(&self, vessel: u32) -> u64 {
         let pace = &self.ships[&vessel].pace;
-        self.policies.last().map_or(1_000_000, |policy| pace.factor(self.now, &policy.forecast))
+        self.policies.last().map_or(100, |policy| pace.percent(self.now, &policy.forecast))
     }
 
     fn share(&self, order: &Live, vessel: u32) -> Share {
@@ -131,11 +129,10 @@ impl Model {
         let way = if prompts { hop } else { 0 };
         let fits = self.holds(vessel, demand);
         let pace = self.pace_of(vessel);
-        let paced = |time: u128| rules::narrow(time * u128::from(pace) / 1_000_000);
+        let paced = |time: u128| rules::narrow(time * u128::from(pace) / 100);
         let eta = paced([waiting, reading, writing].map(u128::from).iter().sum()) + way;
-        let late = eta + paced(overtime.into());
         // A slot is free: whatever is aboard, it begins at once.
-        let span = paced((reading + writing).into()) + paced(overtime.into()) + way;
+        let span = paced((reading + writing + overtime).into()) + way;
         let promised = self.promised(vessel, self.now + span);
         Share {
             verdict: match fits {
@@ -146,9 +143,7 @@ impl Model {
                 true => Verdict::Eligible,
             },
             eta,
-            late,
             promised: promised.filter(|_| fits && !order.berthed),
-            waiting,
             prompt: reading,
             answer: writing,
             pace,
@@ -171,10 +166,6 @@ impl Model {
             let second = self.share(order, decode.0);
             sum.verdict = sum.verdict.max(second.verdict);
             sum.eta += second.eta;
-            sum.late += second.late;
-            sum.waiting += second.waiting;
-            sum.prompt += second.prompt;
-            sum.answer += second.answer;
             sum.pace = sum.pace.max(second.pace);
             sum.cost += second.cost;
             sum.energy += second.energy;
@@ -193,15 +184,11 @@ impl Model {
             score,
             tie: 0,
             eta: Micros(sum.eta),
-            late: Micros(sum.late),
-            queue: Micros(sum.waiting),
-            prompt: Micros(sum.prompt),
-            answer: Micros(sum.answer),
             cost: MicroUsd(sum.cost),
             energy: Millijoules(sum.energy),
             cached: Tokens(sum.cached),
             failing: Ppm(sum.failing),
-            pace: Ppm(sum.pace),
+            pace_percent: sum.pace as u16,
         })
     }
 

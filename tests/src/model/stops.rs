@@ -66,7 +66,7 @@ impl Model {
     /// What a leg would have worked in the time, at the pace of its vessel: first its prompt, then token by token.
     fn estimate(&self, order: &Live, leg: &Leg, manifest: &Manifest, most: u64) -> Usage {
         let pace = u128::from(self.pace_of(leg.vessel.0));
-        let elapsed = u128::from(self.now - order.dispatched) * 1_000_000 / pace;
+        let elapsed = u128::from(self.now - order.dispatched) * 100 / pace;
         let asked = order.demand.tokens_in.0;
         let reads = leg.kind == LegKind::Whole || leg.kind == LegKind::Prefill;
         let writes = leg.kind == LegKind::Whole || leg.kind == LegKind::Decode;

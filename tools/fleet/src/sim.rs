@@ -37,7 +37,7 @@ use tensorforge_engine::{models, workflow};
 use crate::draw::{Purpose, below, draw};
 use crate::fleet::{self, FIRST_START, FaultKind, Fleet};
 use crate::trace::{Row, Trace};
-use crate::vessel::{Finished, Job, Vessel};
+use crate::vessel::{Finished, Job, Stopped, Vessel};
 
 use agenda::{Agenda, Happening, Place, Rank};
 pub use demand::SimError;
@@ -58,6 +58,8 @@ pub struct Sim<'a> {
     orders: BTreeMap<OrderId, usize>,
     /// Rows that have arrived and have not ended.
     open: usize,
+    /// Stops that vessels are about to answer.
+    stops: usize,
     ships: Vec<Ship<'a>>,
     /// Where each order's reply is on the agenda.
     replies: BTreeMap<OrderId, Place>,
@@ -102,6 +104,7 @@ impl<'a> Sim<'a> {
             rows,
             orders: BTreeMap::new(),
             open: 0,
+            stops: 0,
             ships: ships.collect(),
             replies: BTreeMap::new(),
             agenda: Agenda::new(),
@@ -111,9 +114,9 @@ impl<'a> Sim<'a> {
         Ok(sim)
     }
 
-    /// Whether all rows have arrived and ended. Heartbeats would go on for ever.
+    /// Whether all rows have arrived and ended, and all stops have been answered. Heartbeats would go on for ever.
     pub fn over(&self) -> bool {
-        self.cursor >= self.trace.rows.len() && self.open == 0
+        self.cursor >= self.trace.rows.len() && self.open == 0 && self.stops == 0
     }
 
     /// When the world has something to say or do next; `None` if it is over, or if all that is open
@@ -180,9 +183,15 @@ impl<'a> Sim<'a> {
             }
             Effect::Stop { order, vessel } => {
                 self.forget(order, vessel);
-                if let Some(ship) = self.ship(vessel) {
-                    ship.vessel.stop(now, order);
+                if let Some(ship) = self.ship(vessel).filter(|ship| ship.vessel.afloat()) {
+                    let stopped = ship.vessel.stop(now, order);
                     self.file(vessel);
+                    if let Some(stopped) = stopped {
+                        let place = (now, Rank::Reply, self.scheduled);
+                        self.scheduled += 1;
+                        self.agenda.insert(place, Happening::Stopped(stopped));
+                        self.stops += 1;
+                    }
                 }
             }
             Effect::Answer { .. } => {}
@@ -251,6 +260,16 @@ impl<'a> Sim<'a> {
             Happening::Reply { vessel, reply } => {
                 self.replies.remove(&reply.order);
                 vessel.is_none_or(|vessel| self.afloat(vessel)).then(|| report(reply))
+            }
+            Happening::Stopped(stopped) => {
+                self.stops -= 1;
+                let Stopped { order, attempt, leg, usage } = stopped;
+                Some(Command::Workflow(workflow::Command::ReportStop {
+                    order,
+                    attempt,
+                    leg,
+                    usage,
+                }))
             }
             Happening::Report(vessel) => Some(Command::Models(models::Command::Lose { vessel })),
             Happening::Beat(vessel) => {

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tensorforge_engine::models::LegKind;
+use tensorforge_engine::models::{LegKind, Usage};
 use tensorforge_engine::units::{Micros, OrderId, Tokens};
 use tensorforge_engine::workflow::Outcome;
 
@@ -43,6 +43,15 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
 }
 
+/// A job that was stopped, and what had been worked of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopped {
+    pub(crate) order: OrderId,
+    pub(crate) attempt: u16,
+    pub(crate) leg: u8,
+    pub(crate) usage: Usage,
+}
+
 /// A job aboard, and how far it has come.
 #[derive(Debug)]
 struct Task<'a> {
@@ -55,11 +64,21 @@ struct Task<'a> {
     first: Micros,
 }
 
-/// What is being taken in, and how many microseconds of it are left at full pace.
+/// What is being taken in, and how many microseconds of it are left at full pace, and were at first.
 #[derive(Debug)]
 struct Intake<'a> {
     task: Task<'a>,
     left: u64,
+    whole: u64,
+}
+
+impl Intake<'_> {
+    /// Prompt tokens that are there by now, those that were cached included.
+    fn read(&self) -> Tokens {
+        let fresh = self.task.job.tokens_in - self.task.cached;
+        let done = self.whole.saturating_sub(self.left);
+        self.task.cached + Tokens(ratio(fresh.0, done, self.whole))
+    }
 }
 
 /// A vessel.
@@ -122,19 +141,38 @@ impl<'a> Vessel<'a> {
         true
     }
 
-    /// Drops whatever it has of an order.
-    pub(crate) fn stop(&mut self, now: Micros, order: OrderId) {
+    /// Drops whatever it has of an order, and tells what it had worked of it.
+    pub(crate) fn stop(&mut self, now: Micros, order: OrderId) -> Option<Stopped> {
         self.advance(now);
-        self.waiting.retain(|task| task.job.order != order);
-        let intake = self.intake.take_if(|intake| intake.task.job.order == order);
-        let mut freed = intake.map_or(0, |intake| intake.task.job.memory());
-        self.generating.retain(|_, task| {
-            let stays = task.job.order != order;
-            freed += if stays { 0 } else { task.job.memory() };
-            stays
-        });
-        self.kv_used = self.kv_used.saturating_sub(freed);
+        let of = |task: &Task<'_>| task.job.order == order;
+        let stopped = if let Some(place) = self.waiting.iter().position(of) {
+            let task = self.waiting.remove(place)?;
+            self.stopped(&task, Tokens::ZERO, 0)
+        } else if let Some(intake) = self.intake.take_if(|intake| of(&intake.task)) {
+            self.kv_used = self.kv_used.saturating_sub(intake.task.job.memory());
+            self.stopped(&intake.task, intake.read(), 0)
+        } else {
+            let (place, _) = self.generating.iter().find(|(_, task)| of(task))?;
+            let place = *place;
+            let task = self.generating.remove(&place)?;
+            self.kv_used = self.kv_used.saturating_sub(task.job.memory());
+            // It has a target of its own before its first token; of what is left, what has been begun is not made.
+            let left = place.0.saturating_sub(self.meter).div_ceil(TOKEN);
+            let next = if task.made == 0 { 1 } else { task.job.generates() - task.made };
+            let made = task.made + next.saturating_sub(left);
+            self.stopped(&task, task.job.tokens_in, made)
+        };
         self.begin();
+        Some(stopped)
+    }
+
+    fn stopped(&self, task: &Task<'a>, read: Tokens, made: u64) -> Stopped {
+        let Job { order, attempt, leg, .. } = task.job;
+        let read = if task.job.prefills() { read } else { Tokens::ZERO };
+        let cached = task.cached.min(read);
+        let energy = self.preset.energy(read - cached, Tokens(made));
+        let usage = Usage { tokens_in: read, cached, tokens_out: Tokens(made), energy };
+        Stopped { order, attempt, leg, usage }
     }
 
     /// Sets the time that work takes, in percent of what the preset says.
@@ -226,7 +264,7 @@ impl<'a> Vessel<'a> {
             let per_kilotoken = self.preset.transfer_us_per_kilotoken.0;
             ratio_up(task.job.tokens_in.0, per_kilotoken, 1_000)
         };
-        self.intake = Some(Intake { task, left });
+        self.intake = Some(Intake { task, left, whole: left });
     }
 
     /// Prompt tokens in the cache. The last one is always worked: the answer begins with it.

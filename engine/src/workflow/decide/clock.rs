@@ -123,7 +123,8 @@ fn berth_due(tx: &mut Transaction, id: OrderId) {
     let until = (row.window.from + policy.berth_grace).min(row.window.until);
     if up && !row.open && tx.now() < until {
         let (vessel, slots) = (row.vessel, row.slots);
-        return tx.emit(Allocator::BerthOpened { berth, vessel, slots, until });
+        let order = Some(id);
+        return tx.emit(Allocator::BerthOpened { berth, vessel, order, slots, until });
     }
     release(tx, id);
     route_or_queue(tx, id);

@@ -5,14 +5,14 @@ use crate::allocator::decide::{hold_back, release, spread};
 use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, VesselId, clamp};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
-use crate::models::rows::{End, LegKind, Route, Stage, capacity_legs};
+use crate::models::rows::{End, Leg, LegKind, Order, Route, Stage, capacity_legs};
 use crate::queue::decide as queue;
 use crate::resilience::decide as resilience;
 use crate::resilience::fold::is_slow;
 use crate::resilience::words;
 use crate::routing::decide::{self as routing, NoRoute};
 use crate::state::State;
-use crate::telemetry::decide::settlement;
+use crate::telemetry::decide::{expected, pace, settlement};
 use crate::transaction::Transaction;
 use crate::workflow::decide::stops::{await_stop, report_late};
 use crate::workflow::refusal::Refusal;
@@ -66,6 +66,7 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     let load = tx.state().tables.loads.get(hop.vessel).filter(|_| hop.kind != LegKind::Hop);
     let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
     let within = hop.work + waiting + spread(tx.state(), order, hop);
+    let [queue, prompt, answer] = eta(tx.state(), order, hop, waiting);
     let patience = u128::from(within.0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
     let span = Micros(clamp(patience)).max(policy.timeout_min);
     let event = Event::LegDispatched {
@@ -74,10 +75,33 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
         leg,
         kind: hop.kind,
         vessel: hop.vessel,
+        queue,
+        prompt,
+        answer,
         within,
         timeout: tx.now() + span,
     };
     tx.emit(event);
+}
+
+/// How long a leg is expected to take, at the pace of its vessel: behind what is aboard, for the prompt and for
+/// the answer.
+fn eta(state: &State, order: &Order, leg: &Leg, waiting: Micros) -> [Micros; 3] {
+    let tables = &state.tables;
+    let vessel = tables.vessels.get(leg.vessel).zip(tables.loads.get(leg.vessel));
+    let Some((vessel, load)) = vessel else { return [Micros::ZERO; 3] };
+    let slots = u64::from(vessel.manifest.slots);
+    let queue = Micros(waiting.0.checked_div(slots).unwrap_or(0));
+    let answer = match leg.kind {
+        LegKind::Hop => return [Micros::ZERO; 3],
+        LegKind::Prefill => Micros::ZERO,
+        LegKind::Decode => leg.work,
+        LegKind::Whole => {
+            cost::decode_time(&vessel.manifest, expected(state, order).usual).min(leg.work)
+        }
+    };
+    let pace = pace(state, load);
+    [queue, leg.work - answer, answer].map(|time| time.percent(pace))
 }
 
 /// Takes the report of what became of a leg.

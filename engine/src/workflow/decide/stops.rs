@@ -13,6 +13,7 @@ use crate::models::decide::left;
 use crate::models::rows::{End, Leg, LegKind, Manifest, Order, Usage, VesselStatus};
 use crate::state::State;
 use crate::telemetry::decide::pace;
+use crate::telemetry::rows::Pace;
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal;
 use crate::workflow::rows::Stop;
@@ -61,8 +62,9 @@ pub(crate) fn await_stop(tx: &mut Transaction, id: OrderId, end: Option<End>, ch
 
 /// What a leg has worked by now, going by its manifest and by how long such legs took lately.
 fn estimate(state: &State, order: &Order, leg: &Leg, manifest: &Manifest) -> Usage {
-    let pace = state.tables.loads.get(leg.vessel).map_or(Ppm::ONE, |load| pace(state, load));
-    let elapsed = Micros((state.now() - order.dispatched).0).over(pace);
+    let pace =
+        state.tables.loads.get(leg.vessel).map_or(Pace::AS_DECLARED, |load| pace(state, load));
+    let elapsed = (state.now() - order.dispatched).of_percent(pace);
     let asked = order.demand.tokens_in;
     let prompts = matches!(leg.kind, LegKind::Whole | LegKind::Prefill);
     let answers = matches!(leg.kind, LegKind::Whole | LegKind::Decode);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::routing::{Candidate, Verdict};
-use tensorforge_engine::units::{Micros, OrderId, Ppm, VesselId};
+use tensorforge_engine::units::{Micros, OrderId, VesselId};
 use tensorforge_engine::{allocator, models, queue, resilience, routing, telemetry, workflow};
 use tensorforge_journal::{Journal, Record, read_records};
 
@@ -169,6 +169,8 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Queue(queue::Event::OrderChosen { order, .. })
         | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
         | Event::Allocator(allocator::Event::BerthReleased { order, .. })
+        | Event::Allocator(allocator::Event::OrderHeldBack { order, .. })
+        | Event::Workflow(workflow::Event::StopSettled { order, .. })
         | Event::Routing(routing::Event::OrderRouted { order, .. })
         | Event::Workflow(workflow::Event::LegDispatched { order, .. })
         | Event::Workflow(workflow::Event::LegCompleted { order, .. })
@@ -177,6 +179,8 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Resilience(resilience::Event::RetryPostponed { order, .. })
         | Event::Telemetry(telemetry::Event::OrderSettled { order, .. })
         | Event::Workflow(workflow::Event::OrderEnded { order, .. }) => Some(*order),
+        Event::Allocator(allocator::Event::BerthOpened { order, .. }) => *order,
+        Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => Some(awaited.order),
         _ => None,
     }
 }
@@ -202,7 +206,11 @@ impl Teller<'_> {
             Event::Routing(routing::Event::OrderRouted { .. }) => self.route(event),
             Event::Queue(queue::Event::OrderQueued { .. } | queue::Event::OrderChosen { .. })
             | Event::Allocator(allocator::Event::OrderBerthed { .. })
-            | Event::Allocator(allocator::Event::BerthReleased { .. })
+            | Event::Allocator(
+                allocator::Event::BerthReleased { .. }
+                | allocator::Event::BerthOpened { .. }
+                | allocator::Event::OrderHeldBack { .. },
+            )
             | Event::Resilience(resilience::Event::RetryScheduled { .. })
             | Event::Resilience(resilience::Event::RetryPostponed { .. }) => {
                 (self.wait(event).into(), Vec::new())
@@ -316,6 +324,21 @@ impl Teller<'_> {
             Event::Allocator(allocator::Event::BerthReleased { .. }) => {
                 "berth given back".to_owned()
             }
+            Event::Allocator(allocator::Event::BerthOpened { vessel, until, .. }) => {
+                format!(
+                    "its berth begins, and no slot of {} is free: the next one is kept for it, for {}",
+                    self.names.vessel(*vessel),
+                    self.ahead(*until),
+                )
+            }
+            Event::Allocator(allocator::Event::OrderHeldBack { berthed_at, at, .. }) => {
+                format!(
+                    "held back: wherever there is room it would last into a berth, the first of which begins in {}; \
+                     looked at again in {}",
+                    self.ahead(*berthed_at),
+                    self.ahead(*at),
+                )
+            }
             Event::Resilience(resilience::Event::RetryScheduled { attempts, at, .. }) => {
                 let attempts = counted((*attempts).into(), "attempt");
                 format!("tried again in {}, after {attempts}", self.ahead(*at))
@@ -340,13 +363,20 @@ impl Teller<'_> {
                 leg,
                 kind,
                 vessel,
+                queue,
+                prompt,
+                answer,
                 within,
                 timeout,
                 ..
             }) => format!(
-                "leg {leg} ({}) handed to {}; should take {}, times out after {}",
+                "leg {leg} ({}) handed to {}; should take {} (queue {}, prompt {}, answer {}), {} at most, times out after {}",
                 word(kind),
                 self.names.vessel(*vessel),
+                span((*queue + *prompt + *answer).0),
+                span(queue.0),
+                span(prompt.0),
+                span(answer.0),
                 span(within.0),
                 self.ahead(*timeout),
             ),
@@ -373,6 +403,23 @@ impl Teller<'_> {
                 let told = format!(": leg {leg} of attempt {attempt} on {vessel}: {fault}");
                 return paint(BAD, "failed") + told;
             }
+            Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => format!(
+                "{} is told to stop; what it has worked is awaited for {}",
+                self.names.vessel(awaited.vessel),
+                self.ahead(awaited.until),
+            ),
+            Event::Workflow(workflow::Event::StopSettled {
+                usage, cost, burnt, estimated, ..
+            }) => format!(
+                "stopped: {} in ({} cached), {} out, {} charged of {} burnt, {} mJ{}",
+                grouped(usage.tokens_in.0),
+                grouped(usage.cached.0),
+                grouped(usage.tokens_out.0),
+                exact_dollars(*cost),
+                exact_dollars(*burnt),
+                grouped(usage.energy.0),
+                if *estimated { "; nobody said so, it is an estimate" } else { "" },
+            ),
             Event::Workflow(workflow::Event::KeyForgotten { .. }) => {
                 "its key is remembered no more: whoever sends it again orders anew".to_owned()
             }
@@ -478,19 +525,16 @@ impl Names {
             Verdict::Eligible => "      ".into(),
             Verdict::Kept if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Tried if rank == 0 => paint(GOOD, "chosen"),
+            Verdict::Promised => paint(BAD, "berth "),
             Verdict::Kept => paint(BAD, "kept  "),
             Verdict::Tried => paint(BAD, "tried "),
             Verdict::TooLarge => paint(BAD, "small "),
         };
         let told = format!(
-            " {:<24} score {:>10}  done in {:>11}, or {} (queue {}, prompt {}, answer {})  {}  {} mJ  cached {}  draw {:08x}",
+            " {:<24} score {:>10}  done in {:>11}  {}  {} mJ  cached {}  draw {:08x}",
             self.place(candidate),
             grouped(candidate.score),
             span(candidate.eta.0),
-            span(candidate.late.0),
-            span(candidate.queue.0),
-            span(candidate.prompt.0),
-            span(candidate.answer.0),
             dollars(candidate.cost.0),
             grouped(candidate.energy.0),
             grouped(candidate.cached.0),
@@ -500,9 +544,9 @@ impl Names {
             0 => String::new(),
             ppm => format!("  fails {} %", ppm / 10_000),
         };
-        let pace = match candidate.pace {
-            Ppm::ONE => String::new(),
-            Ppm(pace) => format!("  takes {} % of what it should", pace / 10_000),
+        let pace = match candidate.pace_percent {
+            100 => String::new(),
+            percent => format!("  takes {percent} % of what it should"),
         };
         verdict + told + failing.as_str() + pace.as_str()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tensorforge_engine::units::{Micros, VesselId};
 
-use crate::vessel::Finished;
+use crate::vessel::{Finished, Stopped};
 
 /// Everything that is known to happen, soonest first.
 pub(super) type Agenda = BTreeMap<Place, Happening>;
@@ -34,6 +34,8 @@ pub(super) enum Happening {
     Work(VesselId),
     /// An answer that no vessel had to work for; one that is down gives none, the way has none.
     Reply { vessel: Option<VesselId>, reply: Finished },
+    /// A vessel tells what it had worked of a leg that it was told to stop.
+    Stopped(Stopped),
     /// Somebody reports a loss.
     Report(VesselId),
     /// A vessel reports that it lives.
