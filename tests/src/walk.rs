@@ -344,7 +344,7 @@ pub fn bounds() -> Limits {
 
 /// Bounds that every walk reaches.
 pub fn narrow_bounds() -> Limits {
-    Limits { orders: 8, queued: 5, berths: 2, ..bounds() }
+    Limits { orders: 7, queued: 5, berths: 2, ..bounds() }
 }
 
 /// What a walk begins with: its bounds, and a fleet of five.

@@ -609,6 +609,7 @@ macro_rules! words {
                 }
             }
 
+            #[inline(always)]
             fn read(source: &mut impl $crate::kernel::image::Source) -> Self {
                 let mut number = <u8 as $crate::kernel::image::Image>::read(source);
                 loop {

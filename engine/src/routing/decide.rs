@@ -42,7 +42,6 @@ struct Part {
     energy: Millijoules,
     cached: Tokens,
     failing: Ppm,
-    pace: u16,
     hop: Micros,
     /// When the first berth begins that it would last into.
     promised: Option<Micros>,
@@ -319,7 +318,6 @@ fn part(
         energy: Millijoules::ZERO,
         cached,
         failing: failing(state, load),
-        pace: pace(state, load),
         hop: hop(state, order, manifest),
         promised: None,
     };
@@ -337,7 +335,7 @@ fn part(
         spread = cost::decode_time(manifest, late - usual);
     }
     let queue = Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0));
-    part.eta = way + (queue + part.work()).percent(part.pace);
+    part.eta = way + queue + part.work();
     part.verdict = fits(manifest, demand.size(), kept, tried);
     // Whoever has a berth here is promised this himself.
     if part.verdict < Verdict::Promised
@@ -345,7 +343,7 @@ fn part(
         && order.berth == BerthId::NONE
     {
         // A slot is free, and so it begins at once.
-        let span = way + (part.work() + spread).percent(part.pace);
+        let span = way + (part.work() + spread).percent(pace(state, load));
         part.promised = promised(state, vessel, state.now() + span);
         if part.promised.is_some() {
             part.verdict = Verdict::Promised;
@@ -407,7 +405,6 @@ fn candidate(
         cost,
         energy,
         cached: first.cached,
-        pace_percent: second.map_or(first.pace, |part| part.pace.max(first.pace)),
     }
 }
 

@@ -43,8 +43,8 @@ row! {
         pub score: u64,
         /// The draw that decides between equal scores; the lowest wins.
         pub tie: u32,
-        /// The expected time to completion: behind what is aboard, for the prompt and for the answer, at its pace;
-        /// and the way there.
+        /// The expected time to completion: behind what is aboard, for the prompt and for the answer, and the way
+        /// there.
         pub eta: Micros,
         /// The expected price.
         pub cost: MicroUsd,
@@ -54,14 +54,12 @@ row! {
         pub cached: Tokens,
         /// The share of its calls that have failed lately, by which it is taken to last longer.
         pub failing: Ppm,
-        /// How long its legs have taken lately for what they should, in percent; of two vessels, the slower one's.
-        pub pace_percent: u16,
     }
 }
 
 impl Candidate {
     /// The most bytes of its packed image.
-    pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 * 5 + 3;
+    pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 * 5;
 
     /// The most that one route is chosen from: of each role those that are drawn and those that hold a
     /// prefix; the halves of pairs, of which decode vessels hold none, each with the best of the other.

@@ -12,7 +12,6 @@ struct Share {
     promised: Option<u64>,
     prompt: u64,
     answer: u64,
-    pace: u64,
     cost: u64,
     energy: u64,
     cached: u64,
@@ -130,7 +129,7 @@ impl Model {
         let fits = self.holds(vessel, demand);
         let pace = self.pace_of(vessel);
         let paced = |time: u128| rules::narrow(time * u128::from(pace) / 100);
-        let eta = paced([waiting, reading, writing].map(u128::from).iter().sum()) + way;
+        let eta = waiting + reading + writing + way;
         // A slot is free: whatever is aboard, it begins at once.
         let span = paced((reading + writing + overtime).into()) + way;
         let promised = self.promised(vessel, self.now + span);
@@ -146,7 +145,6 @@ impl Model {
             promised: promised.filter(|_| fits && !order.berthed),
             prompt: reading,
             answer: writing,
-            pace,
             cost: rules::narrow(cost),
             energy: rules::narrow(energy),
             cached,
@@ -166,7 +164,6 @@ impl Model {
             let second = self.share(order, decode.0);
             sum.verdict = sum.verdict.max(second.verdict);
             sum.eta += second.eta;
-            sum.pace = sum.pace.max(second.pace);
             sum.cost += second.cost;
             sum.energy += second.energy;
             sum.failing = sum.failing.max(second.failing);
@@ -188,7 +185,6 @@ impl Model {
             energy: Millijoules(sum.energy),
             cached: Tokens(sum.cached),
             failing: Ppm(sum.failing),
-            pace_percent: sum.pace as u16,
         })
     }
 

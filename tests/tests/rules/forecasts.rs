@@ -1,15 +1,13 @@
 //! Predictions: what others got, and how fast a vessel has been.
 
-use tensorforge_engine::models::{Class, Demand, Manifest, Tenant};
+use tensorforge_engine::models::{Class, Demand, Tenant};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::telemetry::Forecast;
-use tensorforge_engine::units::{Micros, Millijoules, Ppm, TenantId, Tokens};
+use tensorforge_engine::units::{Micros, Millijoules, Ppm, TenantId, Tokens, VesselId};
 use tensorforge_engine::workflow::{Fault, Outcome};
 use tensorforge_engine::{Event, models, resilience, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk;
-
-use crate::candidates;
 
 const SECOND: u64 = 1_000_000;
 
@@ -131,29 +129,29 @@ fn a_tenants_own_answers_come_before_everybodys() {
     assert_eq!(expected(0, Class::Interactive), (1_500, 3_000));
 }
 
-/// A vessel that takes twice the time it declares is expected to: work goes to one that declares half as much
-/// again and keeps it. What is too old is forgotten.
+/// A vessel that takes twice the time it declares is expected to, from as many legs on as the policy asks for; with time
+/// that is forgotten.
 #[test]
 fn a_vessel_is_as_fast_as_it_was_lately() {
     let mut policy = rules();
     policy.forecast.legs = 4;
-    policy.weights.cost = 0;
-    policy.weights.energy = 0;
     let mut desk = Desk::open(3, &policy, (0, 0, 0));
     desk.vessel("dory", boat());
-    let slower = Manifest {
-        prefill_per_kilotoken: Micros(1_500_000),
-        decode_per_token: Micros(15_000),
-        ..boat()
-    };
-    desk.vessel("nemo", slower);
     let short = || Demand { tokens_out_max: Tokens(100), ..demand() };
+    // A thousand tokens in take a second, and half of a hundred out another half.
+    let parts = |events: &[Event]| {
+        let found = events.iter().find_map(|event| match event {
+            Event::Workflow(workflow::Event::LegDispatched { queue, prompt, answer, .. }) => {
+                Some([queue.0, prompt.0, answer.0].map(|time| time / 1_000))
+            }
+            _ => None,
+        });
+        found.unwrap()
+    };
     let mut now = SECOND;
     for turn in 0..4 {
-        let events = desk.submit(now, short());
-        let best = &candidates(&events)[0];
-        assert_eq!((best.vessel.0, best.pace_percent), (0, 100), "turn {turn}");
-        // A thousand tokens in and a hundred out take two seconds; these take four.
+        assert_eq!(parts(&desk.submit(now, short())), [0, 1_000, 500], "turn {turn}");
+        // With a hundred out it takes two seconds by its manifest; this one takes four.
         now += 4 * SECOND;
         let events = desk.report(now, 0, done(100));
         let Event::Workflow(workflow::Event::LegCompleted { predicted, .. }) = events[0] else {
@@ -161,13 +159,13 @@ fn a_vessel_is_as_fast_as_it_was_lately() {
         };
         assert_eq!(predicted, Micros(2 * SECOND));
     }
-    let events = desk.submit(now, short());
-    let [nemo, dory] = candidates(&events) else { panic!("{events:?}") };
-    assert_eq!((nemo.vessel.0, nemo.pace_percent, dory.pace_percent), (1, 100, 200));
-    // Half of the longest answer is expected: alone that takes a second and a half.
-    assert_eq!(dory.eta.0, 3 * SECOND);
+    assert_eq!(parts(&desk.submit(now, short())), [0, 2_000, 1_000]);
+    // Behind one that should take a second and a half, in one of two slots.
+    assert_eq!(parts(&desk.submit(now, short())), [1_500, 2_000, 1_000]);
+    let row = desk.state().tables.loads.get(VesselId(0)).unwrap().pace;
+    assert_eq!((row.took, row.predicted, row.legs), (Micros(16 * SECOND), Micros(8 * SECOND), 4));
     desk.report(now + 3 * SECOND, 0, done(100));
-    let events = desk.submit(now + 2_000 * SECOND, short());
-    let best = &candidates(&events)[0];
-    assert_eq!((best.vessel.0, best.pace_percent), (0, 100));
+    desk.report(now + 3 * SECOND, 1, done(100));
+    // A span later six legs count as three, which are too few.
+    assert_eq!(parts(&desk.submit(now + 1_000 * SECOND, short())), [0, 1_000, 500]);
 }

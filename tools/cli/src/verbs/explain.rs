@@ -544,10 +544,6 @@ impl Names {
             0 => String::new(),
             ppm => format!("  fails {} %", ppm / 10_000),
         };
-        let pace = match candidate.pace_percent {
-            100 => String::new(),
-            percent => format!("  takes {percent} % of what it should"),
-        };
-        verdict + told + failing.as_str() + pace.as_str()
+        verdict + told + failing.as_str()
     }
 }
