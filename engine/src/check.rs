@@ -73,7 +73,7 @@ mod tests {
     use crate::queue::Shares;
     use crate::queue::index::{Place, Queues};
     use crate::resilience::{BreakerRule, OverloadRule, RetryRule};
-    use crate::routing::Weights;
+    use crate::routing::{Choice, Weights};
     use crate::security::Source;
     use crate::state::index::Deciding;
     use crate::telemetry::{Charge, Forecast, Money, Reserve, Spending};
@@ -84,6 +84,7 @@ mod tests {
 
     fn rules() -> Policy {
         Policy {
+            route_by: Choice::Score,
             weights: Weights { time: 1, cost: 0, energy: 0, avoid: 0 },
             candidates: 2,
             prefix_age: Micros(1),

@@ -7,5 +7,5 @@ pub(crate) mod fold;
 
 pub(crate) mod decide;
 
-pub use rows::{HOLDERS_MAX, Holder, Prefix, Weights};
+pub use rows::{Choice, HOLDERS_MAX, Holder, Prefix, Weights};
 pub use words::{Candidate, Candidates, Event, Verdict};

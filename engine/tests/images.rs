@@ -26,14 +26,15 @@ use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
 use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRule, RetryRule};
-use tensorforge_engine::routing::{Holder, Prefix, Weights};
+use tensorforge_engine::routing::{Choice, Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
+use tensorforge_engine::sketch::Sketch;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
 use tensorforge_engine::telemetry::{
     Account, Charge, Forecast, Lengths, Money, Pace, Reserve, Spending,
 };
 use tensorforge_engine::units::*;
-use tensorforge_engine::workflow::{Control, RememberedKey};
+use tensorforge_engine::workflow::{Control, RememberedKey, Stop};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
 
 /// An example of the row of each table, under the table's name.
@@ -105,6 +106,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         calls: t18,
         spending: t19,
         reserves: t20,
+        lengths: t21,
+        stops: t22,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -127,6 +130,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t18, Only, outcomes(11), DIGESTS[18]);
     golden.check(t19, TenantId(16), spending(), DIGESTS[19]);
     golden.check(t20, OrderSlot(17), Reserve { amount: PicoUsd(1) }, DIGESTS[20]);
+    golden.check(t21, LengthSlot(18), lengths(), DIGESTS[21]);
+    golden.check(t22, StopSlot(19), stop(), DIGESTS[22]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -134,20 +139,20 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 }
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
-const DIGESTS: [u128; 21] = [
+const DIGESTS: [u128; 23] = [
     0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x67a5_8cd3_d0c5_bfc2_e341_6ce6_2fc4_c5c1,
     0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
-    0x6cde_e1e4_030b_f028_6064_2a53_0daa_ee28,
+    0x1b7e_eda8_c957_2d6d_a412_fd7d_0bf2_3f35,
     0x8cc8_db50_ca54_a69c_912e_809b_1915_f04f,
     0x1f24_2652_18ae_db42_1526_b644_7f59_aa86,
     0xf0be_acbd_34f4_3d82_0c4f_2110_887e_4d2d,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x793c_8261_06cb_bca6_fa2f_8935_ba71_397d,
     0xa322_4a97_dc2e_969e_d514_7b1f_ff25_189d,
-    0x67b2_488c_eed3_71e9_c5fa_6024_814c_43e6,
+    0x3741_1626_3d90_d5c4_1025_5b3b_2b7c_8dbd,
     0xae7c_683f_5b1b_ecac_beff_1809_c005_2e12,
-    0xb547_c44e_3c47_a89d_7d24_8fa0_ed41_f33f,
+    0x4737_7b78_5705_3b97_94c9_5ac0_6e6d_b997,
     0xa664_449a_f311_f0c9_e32b_b102_afa4_3347,
     0xf5f8_cbca_4c6d_9756_b54c_f92b_765c_23cb,
     0xc96e_3cb3_39e0_f82a_f65c_74dd_570f_74ef,
@@ -156,6 +161,8 @@ const DIGESTS: [u128; 21] = [
     0x12f3_fe68_5392_6c37_5a37_c552_32a6_fd9d,
     0xaeca_1d6d_b621_9fe3_1505_c8c9_474b_e20d,
     0x2179_d430_5e95_fd76_ee98_ee4c_7410_da67,
+    0x372b_2433_c350_32bb_7f27_21d7_7630_7e4c,
+    0x14ee_a368_17cf_717f_7951_906b_c53c_6fc1,
 ];
 
 /// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
@@ -186,8 +193,8 @@ fn the_roots_of_small_states_are_pinned() {
     assert_eq!(exchange.state().tag(), SMALL_TAG);
 }
 
-const GENESIS_ROOT: &str = "1a959413adf61f72c4760b9175d84f19fccd8b769aac1f2d11f85e8a6dcac17f";
-const SMALL_ROOT: &str = "e6c575754ef9f6c4d8d144cfbe5dc38471db4e81f3dd6342d1940c3f00c165db";
+const GENESIS_ROOT: &str = "4bda4124020a8482c0dc7456cb0958f092d8e8188a27f0b8c5312a73cbfe94bf";
+const SMALL_ROOT: &str = "3995de883dbc7f1a128ed9a339a22ee28e5b1cbf48a030563f74c160a03edb20";
 const SMALL_TAG: u64 = 0xe6b1_160f_a096_2689;
 
 /// XXH3-64 and BLAKE3 of what the descriptions of `fingerprint` and `key_of` say, by Python.
@@ -265,6 +272,7 @@ fn limits() -> Limits {
 
 fn policy() -> Policy {
     Policy {
+        route_by: Choice::RoundRobin,
         weights: Weights { time: 1, cost: 2, energy: 3, avoid: 4 },
         candidates: 5,
         prefix_age: Micros(44),
@@ -388,6 +396,8 @@ fn load() -> Load {
         failed: 8,
         turned: Micros(10),
         outcomes: outcomes(11),
+        pace: Pace { since: Micros(22), took: Micros(23), predicted: Micros(24), legs: 25 },
+        kept: 26,
         probes: 18,
         trips: 19,
         paused: Micros(20),
@@ -446,8 +456,10 @@ fn order() -> Order {
 fn berth() -> Berth {
     Berth {
         vessel: VesselId(1),
-        order: OrderId::new(2, OrderSlot(3)),
+        order: Some(OrderId::new(2, OrderSlot(3))),
         window: Window { from: Micros(4), until: Micros(5) },
+        slots: 6,
+        open: true,
     }
 }
 
@@ -458,6 +470,44 @@ fn key() -> RememberedKey {
         fingerprint: order().demand.fingerprint(),
         order: OrderId::new(3, OrderSlot(4)),
         tenant: TenantId(1),
+    }
+}
+
+fn lengths() -> Lengths {
+    let mut sketch = Sketch::default();
+    sketch.add(0);
+    sketch.add(70_000);
+    Lengths {
+        usual: Tokens(1),
+        late: Tokens(2),
+        model: ModelId(3),
+        tenant: TenantId(4),
+        samples: 5,
+        class: Class::Batch,
+        sketch,
+    }
+}
+
+fn stop() -> Stop {
+    Stop {
+        until: Micros(1),
+        reserved: Some(PicoUsd(2)),
+        order: OrderId::new(2, OrderSlot(3)),
+        estimate: Usage {
+            tokens_in: Tokens(3),
+            cached: Tokens(4),
+            tokens_out: Tokens(5),
+            energy: Millijoules(6),
+        },
+        share: Ppm(7),
+        tokens_in: Tokens(8),
+        tokens_out_max: Tokens(9),
+        tenant: TenantId(10),
+        vessel: VesselId(11),
+        attempt: 12,
+        kind: LegKind::Prefill,
+        leg: 13,
+        ended: true,
     }
 }
 

@@ -115,6 +115,7 @@ fn shown(kind: &str) -> String {
         "OrderId" => "order id".into(),
         "String" => "text".into(),
         "Route" => "list of Leg".into(),
+        "Sketch" => "list of `most` and `count`".into(),
         "Candidates" => "list of Candidate".into(),
         "u8" | "u16" | "u32" | "u64" => "number".into(),
         id if id.ends_with("Id") => format!("{} number", snake(id.trim_end_matches("Id"))),

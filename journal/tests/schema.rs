@@ -15,7 +15,7 @@ use tensorforge_engine::models::{
 use tensorforge_engine::policy::PolicyLevel;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
-use tensorforge_engine::routing::Verdict;
+use tensorforge_engine::routing::{Choice, Verdict};
 use tensorforge_engine::security::{Scope, Source};
 use tensorforge_engine::table::{AnyTable, Row, Table};
 use tensorforge_engine::units::{JournalId, Key};
@@ -50,6 +50,7 @@ fn traced() -> String {
         LossCause,
         Outcome,
         Verdict,
+        Choice,
         Thing,
         Bound,
     );
@@ -64,6 +65,7 @@ fn traced() -> String {
         telemetry::Refusal,
         workflow::Refusal,
         Refusal,
+        allocator::Command,
         config::Command,
         models::Command,
         policy::Command,
@@ -93,6 +95,7 @@ fn traced() -> String {
     trace_rows!(
         control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
         loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves,
+        lengths, stops,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

@@ -8,7 +8,7 @@ use tensorforge_engine::models::{
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
-use tensorforge_engine::routing::Weights;
+use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{
@@ -39,6 +39,7 @@ impl Random {
 /// Rules of which each is met within a walk.
 pub fn policy() -> Policy {
     Policy {
+        route_by: Choice::Score,
         weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
         candidates: 3,
         prefix_age: Micros(3_000_000),
@@ -95,6 +96,13 @@ pub fn policy() -> Policy {
 fn some_policy(random: &mut Random) -> Policy {
     let backoff = Micros(random.below(80_000));
     Policy {
+        route_by: *random.one(&[
+            Choice::Score,
+            Choice::Score,
+            Choice::LeastLoad,
+            Choice::RoundRobin,
+            Choice::Affinity,
+        ]),
         weights: Weights {
             time: 1 + random.below(30) as u32,
             cost: random.below(30) as u32,

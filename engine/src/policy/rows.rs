@@ -8,7 +8,7 @@ use crate::kernel::image::{code, row};
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::queue::rows::Shares;
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
-use crate::routing::rows::Weights;
+use crate::routing::rows::{Choice, Weights};
 use crate::telemetry::rows::{Charge, Forecast};
 
 code! {
@@ -58,6 +58,8 @@ const ATTEMPTS_MAX: u16 = 16;
 row! {
     /// The rules of one version.
     pub struct Policy {
+        /// By what routes are chosen.
+        pub route_by: Choice,
         /// What a route is judged by.
         pub weights: Weights,
         /// How many vessels are drawn as candidates for a route.

@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 
 use crate::allocator::cost;
 use crate::allocator::decide::promised;
+use crate::kernel::bits::Bits;
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{
     BerthId, MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Ppm, Tokens, VesselId, clamp,
@@ -19,7 +20,7 @@ use crate::models::rows::{Leg, LegKind, Load, Manifest, Mark, Order, Role, Route
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
 use crate::routing::fold::prefix_slot;
-use crate::routing::rows::{HOLDERS_MAX, Weights};
+use crate::routing::rows::{Choice, HOLDERS_MAX, Weights};
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
 use crate::state::State;
 use crate::telemetry::decide::{Expected, expected, pace};
@@ -42,6 +43,8 @@ struct Part {
     energy: Millijoules,
     cached: Tokens,
     failing: Ppm,
+    /// The share of its slots that are in use.
+    load: Ppm,
     hop: Micros,
     /// When the first berth begins that it would last into.
     promised: Option<Micros>,
@@ -65,13 +68,13 @@ impl Scored {
     fn of(
         tx: &Transaction,
         order: &Order,
-        weights: &Weights,
+        policy: &Policy,
         first: &Part,
         second: Option<&Part>,
     ) -> Self {
         let promised = [first.promised, second.and_then(|part| part.promised)];
         Self {
-            candidate: candidate(tx, order, weights, first, second),
+            candidate: candidate(tx, order, policy, first, second),
             route: route_of(first, second),
             promised: promised.into_iter().flatten().min(),
         }
@@ -106,7 +109,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     let wanted = Wanted { order, answer: expected(state, order) };
     let mut scored = Vec::new();
     for part in parts(tx, &wanted, policy, serving, Role::Whole) {
-        scored.push(Scored::of(tx, order, &policy.weights, &part, None));
+        scored.push(Scored::of(tx, order, policy, &part, None));
     }
     pairs(tx, &wanted, policy, serving, &mut scored);
     scored.sort_by_key(|scored| rank(&scored.candidate));
@@ -140,7 +143,7 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     let wanted = Wanted { order, answer: expected(state, order) };
     let kept = kept(state, order.demand.model, order.demand.size());
     let part = part(state, &wanted, &sight, &holders(tx, &order.demand.prefix), kept);
-    let scored = alloc::vec![Scored::of(tx, order, &policy.weights, &part, None)];
+    let scored = alloc::vec![Scored::of(tx, order, policy, &part, None)];
     Some(routed(order, version, 1, scored))
 }
 
@@ -173,7 +176,7 @@ fn pairs(
     let order = wanted.order;
     let best_first = |role| {
         let mut parts = parts(tx, wanted, policy, serving, role);
-        parts.sort_by_key(|part| rank(&candidate(tx, order, &policy.weights, part, None)));
+        parts.sort_by_key(|part| rank(&candidate(tx, order, policy, part, None)));
         parts
     };
     let [_, prefill, decode] = &serving.open;
@@ -184,7 +187,7 @@ fn pairs(
     for (p, first) in prefill.iter().enumerate() {
         for (d, second) in decode.iter().enumerate() {
             if p == 0 || d == 0 {
-                scored.push(Scored::of(tx, order, &policy.weights, first, Some(second)));
+                scored.push(Scored::of(tx, order, policy, first, Some(second)));
             }
         }
     }
@@ -209,11 +212,19 @@ fn parts(
         if role == Role::Decode { ArrayVec::new() } else { holders(tx, &order.demand.prefix) };
     let mut vessels = Vec::new();
     let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
-    draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
-    vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
-    for (vessel, _) in &holders {
-        if open.contains(vessel.0) && !vessels.contains(&vessel.0) {
-            vessels.push(vessel.0);
+    match policy.route_by {
+        Choice::RoundRobin => vessels.extend(next_in_turn(order, open)),
+        Choice::Affinity => vessels.extend(at_home(state, order, open)),
+        Choice::Score | Choice::LeastLoad => {
+            draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
+            vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
+        }
+    }
+    if policy.route_by == Choice::Score {
+        for (vessel, _) in &holders {
+            if open.contains(vessel.0) && !vessels.contains(&vessel.0) {
+                vessels.push(vessel.0);
+            }
         }
     }
     let kept = kept(state, order.demand.model, order.demand.size());
@@ -245,6 +256,33 @@ fn parts(
         Some(part) if part.verdict < best => alloc::vec![part],
         _ => found,
     }
+}
+
+/// Whose turn it is among those that have room.
+fn next_in_turn(order: &Order, open: &Bits) -> Option<u32> {
+    let turn = order.id.number().saturating_add(u64::from(order.attempt));
+    let rank = turn.checked_rem(u64::from(open.count()))?;
+    open.select(u32::try_from(rank).ok()?)
+}
+
+/// Where orders that begin as this one does belong, or the next one that has room.
+fn at_home(state: &State, order: &Order, open: &Bits) -> Option<u32> {
+    let named = order.demand.prefix.first().map(|mark| mark.hash);
+    let home = jump(named.unwrap_or(u64::from(order.tenant.0)), state.tables.vessels.len());
+    open.iter_from(home).next().or_else(|| open.select(0))
+}
+
+/// Jump consistent hash, its quotient rounded down: one of so many buckets. With another one more, only as many keys
+/// move as it gets.
+fn jump(mut key: u64, buckets: u32) -> u32 {
+    let (mut bucket, mut next) = (0, 0u64);
+    while next < u64::from(buckets) {
+        bucket = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        let scaled = bucket.saturating_add(1) << 31;
+        next = scaled.checked_div((key >> 33).saturating_add(1)).unwrap_or(u64::MAX);
+    }
+    u32::try_from(bucket).unwrap_or(0)
 }
 
 /// The vessels that are believed to hold a prefix of the prompt, the longest first, each once, and no more
@@ -318,6 +356,12 @@ fn part(
         energy: Millijoules::ZERO,
         cached,
         failing: failing(state, load),
+        load: match state.policy() {
+            Some((_, policy)) if policy.route_by == Choice::LeastLoad => {
+                Ppm::ratio(u64::from(load.used), u64::from(manifest.slots))
+            }
+            _ => Ppm::ZERO,
+        },
         hop: hop(state, order, manifest),
         promised: None,
     };
@@ -382,7 +426,7 @@ fn hop(state: &State, order: &Order, manifest: &Manifest) -> Micros {
 fn candidate(
     tx: &Transaction,
     order: &Order,
-    weights: &Weights,
+    policy: &Policy,
     first: &Part,
     second: Option<&Part>,
 ) -> Candidate {
@@ -399,7 +443,10 @@ fn candidate(
         decode,
         verdict: second.map_or(first.verdict, |part| part.verdict.max(first.verdict)),
         failing,
-        score: score(weights, eta, failing, cost, energy, avoided),
+        score: match policy.route_by {
+            Choice::LeastLoad => (first.load + second.map_or(Ppm::ZERO, |part| part.load)).0,
+            _ => score(&policy.weights, eta, failing, cost, energy, avoided),
+        },
         tie: (draw.at(counter) >> 32) as u32,
         eta,
         cost,
@@ -449,4 +496,25 @@ fn route_of(first: &Part, second: Option<&Part>) -> Route {
         }
     }
     route
+}
+
+#[cfg(test)]
+mod tests {
+    use super::jump;
+
+    /// Every bucket gets its share, and whoever moves when one is added moves there.
+    #[test]
+    fn few_move_when_a_bucket_is_added() {
+        for buckets in 1..40u32 {
+            let mut held = alloc::vec![0u32; buckets as usize];
+            for key in 0..4_000u64 {
+                let (before, after) = (jump(key, buckets), jump(key, buckets + 1));
+                assert!(after == before || after == buckets, "{key}: {before} to {after}");
+                held[before as usize] += 1;
+            }
+            let fair = 4_000 / buckets;
+            assert!(held.iter().all(|n| n.abs_diff(fair) < fair / 3 + 30), "{buckets}: {held:?}");
+        }
+        assert_eq!(jump(7, 0), 0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::kernel::image::row;
+use crate::kernel::image::{code, row};
 use crate::kernel::units::{Micros, Tokens, VesselId};
 
 row! {
@@ -41,6 +41,21 @@ impl Prefix {
             self.holders.pop();
         }
         self.holders.insert(0, holder);
+    }
+}
+
+code! {
+    /// Which vessels are considered for a route, and by what the best of them is found.
+    pub enum Choice {
+        /// A few are drawn, those that hold a part of the prompt join them, and the fewest points win.
+        Score = 0,
+        /// A few are drawn, and the one wins that has the smallest share of its slots in use.
+        LeastLoad = 1,
+        /// One after the other, by the number of the order among those that have room.
+        RoundRobin = 2,
+        /// The same vessel for the same beginning of a prompt, or for the same tenant where that is not named; the next one
+        /// that has room, where it has none (jump consistent hash: Lamping and Veach, arXiv 1406.2294, 2014).
+        Affinity = 3,
     }
 }
 

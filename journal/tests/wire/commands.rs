@@ -3,19 +3,19 @@
 use tensorforge_engine::Command;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Tenant, Window,
+    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Tenant, Usage, Window,
 };
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
-use tensorforge_engine::routing::Weights;
+use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm, RegionId,
     Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{config, models, policy, workflow};
+use tensorforge_engine::{allocator, config, models, policy, workflow};
 
 use crate::{each, examples, one};
 
@@ -41,6 +41,12 @@ examples! { Command {
     "workflow.retry" Command::Workflow(workflow::Command::Retry { .. }) => one(workflow::Command::Retry { order: order() }),
     "workflow.report_leg" Command::Workflow(workflow::Command::ReportLeg { .. }) => reports(),
     "workflow.advance" Command::Workflow(workflow::Command::Advance) => one(workflow::Command::Advance),
+    "workflow.report_stop" Command::Workflow(workflow::Command::ReportStop { .. }) =>
+        one(workflow::Command::ReportStop { order: order(), attempt: 0x0102, leg: 2, usage: usage() }),
+    "allocator.maintain" Command::Allocator(allocator::Command::Maintain { .. }) =>
+        one(allocator::Command::Maintain { vessel: VesselId(11), window: window() }),
+    "allocator.end_maintenance" Command::Allocator(allocator::Command::EndMaintenance { .. }) =>
+        one(allocator::Command::EndMaintenance { vessel: VesselId(12) }),
 } }
 
 fn submissions() -> Vec<(String, workflow::Command)> {
@@ -74,6 +80,15 @@ fn reports() -> Vec<(String, workflow::Command)> {
         found.push((format!("{}-{fault}", label(&outcome)), report(outcome)));
     }
     found
+}
+
+pub(crate) fn usage() -> Usage {
+    Usage {
+        tokens_in: Tokens(1_024),
+        cached: Tokens(512),
+        tokens_out: Tokens(80),
+        energy: Millijoules(1_800),
+    }
 }
 
 pub(crate) fn order() -> OrderId {
@@ -127,6 +142,7 @@ pub(crate) fn manifest(role: Role) -> Manifest {
 
 pub(crate) fn policy() -> Policy {
     Policy {
+        route_by: Choice::LeastLoad,
         weights: Weights { time: 10, cost: 2, energy: 5, avoid: 100_000 },
         candidates: 4,
         prefix_age: Micros(600_000_000),

@@ -10,14 +10,14 @@ use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, PolicyVersion, Ppm,
-    RegionId, TenantId, Tokens, VesselId,
+    RegionId, StopSlot, TenantId, Tokens, VesselId,
 };
-use tensorforge_engine::workflow::Fault;
+use tensorforge_engine::workflow::{Fault, Stop};
 use tensorforge_engine::{
     allocator, config, models, policy, queue, resilience, routing, security, telemetry, workflow,
 };
 
-use crate::commands::{demand, limits, manifest, order, policy, tenant, window};
+use crate::commands::{demand, limits, manifest, order, policy, tenant, usage, window};
 use crate::{each, examples, one};
 
 examples! { Event {
@@ -125,6 +125,9 @@ examples! { Event {
             leg: 1,
             kind,
             vessel: VesselId(16),
+            queue: Micros(500_000),
+            prompt: Micros(400_000),
+            answer: Micros(1_100_000),
             within: Micros(2_500_000),
             timeout: Micros(100_000_000),
         }
@@ -138,6 +141,7 @@ examples! { Event {
         first_token: Micros(900_000),
         cost: PicoUsd(1_160_000_000),
         energy: Millijoules(1_800),
+        predicted: Micros(1_700_000),
     }),
     "workflow.leg_failed" Event::Workflow(workflow::Event::LegFailed { .. }) => each(Fault::ALL, |fault| {
         workflow::Event::LegFailed { order: order(), attempt: 2, leg: 1, vessel: VesselId(18), fault }
@@ -160,6 +164,33 @@ examples! { Event {
         burnt: PicoUsd(2_000_000_001),
         energy: Millijoules(1_800),
     }),
+    "workflow.stop_awaited" Event::Workflow(workflow::Event::StopAwaited { .. }) => one(workflow::Event::StopAwaited {
+        stop: StopSlot(21),
+        awaited: Box::new(stop()),
+    }),
+    "workflow.stop_settled" Event::Workflow(workflow::Event::StopSettled { .. }) => one(workflow::Event::StopSettled {
+        stop: StopSlot(21),
+        order: order(),
+        tenant: TenantId(3),
+        usage: usage(),
+        cost: PicoUsd(1_000_000_001),
+        burnt: PicoUsd(2_000_000_003),
+        estimated: true,
+        ended: true,
+    }),
+    "allocator.maintenance_planned" Event::Allocator(allocator::Event::MaintenancePlanned { .. }) =>
+        one(allocator::Event::MaintenancePlanned { berth: BerthId(22), vessel: VesselId(23), window: window() }),
+    "allocator.berth_opened" Event::Allocator(allocator::Event::BerthOpened { .. }) => one(allocator::Event::BerthOpened {
+        berth: BerthId(24),
+        vessel: VesselId(25),
+        order: Some(order()),
+        slots: 1,
+        until: Micros(60_000_000),
+    }),
+    "allocator.maintenance_ended" Event::Allocator(allocator::Event::MaintenanceEnded { .. }) =>
+        one(allocator::Event::MaintenanceEnded { berth: BerthId(26), vessel: VesselId(27) }),
+    "allocator.order_held_back" Event::Allocator(allocator::Event::OrderHeldBack { .. }) =>
+        one(allocator::Event::OrderHeldBack { order: order(), berthed_at: Micros(9_000_000), at: Micros(1_500_000) }),
     "workflow.order_ended" Event::Workflow(workflow::Event::OrderEnded { .. }) => each(End::ALL, |end| workflow::Event::OrderEnded {
         order: order(),
         tenant: TenantId(3),
@@ -171,6 +202,24 @@ examples! { Event {
         latency: Micros(2_500_000),
     }),
 } }
+
+fn stop() -> Stop {
+    Stop {
+        until: Micros(11_000_000),
+        reserved: Some(PicoUsd(3_000_000_000)),
+        order: order(),
+        estimate: usage(),
+        share: Ppm(250_000),
+        tokens_in: Tokens(2_048),
+        tokens_out_max: Tokens(256),
+        tenant: TenantId(3),
+        vessel: VesselId(19),
+        attempt: 2,
+        kind: LegKind::Whole,
+        leg: 1,
+        ended: true,
+    }
+}
 
 /// Two candidates, one of them a pair and one too small; three legs.
 fn routed() -> routing::Event {
@@ -200,6 +249,7 @@ fn routed() -> routing::Event {
             candidate(1, VesselId(2), Verdict::Eligible),
             candidate(4, VesselId::NONE, Verdict::Kept),
             candidate(5, VesselId::NONE, Verdict::Tried),
+            candidate(6, VesselId::NONE, Verdict::Promised),
             candidate(3, VesselId::NONE, Verdict::TooLarge),
         ]),
         route,
@@ -241,7 +291,12 @@ mod refusals {
         "models.no_vessel" Refusal::Models(models::Refusal::NoVessel) => one(models::Refusal::NoVessel),
         "models.too_large" Refusal::Models(models::Refusal::TooLarge { .. }) =>
             one(models::Refusal::TooLarge { asked: Tokens(9), max: Tokens(10) }),
-        "allocator.no_berth" Refusal::Allocator(allocator::Refusal::NoBerth) => one(allocator::Refusal::NoBerth),
+        "allocator.no_berth" Refusal::Allocator(allocator::Refusal::NoBerth { .. }) =>
+            one(allocator::Refusal::NoBerth { earliest: Micros(60_000_000) }),
+        "allocator.promised" Refusal::Allocator(allocator::Refusal::Promised { .. }) =>
+            one(allocator::Refusal::Promised { berth: BerthId(13) }),
+        "allocator.no_maintenance" Refusal::Allocator(allocator::Refusal::NoMaintenance) =>
+            one(allocator::Refusal::NoMaintenance),
         "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
         "telemetry.budget_spent" Refusal::Telemetry(telemetry::Refusal::BudgetSpent { .. }) =>

@@ -1,7 +1,7 @@
 //! Which routes there are, what each would mean, and whether the one that was taken may have been.
 
 use std::collections::BTreeSet;
-use tensorforge_engine::routing::{Candidate, Verdict};
+use tensorforge_engine::routing::{Candidate, Choice, Verdict};
 
 use super::*;
 
@@ -16,6 +16,7 @@ struct Share {
     energy: u64,
     cached: u64,
     failing: u64,
+    load: u64,
     hop: u64,
 }
 
@@ -152,6 +153,7 @@ impl Model {
                 let rule = &policy.breaker;
                 ship.calls.share(self.now, rule.window.0, rule.calls, [FAILED, CALLS])
             }),
+            load: rules::share(ship.used.into(), manifest.slots.into()),
             hop,
         }
     }
@@ -167,13 +169,17 @@ impl Model {
             sum.cost += second.cost;
             sum.energy += second.energy;
             sum.failing = sum.failing.max(second.failing);
+            sum.load += second.load;
         }
         let avoided = order.tried.contains(&vessel) || order.tried.contains(&decode);
         // As often as it would have to be asked, so much longer.
         let time =
             u128::from(sum.eta) * 1_000_000 / u128::from(1_000_000 - sum.failing.min(900_000));
         let time = rules::narrow(time);
-        let score = rules::points(&policy.weights, time, sum.cost, sum.energy, avoided);
+        let score = match policy.route_by {
+            Choice::LeastLoad => sum.load,
+            _ => rules::points(&policy.weights, time, sum.cost, sum.energy, avoided),
+        };
         Ok(Candidate {
             vessel,
             decode,
@@ -351,7 +357,36 @@ impl Model {
         holders: &BTreeSet<u32>,
     ) -> Decided<()> {
         let (_, policy) = self.policy()?;
-        let count = usize::from(policy.candidates).min(open.len());
+        let none = BTreeSet::new();
+        let holders = if policy.route_by == Choice::Score { holders } else { &none };
+        let mut count = usize::from(policy.candidates).min(open.len());
+        let alone = match policy.route_by {
+            Choice::Score | Choice::LeastLoad => None,
+            Choice::RoundRobin => {
+                let turn = (order.id.0 >> 24) + u64::from(order.attempt);
+                open.iter().nth((turn % open.len().max(1) as u64) as usize).copied()
+            }
+            Choice::Affinity => {
+                let named = order.demand.prefix.first().map_or(order.tenant.into(), |m| m.hash);
+                let home = rules::jump(named, self.ships.len() as u64) as u32;
+                open.range(home..).next().or(open.first()).copied()
+            }
+        };
+        if let Some(alone) = alone {
+            let own = BTreeSet::from([alone]);
+            let best = open.iter().map(|id| self.share(order, *id).verdict as u8).min();
+            if *found == own && Some(self.share(order, alone).verdict as u8) == best {
+                return Ok(());
+            }
+            // It may have been searched for, where he whose turn it was is not as good.
+            count = 1;
+            if *found == own {
+                return wrong(format!("{alone} is not as good as another one of {open:?}"));
+            }
+            if self.share(order, alone).verdict == Verdict::Eligible {
+                return wrong(format!("{found:?}, where it is the turn of {alone}"));
+            }
+        }
         let verdict = |id: &u32| self.share(order, *id).verdict as u8;
         let best = open.iter().map(verdict).min();
         let good = |id: &&u32| Some(verdict(id)) == best;

@@ -94,6 +94,20 @@ pub(super) fn wait(attempt: u16, backoff: u64, longest: u64) -> (u64, u64) {
     (backoff, narrow(most))
 }
 
+/// Lamping and Veach's hash: the bucket that a key jumps to last, of so many.
+pub(super) fn jump(key: u64, buckets: u64) -> u64 {
+    let (mut key, mut jumps) = (key, vec![0u64]);
+    loop {
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        let last = u128::from(jumps[jumps.len() - 1]);
+        let next = (last + 1) * (1 << 31) / (u128::from(key >> 33) + 1);
+        if next >= u128::from(buckets) {
+            return jumps[jumps.len() - 1];
+        }
+        jumps.push(next as u64);
+    }
+}
+
 /// `part` of `whole` in millionths, rounded down.
 pub(super) fn share(part: u64, whole: u64) -> u64 {
     if whole == 0 { 0 } else { narrow(u128::from(part) * 1_000_000 / u128::from(whole)) }

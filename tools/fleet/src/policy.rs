@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tensorforge_engine::policy::{Escalation, Policy};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
-use tensorforge_engine::routing::Weights;
+use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{Micros, Ppm};
 
@@ -58,6 +58,7 @@ fn in_file(fault: &str) -> String {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PolicyFile {
+    route_by: RouteBy,
     candidates: Candidates,
     prefix_age_ms: PrefixAge,
     key_age_ms: KeyAge,
@@ -74,6 +75,16 @@ struct PolicyFile {
     charge: ChargeEntry,
     forecast: ForecastEntry,
     escalation: EscalationEntry,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct RouteBy(Choice);
+
+impl Default for RouteBy {
+    fn default() -> Self {
+        Self(Choice::Score)
+    }
 }
 
 #[derive(Deserialize)]
@@ -253,6 +264,7 @@ impl PolicyFile {
         let patience = [interactive, standard, batch].map(Millis::micros);
         let Lifetime { interactive, standard, batch } = self.lifetime_ms;
         Policy {
+            route_by: self.route_by.0,
             weights: Weights { time, cost, energy, avoid },
             candidates: self.candidates.0,
             prefix_age: self.prefix_age_ms.0.micros(),

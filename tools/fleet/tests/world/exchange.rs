@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::effect::Effect;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::models::{Demand, End, LegKind, Role};
+use tensorforge_engine::models::{Demand, End, LegKind, Role, Usage};
 use tensorforge_engine::policy::PolicyLevel;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::security::Source;
@@ -94,6 +94,11 @@ impl<'a> Exchange<'a> {
                 let live = self.orders.get(&order).map(|live| (live.attempt, live.leg));
                 assert_eq!(live, Some((attempt, leg)), "a report of what is not being worked");
                 self.report(now, order, outcome);
+            }
+            Command::Workflow(workflow::Command::ReportStop { order, usage, .. }) => {
+                let Usage { tokens_in, cached, tokens_out, energy } = usage;
+                let told = format!("in={tokens_in} cached={cached} out={tokens_out} fuel={energy}");
+                self.say(now, format!("stopped {} {told}", order.number()))
             }
             Command::Models(models::Command::Heartbeat { vessel, .. }) => {
                 self.say(now, format!("beat {vessel}"))

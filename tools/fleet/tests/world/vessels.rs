@@ -186,13 +186,14 @@ fn what_is_stopped_makes_room() {
     ];
     let fleet = fleet(&(HULL.replace("batch_max = 4", "batch_max = 1") + &vessel("v", "")));
     let trace = trace(&rows);
-    // Legs have 130 ms. The first is stopped then, having its first token since 100 ms; the second
-    // begins at once and takes 10 + 10 ms; the third follows it.
+    // Legs have 130 ms. The first is stopped then, having its first token since 100 ms and one more each 10 ms;
+    // the second begins at once and takes 10 + 10 ms; the third follows it.
     let log = Exchange::new(&fleet, &trace, 1).patience(130_000, 1).run().log;
     assert_eq!(
         log,
         [
             "130000 timeout 1",
+            "130000 stopped 1 in=1000 cached=0 out=4 fuel=1012",
             "150000 done 2 out=2 cached=0 first=70000 fuel=106",
             "170000 done 3 out=2 cached=0 first=80000 fuel=106",
         ]
