@@ -456,10 +456,18 @@ fn report(
     (attempt, leg): (Option<u16>, Option<u8>),
     outcome: Outcome,
 ) -> Result<Command, String> {
-    let id = order(state, number)?;
-    let order = state.order(id).ok_or_else(|| format!("order {number} is not live"))?;
-    let (attempt, leg) = (attempt.unwrap_or(order.attempt), leg.unwrap_or(order.leg));
-    Ok(Command::Workflow(workflow::Command::ReportLeg { order: id, attempt, leg, outcome }))
+    // Of one that has ended a leg may have been told to stop, and report all the same.
+    let mut stops = state.tables.stops.iter().map(|(_, row)| row);
+    let (order, present) = match order(state, number) {
+        Ok(id) => (id, state.order(id).map(|order| (order.attempt, order.leg))),
+        Err(absent) => {
+            let stop = stops.find(|row| row.order.number() == number).ok_or(absent)?;
+            (stop.order, Some((stop.attempt, stop.leg)))
+        }
+    };
+    let (of_attempt, of_leg) = present.ok_or_else(|| format!("order {number} is not live"))?;
+    let (attempt, leg) = (attempt.unwrap_or(of_attempt), leg.unwrap_or(of_leg));
+    Ok(Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }))
 }
 
 struct Stage {

@@ -129,6 +129,30 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         | Event::Resilience(resilience::Event::BreakerClosed { vessel: id })
         | Event::Allocator(allocator::Event::OrderBerthed { vessel: id, .. })
         | Event::Workflow(workflow::Event::LegCompleted { vessel: id, .. }) => vessel(*id),
+        Event::Allocator(
+            allocator::Event::MaintenancePlanned { vessel: id, .. }
+            | allocator::Event::MaintenanceEnded { vessel: id, .. }
+            | allocator::Event::BerthOpened { vessel: id, .. },
+        ) => vessel(*id),
+        Event::Allocator(allocator::Event::OrderHeldBack { order, at, .. }) => {
+            format!("{order} at={at}")
+        }
+        Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => {
+            format!("{} {}", awaited.order, vessel(awaited.vessel))
+        }
+        Event::Workflow(workflow::Event::StopSettled {
+            order,
+            usage,
+            cost,
+            burnt,
+            estimated,
+            ..
+        }) => {
+            let (cost, burnt) = (micro_dollars(*cost), micro_dollars(*burnt));
+            let estimated = if *estimated { " estimated" } else { "" };
+            let (read, made) = (usage.tokens_in, usage.tokens_out);
+            format!("{order} in={read} out={made} cost={cost} burnt={burnt}{estimated}")
+        }
         Event::Models(models::Event::VesselLost { vessel: id, cause }) => {
             format!("{} {}", vessel(*id), name(cause))
         }
