@@ -91,7 +91,7 @@ Examples:
   tensorforge bisect morning.tfj              # this build against the recording
   tensorforge bisect morning.tfj thrifty.tfj  # two journals; `diff --help` makes the other
   tensorforge bisect morning.tfj --engine old/tensorforge --engine new/tensorforge  # two builds
-  tensorforge bisect morning.tfj --when 'loads[\"0\"].used > 8'
+  tensorforge bisect morning.tfj --when 'loads[\"0\"].used > 7'
   tensorforge bisect morning.tfj --run 'test $(jq .queue.waiting.queued $TENSORFORGE_STATE) -lt 9'
 
 `tensorforge capture --out morning.tfj` makes the journal; old/ and new/ stand for folders of yours,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::State;
-use tensorforge_engine::models::End;
+use tensorforge_engine::models::{End, Usage};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::telemetry::{Account, Money};
 use tensorforge_engine::units::{Millijoules, Tokens};
@@ -81,6 +81,22 @@ impl Tally {
                         (Money::default(), Money::default(), *energy);
                     cost += *charged;
                     burnt += *worth;
+                    self.sums.add(Sums { tokens_in, cached, tokens_out, cost, burnt, energy });
+                }
+                Event::Workflow(workflow::Event::StopSettled {
+                    usage,
+                    cost: charged,
+                    burnt: worth,
+                    ended,
+                    ..
+                }) => {
+                    // The tokens of a leg that failed are nobody's.
+                    let all = if *ended { usage.clone() } else { Usage::NONE };
+                    let Usage { tokens_in, cached, tokens_out, .. } = all;
+                    let (mut cost, mut burnt) = (Money::default(), Money::default());
+                    cost += *charged;
+                    burnt += *worth;
+                    let energy = usage.energy;
                     self.sums.add(Sums { tokens_in, cached, tokens_out, cost, burnt, energy });
                 }
                 Event::Resilience(resilience::Event::RetryScheduled { .. }) => {
