@@ -9,5 +9,5 @@ pub(crate) mod decide;
 
 pub(crate) mod check;
 
-pub use rows::{Account, Charge, Forecast, Lengths, Money, Pace, Reserve, Spending};
+pub use rows::{Account, Charge, Forecast, Lengths, Money, Reserve, Spending};
 pub use words::{Event, Refusal};

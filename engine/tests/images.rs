@@ -30,9 +30,7 @@ use tensorforge_engine::routing::{Choice, Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::sketch::Sketch;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
-use tensorforge_engine::telemetry::{
-    Account, Charge, Forecast, Lengths, Money, Pace, Reserve, Spending,
-};
+use tensorforge_engine::telemetry::{Account, Charge, Forecast, Lengths, Money, Reserve, Spending};
 use tensorforge_engine::units::*;
 use tensorforge_engine::workflow::{Control, RememberedKey, Stop};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
@@ -161,7 +159,7 @@ const DIGESTS: [u128; 23] = [
     0x12f3_fe68_5392_6c37_5a37_c552_32a6_fd9d,
     0xaeca_1d6d_b621_9fe3_1505_c8c9_474b_e20d,
     0x2179_d430_5e95_fd76_ee98_ee4c_7410_da67,
-    0x372b_2433_c350_32bb_7f27_21d7_7630_7e4c,
+    0x2ecd_6e54_bb8d_566a_1f45_5682_cc1f_fc2b,
     0x14ee_a368_17cf_717f_7951_906b_c53c_6fc1,
 ];
 
@@ -484,6 +482,7 @@ fn lengths() -> Lengths {
         tenant: TenantId(4),
         samples: 5,
         class: Class::Batch,
+        allowed_log2: 6,
         sketch,
     }
 }

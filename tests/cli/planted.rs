@@ -51,19 +51,16 @@ const ODD: Plant = Plant {
         // One order in a way that no state holds, and a later one for good.
         Edit {
             file: "engine/src/routing/decide.rs",
-            from: "    let route = route.clone();\n    Some(Event::OrderRouted {\n        order: id,\n        \
-                   attempt: order.attempt.saturating_add(1),\n        policy: policy_version,\n        \
-                   open: whole.count().saturating_add(prefill.count()),\n",
-            to: "    let route = if order.demand.tokens_in.0 == 7_777 { scored.last()?.1.clone() } else { route.clone() };\n    \
-                 Some(Event::OrderRouted {\n        order: id,\n        \
-                 attempt: order.attempt.saturating_add(1),\n        policy: policy_version,\n        \
-                 open: whole.count() + u32::from(order.demand.tokens_in.0 == 3_333),\n",
+            from: "let route = scored.first().map(",
+            to: "let open = open + u32::from(order.demand.tokens_in.0 == 3_333);\n    \
+                 let odd = order.demand.tokens_in.0 == 7_777;\n    \
+                 let route = if odd { scored.last() } else { scored.first() }.map(",
         },
         // A sum that no decision reads.
         Edit {
             file: "engine/src/telemetry/fold.rs",
-            from: "account.tokens_out += *tokens_out;",
-            to: "account.tokens_out += crate::kernel::units::Tokens(tokens_out.0 - u64::from(tokens_out.0 == 4_321));",
+            from: "account.tokens_out += usage.tokens_out;",
+            to: "account.tokens_out += usage.tokens_out - crate::kernel::units::Tokens(u64::from(usage.tokens_out.0 == 4_321));",
         },
         // A wake behind the deadline.
         Edit {
@@ -111,10 +108,10 @@ const ODD: Plant = Plant {
         },
         Edit {
             file: "engine/src/allocator/fold.rs",
-            from: "let row = Berth { vessel: *vessel, order: *order, window: window.clone() };",
-            to: "let mut row = Berth { vessel: *vessel, order: *order, window: window.clone() };\n            \
-                 let odd = state.order(*order).is_some_and(|row| row.demand.tokens_in.0 == 15_005);\n            \
-                 row.window.until.0 += u64::from(odd);",
+            from: "let row = Berth { window: window.clone(), order, vessel, slots, open: false };",
+            to: "let mut row = Berth { window: window.clone(), order, vessel, slots, open: false };\n    \
+                 let odd = order.and_then(|order| state.order(order));\n    \
+                 row.window.until.0 += u64::from(odd.is_some_and(|row| row.demand.tokens_in.0 == 15_005));",
         },
         Edit {
             file: "engine/src/resilience/decide.rs",
@@ -146,9 +143,9 @@ const BREACH: Plant = Plant {
     name: "breach",
     edits: &[Edit {
         file: "engine/src/telemetry/fold.rs",
-        from: "let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;\n    account.tokens_in",
-        to: "let tenant = if tokens_out.0 == 4_321 { &TenantId(77) } else { tenant };\n        \
-             let account = state.tables.accounts.edit(*tenant, &mut state.writer)?;\n    account.tokens_in",
+        from: "let account = state.tables.accounts.edit(tenant, &mut state.writer)?;\n    if ended",
+        to: "let tenant = if usage.tokens_out.0 == 4_321 { TenantId(77) } else { tenant };\n        \
+             let account = state.tables.accounts.edit(tenant, &mut state.writer)?;\n    if ended",
     }],
 };
 

@@ -216,6 +216,19 @@ impl Audit {
                         *sum += number(fields, name);
                     }
                 }
+                "stop_settled" => {
+                    // The tokens of a leg that failed are nobody's; what was burnt and charged is its tenant's.
+                    let usage = &fields["usage"];
+                    let ended = fields["ended"].as_bool().expect("whether it ended");
+                    for (sum, name) in audit.sums.iter_mut().zip(SUMS) {
+                        *sum += match name {
+                            "cost" | "burnt" => number(fields, name),
+                            "energy" => number(usage, name),
+                            _ if ended => number(usage, name),
+                            _ => 0,
+                        };
+                    }
+                }
                 _ => {}
             }
         }

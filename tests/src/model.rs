@@ -818,7 +818,7 @@ impl Model {
         let lengths = state.tables.lengths.iter();
         let lengths: Vec<_> = lengths
             .map(|(slot, row)| {
-                let of = (row.model.0, row.class, row.tenant.0);
+                let of = (row.model.0, row.class, row.tenant.0, row.allowed_log2);
                 (slot.0, of, row.samples, row.usual.0, row.late.0)
             })
             .collect();

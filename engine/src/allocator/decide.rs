@@ -13,12 +13,11 @@ use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{BerthId, Micros, ModelId, OrderId, Tokens, VesselId};
-use crate::models::rows::{Leg, LegKind, Order, Role, VesselStatus, Window};
+use crate::models::rows::{Leg, LegKind, Order, Pace, Role, VesselStatus, Window};
 use crate::models::words::{Refusal as Models, Thing};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::telemetry::decide::{Expected, expected, pace};
-use crate::telemetry::rows::Pace;
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal as Workflow;
 

@@ -7,12 +7,12 @@ use crate::kernel::table::Breach;
 use crate::kernel::units::{
     MicroUsd, Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId,
 };
-use crate::models::rows::{Load, Manifest, Model, Region, Tenant, Vessel, VesselStatus};
+use crate::models::rows::{Load, Manifest, Model, Pace, Region, Tenant, Vessel, VesselStatus};
 use crate::models::words::Event;
 use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
 use crate::telemetry::fold::open_budget;
-use crate::telemetry::rows::{Account, Pace};
+use crate::telemetry::rows::Account;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {

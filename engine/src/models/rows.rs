@@ -11,11 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kernel::image::{Image, Sink, Source, code, row};
 use crate::kernel::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, RegionId, TenantId,
-    Tokens, VesselId, clamp,
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, Ppm, RegionId,
+    TenantId, Tokens, VesselId, clamp,
 };
 use crate::resilience::rows::{Breaker, Outcomes};
-use crate::telemetry::rows::Pace;
 
 code! {
     /// The service level of an order, most urgent first.
@@ -283,6 +282,68 @@ row! {
         pub start: u64,
         /// What it carries.
         pub manifest: Manifest,
+    }
+}
+
+row! {
+    /// How long a vessel's legs took lately, beside how long they should have taken by its manifest. With every
+    /// span of time that passes what is counted so far weighs half.
+    #[derive(Copy, Default)]
+    pub struct Pace {
+        /// When the present span began.
+        pub since: Micros,
+        /// How long legs took.
+        pub took: Micros,
+        /// How long they should have taken, had they been alone.
+        pub predicted: Micros,
+        /// How many there were.
+        pub legs: u32,
+    }
+}
+
+impl Pace {
+    /// That of a vessel that takes as long as its manifest says, in percent.
+    pub(crate) const AS_DECLARED: u16 = 100;
+    /// A vessel is not taken to be faster than this, nor slower: it may have recovered.
+    const BOUNDS: [u64; 2] = [25, 1_600];
+
+    /// Counts a leg.
+    pub(crate) fn note(&mut self, now: Micros, window: Micros, took: Micros, predicted: Micros) {
+        *self = self.at(now, window);
+        self.legs = self.legs.saturating_add(1);
+        self.took += took;
+        self.predicted += predicted;
+    }
+
+    /// How long legs take for what they should, in percent, rounded down; all of it where there were fewer
+    /// than `least`.
+    pub(crate) fn percent(&self, now: Micros, least: u32, window: Micros) -> u16 {
+        if self.legs < least {
+            return Self::AS_DECLARED;
+        }
+        let lately = self.at(now, window);
+        if lately.legs < least || lately.predicted == Micros::ZERO {
+            return Self::AS_DECLARED;
+        }
+        let [least, most] = Self::BOUNDS;
+        let share = Ppm::ratio(lately.took.0, lately.predicted.0).0 / 10_000;
+        share.clamp(least, most) as u16
+    }
+
+    /// The same at this moment: what is older weighs less.
+    fn at(&self, now: Micros, window: Micros) -> Self {
+        if now < self.since + window {
+            return *self;
+        }
+        let spans = (now - self.since).0.checked_div(window.0).unwrap_or(0);
+        let halvings = u32::try_from(spans).unwrap_or(u32::MAX);
+        let halved = |amount: Micros| Micros(amount.0.checked_shr(halvings).unwrap_or(0));
+        Self {
+            since: self.since + Micros(spans.saturating_mul(window.0)),
+            took: halved(self.took),
+            predicted: halved(self.predicted),
+            legs: self.legs.checked_shr(halvings).unwrap_or(0),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What an order may be charged, what it amounts to, what of that is charged, and how long its answer will be.
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, Tokens, clamp};
-use crate::models::rows::{Demand, End, Load, Order, Stage, Tenant};
+use crate::models::rows::{Demand, End, Load, Order, Pace, Stage, Tenant};
 use crate::state::State;
 use crate::telemetry::fold::spending;
-use crate::telemetry::rows::{Lengths, Pace, Spending};
+use crate::telemetry::rows::{Lengths, Spending};
 use crate::telemetry::words::{Event, Refusal};
 
 /// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its
@@ -80,21 +80,22 @@ pub(crate) struct Expected {
     pub(crate) late: Tokens,
 }
 
-/// How long the answer of an order will be, by what others of its model and class got: its tenant's, where there
-/// were enough, or else everybody's, or else as the policy says. None is longer than was asked for.
+/// How long the answer of an order will be, by what others of its model and class got that allowed about as long
+/// ones: its tenant's, where there were enough, or else everybody's, or else as the policy says. None is longer than was asked for.
 pub(crate) fn expected(state: &State, order: &Order) -> Expected {
-    let Demand { model, class, tokens_out_max: longest, .. } = order.demand;
+    let (demand, longest) = (&order.demand, order.demand.tokens_out_max);
     let longest_of_all = Expected { usual: longest, late: longest };
     let Some((limits, (_, policy))) = state.limits().zip(state.policy()) else {
         return longest_of_all;
     };
-    let known = |slot| {
+    let known = |slot, tenant| {
         let row = state.tables.lengths.get(slot)?;
-        (row.samples >= policy.forecast.samples).then_some(row)
+        let enough = row.samples >= policy.forecast.samples && row.holds(demand, tenant);
+        enough.then_some(row)
     };
-    let own = Lengths::of_one(limits, model, class, order.tenant).and_then(known);
-    let own = own.filter(|row| (row.model, row.class, row.tenant) == (model, class, order.tenant));
-    match own.or_else(|| known(Lengths::of_all(model, class))) {
+    let own = Lengths::of_one(limits, demand, order.tenant);
+    let own = own.and_then(|slot| known(slot, order.tenant));
+    match own.or_else(|| known(Lengths::of_all(demand), TenantId::NONE)) {
         Some(row) => Expected { usual: row.usual.min(longest), late: row.late.min(longest) },
         None => Expected { usual: longest.share(policy.forecast.prior), ..longest_of_all },
     }
@@ -103,5 +104,5 @@ pub(crate) fn expected(state: &State, order: &Order) -> Expected {
 /// How long a vessel's legs have taken lately for what they should, in percent.
 pub(crate) fn pace(state: &State, load: &Load) -> u16 {
     let rule = state.policy().map(|(_, policy)| &policy.forecast);
-    rule.map_or(Pace::AS_DECLARED, |rule| load.pace.percent(state.now(), rule))
+    rule.map_or(Pace::AS_DECLARED, |rule| load.pace.percent(state.now(), rule.legs, rule.window))
 }

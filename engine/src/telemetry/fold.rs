@@ -1,8 +1,8 @@
 //! How what finished work leaves is added up.
 
-use crate::kernel::table::Breach;
-use crate::kernel::units::{LengthSlot, Micros, ModelId, OrderId, PicoUsd, TenantId, Tokens};
-use crate::models::rows::{Class, End, Usage};
+use crate::kernel::table::{Breach, Only};
+use crate::kernel::units::{Micros, OrderId, PicoUsd, TenantId};
+use crate::models::rows::{End, Usage};
 use crate::state::State;
 use crate::telemetry::rows::{Lengths, Money, Reserve, Spending};
 use crate::telemetry::words::Event;
@@ -116,38 +116,33 @@ pub(crate) fn count_end(state: &mut State, tenant: TenantId, end: End) -> Result
 /// Counts how long the answer of an order that was served is, for its model and class and among its tenant's. Where
 /// much is known already, a quarter of all orders is enough.
 pub(crate) fn note_length(state: &mut State, id: OrderId) -> Result<(), Breach> {
-    let (Some(order), Some(limits)) = (state.order(id), state.limits()) else { return Ok(()) };
-    let (model, class, tenant) = (order.demand.model, order.demand.class, order.tenant);
-    let (tokens, own) = (order.tokens_out, Lengths::of_one(limits, model, class, tenant));
-    let all = (Lengths::of_all(model, class), TenantId::NONE);
-    for (slot, tenant) in own.map(|slot| (slot, tenant)).into_iter().chain([all]) {
-        let known = state.tables.lengths.get(slot).map_or(0, |row| row.samples);
-        if Lengths::counts(known, id) {
-            add_length(state, slot, (model, class, tenant), tokens)?;
+    let tables = &mut state.tables;
+    let (Some(order), Some(limits)) = (tables.orders.get(id.slot()), tables.limits.get(Only))
+    else {
+        return Ok(());
+    };
+    let (demand, tokens) = (&order.demand, order.tokens_out);
+    let own = Lengths::of_one(limits, demand, order.tenant).map(|slot| (slot, order.tenant));
+    let all = (Lengths::of_all(demand), TenantId::NONE);
+    let lengths = &mut tables.lengths;
+    for (slot, tenant) in own.into_iter().chain([all]) {
+        let known = lengths.get(slot).map_or(0, |row| row.samples);
+        if !Lengths::counts(known, id) {
+            continue;
         }
-    }
-    Ok(())
-}
-
-fn add_length(
-    state: &mut State,
-    slot: LengthSlot,
-    (model, class, tenant): (ModelId, Class, TenantId),
-    tokens: Tokens,
-) -> Result<(), Breach> {
-    let lengths = &mut state.tables.lengths;
-    if lengths.get(slot).is_none() {
-        lengths.insert(slot, Lengths::none(model, class, tenant), &mut state.writer)?;
-    }
-    let row = lengths.edit(slot, &mut state.writer)?;
-    if (row.model, row.class, row.tenant) != (model, class, tenant) {
-        // One of whom more is known is left his place, and will have lost it if he comes no more.
-        row.samples = row.samples.saturating_sub(1);
-        if row.samples > 0 {
-            return Ok(());
+        if lengths.get(slot).is_none() {
+            lengths.insert(slot, Lengths::none(demand, tenant), &mut state.writer)?;
         }
-        *row = Lengths::none(model, class, tenant);
+        let row = lengths.edit(slot, &mut state.writer)?;
+        if !row.holds(demand, tenant) {
+            // One of whom more is known is left his place, and will have lost it if he comes no more.
+            row.samples = row.samples.saturating_sub(1);
+            if row.samples > 0 {
+                continue;
+            }
+            *row = Lengths::none(demand, tenant);
+        }
+        row.note(tokens);
     }
-    row.note(tokens);
     Ok(())
 }

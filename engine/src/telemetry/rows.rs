@@ -11,7 +11,7 @@ use crate::kernel::units::{
     LengthSlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, Ppm, TenantId, Tokens,
     clamp,
 };
-use crate::models::rows::Class;
+use crate::models::rows::{Class, Demand};
 
 row! {
     /// Money that adds up exactly, however much of it there is.
@@ -179,7 +179,8 @@ impl Forecast {
 }
 
 row! {
-    /// How long the answers were that orders of a model and a class got, of one tenant or of all.
+    /// How long the answers were that orders of one kind got: of a model and a class, that allowed about as long ones, of
+    /// one tenant or of all.
     pub struct Lengths {
         /// So long, or shorter, is half of them.
         pub usual: Tokens,
@@ -193,6 +194,8 @@ row! {
         pub samples: u32,
         /// Of which class.
         pub class: Class,
+        /// How long they might have been: the power of two that is not above that.
+        pub allowed_log2: u8,
         /// The longest of each bucket, and how many it counts; those of old count less.
         pub sketch: Sketch,
     }
@@ -200,9 +203,11 @@ row! {
 
 impl Lengths {
     /// Rows of tenants for each tenant that there may be.
-    const PER_TENANT: u32 = 4;
+    const PER_TENANT: u32 = 8;
     /// Classes.
     const CLASSES: u32 = 3;
+    /// Powers of two that are told apart.
+    const POWERS: u32 = 22;
 
     /// So much is much.
     const MANY: u32 = 64;
@@ -213,34 +218,49 @@ impl Lengths {
         samples < Self::MANY || order.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0
     }
 
-    /// None, so far.
-    pub(crate) fn none(model: ModelId, class: Class, tenant: TenantId) -> Self {
+    /// None, so far, of what this order is one of.
+    pub(crate) fn none(demand: &Demand, tenant: TenantId) -> Self {
         let (usual, late, sketch) = (Tokens::ZERO, Tokens::ZERO, Sketch::default());
-        Self { usual, late, model, tenant, samples: 0, class, sketch }
+        let (model, class, allowed_log2) = (demand.model, demand.class, Self::power(demand));
+        Self { usual, late, model, tenant, samples: 0, class, allowed_log2, sketch }
+    }
+
+    /// Whether an order is one of those that are counted here, for this tenant or for all.
+    pub(crate) fn holds(&self, demand: &Demand, tenant: TenantId) -> bool {
+        let own = (self.model, self.class, self.allowed_log2, self.tenant);
+        own == (demand.model, demand.class, Self::power(demand), tenant)
+    }
+
+    /// How long an answer is allowed.
+    fn power(demand: &Demand) -> u8 {
+        let power = demand.tokens_out_max.0.checked_ilog2().unwrap_or(0);
+        power.min(Self::POWERS.saturating_sub(1)) as u8
     }
 
     /// How many rows there may be.
     pub(crate) fn places(limits: &Limits) -> u32 {
         let own = limits.tenants.saturating_mul(Self::PER_TENANT);
-        limits.models.saturating_mul(Self::CLASSES).saturating_add(own)
+        Self::of_everybody(limits).saturating_add(own)
+    }
+
+    fn of_everybody(limits: &Limits) -> u32 {
+        limits.models.saturating_mul(Self::CLASSES).saturating_mul(Self::POWERS)
     }
 
     /// Where everybody's are counted.
-    pub(crate) fn of_all(model: ModelId, class: Class) -> LengthSlot {
-        LengthSlot(model.0.saturating_mul(Self::CLASSES).saturating_add(class as u32))
+    pub(crate) fn of_all(demand: &Demand) -> LengthSlot {
+        let class =
+            demand.model.0.saturating_mul(Self::CLASSES).saturating_add(demand.class as u32);
+        let power = u32::from(Self::power(demand));
+        LengthSlot(class.saturating_mul(Self::POWERS).saturating_add(power))
     }
 
-    /// Where a tenant's are counted, unless the place is another one's: by XXH3-64 of the images of model, class
-    /// and tenant.
-    pub(crate) fn of_one(
-        limits: &Limits,
-        model: ModelId,
-        class: Class,
-        tenant: TenantId,
-    ) -> Option<LengthSlot> {
-        let ([a, b, c, d], [e, f, g, h]) = (model.0.to_le_bytes(), tenant.0.to_le_bytes());
-        let image = [a, b, c, d, class as u8, e, f, g, h];
-        let first = limits.models.saturating_mul(Self::CLASSES);
+    /// Where a tenant's are counted, unless the place is another one's: by XXH3-64 of the images of model, class,
+    /// power and tenant.
+    pub(crate) fn of_one(limits: &Limits, demand: &Demand, tenant: TenantId) -> Option<LengthSlot> {
+        let ([a, b, c, d], [e, f, g, h]) = (demand.model.0.to_le_bytes(), tenant.0.to_le_bytes());
+        let image = [a, b, c, d, demand.class as u8, Self::power(demand), e, f, g, h];
+        let first = Self::of_everybody(limits);
         let places = Self::places(limits).saturating_sub(first);
         let place = xxh3_64(&image).checked_rem(u64::from(places))?;
         u32::try_from(place).ok().map(|place| LengthSlot(first.saturating_add(place)))
@@ -252,66 +272,5 @@ impl Lengths {
         self.samples = self.sketch.count();
         self.usual = Tokens(self.sketch.quantile(Ppm(500_000)));
         self.late = Tokens(self.sketch.quantile(Ppm(950_000)));
-    }
-}
-
-row! {
-    /// How long a vessel's legs took lately, beside how long they should have taken by its manifest. With every
-    /// span of time that passes what is counted so far weighs half.
-    #[derive(Copy, Default)]
-    pub struct Pace {
-        /// When the present span began.
-        pub since: Micros,
-        /// How long legs took.
-        pub took: Micros,
-        /// How long they should have taken, had they been alone.
-        pub predicted: Micros,
-        /// How many there were.
-        pub legs: u32,
-    }
-}
-
-impl Pace {
-    /// That of a vessel that takes as long as its manifest says, in percent.
-    pub(crate) const AS_DECLARED: u16 = 100;
-    /// A vessel is not taken to be faster than this, nor slower: it may have recovered.
-    const BOUNDS: [u64; 2] = [25, 1_600];
-
-    /// Counts a leg.
-    pub(crate) fn note(&mut self, now: Micros, window: Micros, took: Micros, predicted: Micros) {
-        *self = self.at(now, window);
-        self.legs = self.legs.saturating_add(1);
-        self.took += took;
-        self.predicted += predicted;
-    }
-
-    /// How long legs take for what they should, in percent, rounded down; all of it where there were too few.
-    pub(crate) fn percent(&self, now: Micros, rule: &Forecast) -> u16 {
-        if self.legs < rule.legs {
-            return Self::AS_DECLARED;
-        }
-        let lately = self.at(now, rule.window);
-        if lately.legs < rule.legs || lately.predicted == Micros::ZERO {
-            return Self::AS_DECLARED;
-        }
-        let [least, most] = Self::BOUNDS;
-        let share = Ppm::ratio(lately.took.0, lately.predicted.0).0 / 10_000;
-        share.clamp(least, most) as u16
-    }
-
-    /// The same at this moment: what is older weighs less.
-    fn at(&self, now: Micros, window: Micros) -> Self {
-        if now < self.since + window {
-            return *self;
-        }
-        let spans = (now - self.since).0.checked_div(window.0).unwrap_or(0);
-        let halvings = u32::try_from(spans).unwrap_or(u32::MAX);
-        let halved = |amount: Micros| Micros(amount.0.checked_shr(halvings).unwrap_or(0));
-        Self {
-            since: self.since + Micros(spans.saturating_mul(window.0)),
-            took: halved(self.took),
-            predicted: halved(self.predicted),
-            legs: self.legs.checked_shr(halvings).unwrap_or(0),
-        }
     }
 }

@@ -4,10 +4,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 
-/// How many answers of each length were counted, of one model, class and tenant.
+/// How many answers of each length were counted, of one model, class, tenant and power of two of what was allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lengths {
-    pub(super) of: (u32, Class, u32),
+    pub(super) of: (u32, Class, u32, u8),
     /// Counted, less those of others that found the place taken.
     pub(super) samples: u32,
     /// By the longest that is counted as alike.
@@ -28,6 +28,15 @@ fn alike(tokens: u64) -> (u64, u64) {
     let width = power / 4;
     let first = tokens - tokens % width;
     (first, first + width - 1)
+}
+
+/// The power of two that is not above what an order allows.
+fn power(demand: &Demand) -> u8 {
+    let mut power = 0;
+    while power < 21 && demand.tokens_out_max.0 >> (power + 1) > 0 {
+        power += 1;
+    }
+    power
 }
 
 impl Lengths {
@@ -95,22 +104,23 @@ impl Pace {
 
 impl Model {
     /// The places of everybody's answers, and of a tenant's.
-    fn length_places(&self, model: ModelId, class: Class, tenant: u32) -> [u32; 2] {
+    fn length_places(&self, demand: &Demand, tenant: u32) -> [u32; 2] {
         let (models, tenants) =
             self.limits.as_ref().map_or((0, 1), |limits| (limits.models, limits.tenants));
-        let mut image = model.0.to_le_bytes().to_vec();
-        image.push(class as u8);
+        let (model, class, power) = (demand.model.0, demand.class as u8, power(demand));
+        let mut image = model.to_le_bytes().to_vec();
+        image.extend([class, power]);
         image.extend(tenant.to_le_bytes());
-        let own = models * 3 + (xxh3_64(&image) % u64::from(tenants * 4)) as u32;
-        [model.0 * 3 + class as u32, own]
+        let own = models * 66 + (xxh3_64(&image) % u64::from(tenants * 8)) as u32;
+        [(model * 3 + u32::from(class)) * 22 + u32::from(power), own]
     }
 
     /// Counts the answer of an order that was served.
     pub(super) fn note_length(&mut self, order: &Live) {
         let (model, class) = (order.demand.model, order.demand.class);
-        let places = self.length_places(model, class, order.tenant);
+        let places = self.length_places(&order.demand, order.tenant);
         for (place, whose) in places.into_iter().zip([u32::MAX, order.tenant]) {
-            let of = (model.0, class, whose);
+            let of = (model.0, class, whose, power(&order.demand));
             let none = || Lengths { of, samples: 0, counts: BTreeMap::new() };
             // Where there are many, only every fourth counts, picked by the golden ratio.
             let spread = order.id.number().wrapping_mul(11_400_714_819_323_198_485);
@@ -137,9 +147,12 @@ impl Model {
         let Some(rule) = self.policies.last().map(|policy| &policy.forecast) else {
             return (most, most);
         };
-        let [all, own] = self.length_places(model, class, order.tenant);
+        let [all, own] = self.length_places(&order.demand, order.tenant);
         for (place, whose) in [(own, order.tenant), (all, u32::MAX)] {
-            let row = self.lengths.get(&place).filter(|row| row.of == (model.0, class, whose));
+            let row = self
+                .lengths
+                .get(&place)
+                .filter(|row| row.of == (model.0, class, whose, power(&order.demand)));
             if let Some(row) = row.filter(|row| row.samples >= rule.samples) {
                 return (row.percentile(50).min(most), row.percentile(95).min(most));
             }
