@@ -74,12 +74,11 @@ const ODD: Plant = Plant {
             from: "row.dispatched = now;",
             to: "if row.demand.tokens_in.0 != 14_323 { row.dispatched = now; }",
         },
-        // A leg that is remembered as shorter than it is: what its vessel has aboard follows when it ends.
+        // A prediction that is remembered as shorter than it is.
         Edit {
-            file: "engine/src/routing/fold.rs",
-            from: "row.route = route.clone();",
-            to: "row.route = route.clone();\n    \
-                 if row.demand.tokens_in.0 == 14_324 { row.route[0].work -= crate::kernel::units::Micros(1); }",
+            file: "engine/src/workflow/fold.rs",
+            from: "row.within = *within;",
+            to: "row.within = *within - Micros(u64::from(row.demand.tokens_in.0 == 14_324));",
         },
         // One for each module besides.
         Edit {

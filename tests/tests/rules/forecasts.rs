@@ -90,9 +90,23 @@ fn an_order_is_expected_to_last_as_long_as_others_did() {
     let events = desk.tell(again.0, workflow::Command::Advance);
     assert_eq!(answers(&events).0, usual);
     assert_eq!(patience(&events), (31 * SECOND, again.0 + 93 * SECOND));
-    // Nobody's answer is expected to be longer than it may be.
+    // Of those who allow a much shorter one nothing is known.
     let short = Demand { tokens_out_max: Tokens(50), ..demand() };
-    assert_eq!(answers(&desk.submit(again.0, short)).0, 50);
+    assert_eq!(answers(&desk.submit(again.0, short)).0, 25);
+}
+
+/// Nobody's answer is expected to be longer than it may be.
+#[test]
+fn no_answer_is_expected_to_be_longer_than_it_may_be() {
+    let mut desk = Desk::open(4, &rules(), (0, 0, 0));
+    desk.vessel("dory", boat());
+    for turn in 1..=20 {
+        let now = turn * 10 * SECOND;
+        desk.submit(now, Demand { tokens_out_max: Tokens(511), ..demand() });
+        desk.report(now + 6 * SECOND, 0, done(500));
+    }
+    let events = desk.submit(1_000 * SECOND, Demand { tokens_out_max: Tokens(256), ..demand() });
+    assert_eq!(answers(&events), (256, 256));
 }
 
 /// One tenant's long answers say nothing about another's short ones, nor a class about another; of whom too
