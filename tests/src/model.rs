@@ -79,6 +79,7 @@ struct Ship {
     trips: u32,
     probes: u32,
     backlog: u64,
+    prompts: u64,
     seen: u64,
     breaker: Breaker,
     retry_at: u64,
@@ -94,12 +95,21 @@ struct Ship {
 }
 
 impl Ship {
+    /// With the last one who leaves, no prompt is left to be worked.
+    fn leave(&mut self) {
+        self.used -= 1;
+        if self.used == 0 {
+            self.prompts = 0;
+        }
+    }
+
     /// Whoever comes back begins anew.
     fn forgive(&mut self) {
         (self.failures, self.trips) = (0, 0);
         (self.paused, self.pauses) = (0, 0);
         self.calls = Spans::default();
         self.pace = forecast::Pace::default();
+        self.prompts = 0;
         self.breaker = Breaker::Closed;
     }
 }
@@ -495,6 +505,7 @@ impl Model {
             trips: 0,
             probes: 0,
             backlog: 0,
+            prompts: 0,
             seen: now,
             breaker: Breaker::Closed,
             retry_at: 0,
@@ -736,7 +747,7 @@ impl Model {
             let engine = vessel.zip(load).map(|(vessel, load)| {
                 (
                     (vessel.status, load.breaker, load.used, load.failures),
-                    (load.backlog.0, load.seen.0, load.retry_at.0),
+                    (load.backlog.0, load.seen.0, load.retry_at.0, load.prompts.0),
                     (load.completed, load.failed, load.wake.0, load.starts),
                     (told(&load.outcomes), load.turned.0, load.trips, load.probes),
                     (vessel.held, vessel.start, load.paused.0, load.pauses, u64::from(load.kept)),
@@ -748,7 +759,7 @@ impl Model {
             });
             let model = Some((
                 (ship.status, ship.breaker, ship.used, ship.failures),
-                (ship.backlog, ship.seen, ship.retry_at),
+                (ship.backlog, ship.seen, ship.retry_at, ship.prompts),
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
                 (own(&ship.calls), ship.turned, ship.trips, ship.probes),
                 (ship.held, ship.start, ship.paused, ship.pauses, self.kept(*id)),

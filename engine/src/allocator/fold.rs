@@ -100,7 +100,7 @@ pub(crate) fn take(state: &mut State, order: OrderSlot, route: &[Leg]) -> Result
 pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Result<(), Breach> {
     for leg in capacity_legs(legs) {
         let load = state.tables.loads.edit(leg.vessel, &mut state.writer)?;
-        load.used = load.used.saturating_sub(1);
+        load.leave();
         load.backlog -= leg.work;
         let used = load.used;
         if let Some(deciding) = &mut state.index.deciding {
@@ -126,7 +126,7 @@ pub(crate) fn hold(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
 /// Gives a slot of a vessel back.
 pub(crate) fn let_go(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
     let load = state.tables.loads.edit(vessel, &mut state.writer)?;
-    load.used = load.used.saturating_sub(1);
+    load.leave();
     let used = load.used;
     reopen(state, vessel, used);
     if used == 0 && is_lost(state, vessel) { state.wake_vessel(vessel) } else { Ok(()) }

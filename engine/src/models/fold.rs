@@ -198,6 +198,7 @@ fn fold_vessel(
         outcomes: Outcomes::default(),
         pace: Pace::default(),
         backlog: Micros::ZERO,
+        prompts: Micros::ZERO,
         seen: now,
         breaker: Breaker::Closed,
         retry_at: Micros::ZERO,
@@ -232,6 +233,7 @@ fn forgive(load: &mut Load) {
     load.paused = Micros::ZERO;
     load.outcomes = Outcomes::default();
     load.pace = Pace::default();
+    load.prompts = Micros::ZERO;
     load.breaker = Breaker::Closed;
 }
 

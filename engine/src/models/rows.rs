@@ -352,6 +352,8 @@ row! {
     pub struct Load {
         /// The predicted time of all the work aboard.
         pub backlog: Micros,
+        /// When the prompts that it was handed should have been worked, one after the other.
+        pub prompts: Micros,
         /// When it was last heard of.
         pub seen: Micros,
         /// When an open breaker lets a probe pass.
@@ -645,6 +647,16 @@ impl Vessel {
             (VesselStatus::Up, Breaker::Closed) => self.manifest.slots,
             (VesselStatus::Up, Breaker::Probing) => load.probes.min(self.manifest.slots),
             _ => 0,
+        }
+    }
+}
+
+impl Load {
+    /// A slot is given back; with the last one whatever prompts there were are gone.
+    pub(crate) fn leave(&mut self) {
+        self.used = self.used.saturating_sub(1);
+        if self.used == 0 {
+            self.prompts = Micros::ZERO;
         }
     }
 }

@@ -378,8 +378,7 @@ fn part(
         part.energy += cost::fuel(manifest, Tokens::ZERO, usual);
         spread = cost::decode_time(manifest, late - usual);
     }
-    let queue = Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0));
-    part.eta = way + queue + part.work();
+    part.eta = way + held_up(state, load, manifest, prompt) + part.work();
     part.verdict = fits(manifest, demand.size(), kept, tried);
     // Whoever has a berth here is promised this himself.
     if part.verdict < Verdict::Promised
@@ -394,6 +393,13 @@ fn part(
         }
     }
     part
+}
+
+/// How long an order is held up by what a vessel has aboard: its prompt by those that are before it, one after the
+/// other, and all of it by what is worked beside it.
+pub(crate) fn held_up(state: &State, load: &Load, manifest: &Manifest, prompts: bool) -> Micros {
+    let beside = Micros(load.backlog.0.checked_div(u64::from(manifest.slots)).unwrap_or(0));
+    if prompts { beside + (load.prompts - state.now()) } else { beside }
 }
 
 /// The share of a vessel's calls that have failed lately.

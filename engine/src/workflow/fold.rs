@@ -47,8 +47,12 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             fold_admitted(state, *order, *tenant, *deadline, *key, demand)?;
             reserved.map_or(Ok(()), |amount| set_aside(state, *order, *tenant, amount))
         }
-        Event::LegDispatched { order, leg, within, timeout, .. } => {
+        Event::LegDispatched { order, leg, vessel, prompt, within, timeout, .. } => {
             let now = state.now;
+            if *prompt > Micros::ZERO {
+                let load = state.tables.loads.edit(*vessel, &mut state.writer)?;
+                load.prompts = load.prompts.max(now) + *prompt;
+            }
             let row = state.edit_order(*order)?;
             row.leg = *leg;
             row.dispatched = now;

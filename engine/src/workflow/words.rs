@@ -153,11 +153,11 @@ words! {
             kind: LegKind,
             /// Where.
             vessel: VesselId,
-            /// How long it is expected to be held up by what is aboard, at the pace of its vessel.
+            /// How long it is expected to be held up by what is aboard.
             queue: Micros,
-            /// How long its prompt is expected to take, likewise.
+            /// How long its prompt is expected to take.
             prompt: Micros,
-            /// How long its answer is expected to take, likewise.
+            /// How long its answer is expected to take.
             answer: Micros,
             /// How long it should take at most, behind all that is aboard, one after the other, where its answer is as long as 95 of 100 are not;
             /// or as long as may be, where a call for the order has failed.

@@ -316,10 +316,16 @@ impl Model {
         let leg = &order.route[order.leg];
         let ship = self.ship(leg.vessel)?;
         let (aboard, manifest) = (ship.backlog, ship.manifest.clone());
-        // What it is expected to take, at the pace of its vessel.
-        let pace = u128::from(self.pace_of(leg.vessel.0));
-        let queue = (aboard - if leg.kind == LegKind::Hop { aboard } else { leg.work.0 })
-            / u64::from(manifest.slots);
+        // What it is expected to take, and what stands before it.
+        let slots = u64::from(manifest.slots);
+        let beside = (aboard / slots).saturating_sub(leg.work.0 / slots);
+        let before = ship.prompts.saturating_sub(now);
+        let queue = match leg.kind {
+            LegKind::Hop => 0,
+            LegKind::Decode => beside,
+            // Taken together, and then without its own.
+            _ => (aboard / slots + before).saturating_sub(leg.work.0 / slots),
+        };
         let answer = match leg.kind {
             LegKind::Whole => {
                 rules::answer_time(&manifest, self.expected(&order).0).min(leg.work.0)
@@ -328,8 +334,11 @@ impl Model {
             LegKind::Hop | LegKind::Prefill => 0,
         };
         let prompt = if leg.kind == LegKind::Hop { 0 } else { leg.work.0 - answer };
-        let [queue, prompt, answer] = [queue, prompt, answer]
-            .map(|time| Micros(rules::narrow(u128::from(time) * pace / 100)));
+        if prompt > 0 {
+            let ship = self.ship(leg.vessel)?;
+            ship.prompts = ship.prompts.max(now) + prompt;
+        }
+        let [queue, prompt, answer] = [queue, prompt, answer].map(Micros);
         let mut behind = if leg.kind == LegKind::Hop { leg.work.0 } else { aboard };
         if matches!(leg.kind, LegKind::Whole | LegKind::Decode) {
             // So much longer it may be than usual.
@@ -410,7 +419,7 @@ impl Model {
         }
         ship.completed += 1;
         if !hop {
-            ship.used -= 1;
+            ship.leave();
             ship.backlog -= leg.work.0;
             ship.pauses = 0;
             let took = now - order.dispatched;
@@ -483,7 +492,7 @@ impl Model {
     fn give_back(&mut self, legs: &[Leg]) -> Decided<()> {
         for leg in legs {
             let ship = self.ship(leg.vessel)?;
-            ship.used -= 1;
+            ship.leave();
             ship.backlog -= leg.work.0;
         }
         Ok(())

@@ -125,7 +125,11 @@ impl Model {
         let known = (demand.origin.0 as usize) < self.regions.len();
         let elsewhere = known && demand.origin != manifest.region;
         let hop = if elsewhere { self.regions[manifest.region.0 as usize].1 } else { 0 };
-        let waiting = ship.backlog / u64::from(manifest.slots);
+        // Prompts are worked one after the other, all else beside one another.
+        let mut waiting = ship.backlog / u64::from(manifest.slots);
+        if prompts {
+            waiting += ship.prompts.saturating_sub(self.now);
+        }
         let way = if prompts { hop } else { 0 };
         let fits = self.holds(vessel, demand);
         let pace = self.pace_of(vessel);

@@ -10,9 +10,9 @@ use crate::queue::decide as queue;
 use crate::resilience::decide as resilience;
 use crate::resilience::fold::is_slow;
 use crate::resilience::words;
-use crate::routing::decide::{self as routing, NoRoute};
+use crate::routing::decide::{self as routing, NoRoute, held_up};
 use crate::state::State;
-use crate::telemetry::decide::{expected, pace, settlement};
+use crate::telemetry::decide::{expected, settlement};
 use crate::transaction::Transaction;
 use crate::workflow::decide::stops::{await_stop, report_late};
 use crate::workflow::refusal::Refusal;
@@ -66,7 +66,7 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     let load = tx.state().tables.loads.get(hop.vessel).filter(|_| hop.kind != LegKind::Hop);
     let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
     let within = hop.work + waiting + spread(tx.state(), order, hop);
-    let [queue, prompt, answer] = eta(tx.state(), order, hop, waiting);
+    let [queue, prompt, answer] = eta(tx.state(), order, hop);
     let patience = u128::from(within.0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
     let span = Micros(clamp(patience)).max(policy.timeout_min);
     let event = Event::LegDispatched {
@@ -84,14 +84,15 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     tx.emit(event);
 }
 
-/// How long a leg is expected to take, at the pace of its vessel: behind what is aboard, for the prompt and for
-/// the answer.
-fn eta(state: &State, order: &Order, leg: &Leg, waiting: Micros) -> [Micros; 3] {
+/// How long a leg is expected to take: behind what is aboard, for the prompt and for the answer.
+fn eta(state: &State, order: &Order, leg: &Leg) -> [Micros; 3] {
     let tables = &state.tables;
     let vessel = tables.vessels.get(leg.vessel).zip(tables.loads.get(leg.vessel));
     let Some((vessel, load)) = vessel else { return [Micros::ZERO; 3] };
-    let slots = u64::from(vessel.manifest.slots);
-    let queue = Micros(waiting.0.checked_div(slots).unwrap_or(0));
+    let prompts = leg.kind != LegKind::Decode;
+    // What is aboard counts this one already.
+    let own = Micros(leg.work.0.checked_div(u64::from(vessel.manifest.slots)).unwrap_or(0));
+    let queue = held_up(state, load, &vessel.manifest, prompts) - own;
     let answer = match leg.kind {
         LegKind::Hop => return [Micros::ZERO; 3],
         LegKind::Prefill => Micros::ZERO,
@@ -100,8 +101,7 @@ fn eta(state: &State, order: &Order, leg: &Leg, waiting: Micros) -> [Micros; 3] 
             cost::decode_time(&vessel.manifest, expected(state, order).usual).min(leg.work)
         }
     };
-    let pace = pace(state, load);
-    [queue, leg.work - answer, answer].map(|time| time.percent(pace))
+    [queue, leg.work - answer, answer]
 }
 
 /// Takes the report of what became of a leg.
