@@ -100,6 +100,54 @@ fn every_row_of_a_real_trace_ends_once_and_sums_agree() {
     }
 }
 
+/// What is compared is what captures say, policy by policy.
+#[test]
+fn policies_are_compared_as_they_are_captured() {
+    let folder = Folder::new();
+    let policies = ["balanced", "least-load", "round-robin", "affinity"];
+    let files: Vec<String> = policies.map(|p| format!("fixtures/policies/{p}.toml")).into();
+    let compared = folder.json(&format!("compare {}", files.join(" ")));
+    for (policy, file) in policies.iter().zip(&files) {
+        let captured = folder.json(&format!("capture --policy {file} --out {policy}.tfj"));
+        let column = compared["policies"][*policy].as_object().expect("a policy");
+        for (name, value) in column {
+            assert_eq!(captured[name], *value, "{policy}: {name}");
+        }
+        assert!(column.contains_key("first_token_us"), "{column:?}");
+    }
+    let told = folder.ok(&format!("compare {} {}", files[0], files[1]));
+    assert!(
+        told.lines().next().is_some_and(|line| line.ends_with("balanced   least-load")),
+        "{told}"
+    );
+    let missing = Ran::of(&mut folder.command("compare nosuch.toml"));
+    assert_eq!(missing.code, Some(2), "{}", missing.stderr);
+}
+
+/// On a real trace the default policy is ahead of one after the other and of the emptiest first, in the time to the
+/// first token and in money, and serves as many.
+#[test]
+fn the_default_policy_is_ahead_on_a_real_trace() {
+    let Some(trace) = shared_data("mooncake/synthetic_trace.jsonl") else { return };
+    let folder = Folder::new();
+    let compared = folder.json(&format!(
+        "compare fixtures/policies/balanced.toml fixtures/policies/least-load.toml \
+         fixtures/policies/round-robin.toml --trace {}",
+        trace.display()
+    ));
+    let of = |policy: &str| {
+        let column = &compared["policies"][policy];
+        let first = number(&column["first_token_us"], "p99");
+        (number(&column["orders"], "completed"), first, number(column, "cost_micro_usd"))
+    };
+    let (completed, first, cost) = of("balanced");
+    for other in ["least-load", "round-robin"] {
+        let (served, later, dearer) = of(other);
+        assert_eq!(served, completed, "{other}");
+        assert!(first < later && cost < dearer, "{other}: {first} {later}, {cost} {dearer}");
+    }
+}
+
 #[test]
 fn the_same_arguments_give_the_same_bytes_wherever_they_are_given() {
     let here = Folder::new();

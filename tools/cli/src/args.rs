@@ -51,6 +51,14 @@ Examples:
 Without --trace and --fleet, the ones built in are used; fixtures/ is in the repository. The same arguments give the same journal,
 byte for byte. A capture that was interrupted goes on with --resume and the same arguments.")]
     Capture(CaptureArgs),
+    /// Play the same demand on the same fleet under several policies, and print what became of it side by side
+    #[command(after_help = "\
+Example:
+  tensorforge compare fixtures/policies/balanced.toml fixtures/policies/least-load.toml
+
+Without --trace and --fleet, the ones built in are used; fixtures/ is in the repository. No journal is left: `capture` under one
+of the policies makes it, with the same draws.")]
+    Compare(CompareArgs),
     /// Fold a journal to its end, to a record or to a moment, and print the root of the state
     #[command(after_help = "\
 Examples:
@@ -237,6 +245,22 @@ pub(crate) struct CaptureArgs {
     /// Check every invariant of the state after every record: slow
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The policies, as TOML
+    #[arg(required = true, value_name = "POLICY", value_hint = ValueHint::FilePath)]
+    pub(crate) policies: Vec<PathBuf>,
+    /// The demand: Azure CSV, Mooncake JSONL or our own JSONL, told apart by their contents
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+    /// The vessels, as TOML
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) fleet: Option<PathBuf>,
+    /// Seeds the simulated fleet's faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]

@@ -50,6 +50,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Tour(args) => verbs::tour::run(args, cli.json),
         Verb::Capture(args) => verbs::capture::run(args, cli.json),
+        Verb::Compare(args) => verbs::compare::run(args, cli.json),
         Verb::Replay(args) => verbs::replay::run(args, cli.json),
         Verb::Verify(args) => verbs::verify::run(args, cli.json),
         Verb::Diff(args) => verbs::diff::run(args, cli.json),

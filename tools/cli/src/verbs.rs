@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod bisect;
 pub(crate) mod capture;
+pub(crate) mod compare;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod generate;

@@ -155,7 +155,7 @@ macro_rules! table {
 }
 
 table! { WeightsEntry {
-    time: u32 = 10,
+    time: u32 = 20,
     cost: u32 = 2,
     energy: u32 = 5,
     avoid: u32 = 100_000,

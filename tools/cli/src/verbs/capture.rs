@@ -44,7 +44,8 @@ pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
 
 /// Captures as a part of something else.
 pub(crate) fn run_by(by: By, args: &CaptureArgs, json: bool) -> Result<Exit> {
-    let inputs = Inputs::read(args)?;
+    let (trace, fleet, policy) = (&args.trace, &args.fleet, &args.policy);
+    let inputs = Inputs::read(trace.as_deref(), fleet.as_deref(), policy.as_deref())?;
     let world = inputs.world(args.seed)?;
     // Whatever is wrong with them is said before a journal is made.
     world.check()?;
@@ -69,14 +70,19 @@ pub(crate) fn run_by(by: By, args: &CaptureArgs, json: bool) -> Result<Exit> {
 }
 
 /// The texts that a capture is made from.
-struct Inputs {
+pub(super) struct Inputs {
     trace: (String, Vec<u8>),
     fleet: (String, String),
     policy: (String, String),
 }
 
 impl Inputs {
-    fn read(args: &CaptureArgs) -> Result<Self> {
+    /// Reads them; those built in where no file is named.
+    pub(super) fn read(
+        trace: Option<&Path>,
+        fleet: Option<&Path>,
+        policy: Option<&Path>,
+    ) -> Result<Self> {
         let text = |path: Option<&Path>, builtin: (&str, &str)| -> Result<(String, String)> {
             match path {
                 Some(path) => {
@@ -89,7 +95,7 @@ impl Inputs {
                 None => Ok((builtin.0.to_owned(), builtin.1.to_owned())),
             }
         };
-        let trace = match &args.trace {
+        let trace = match trace {
             Some(path) => {
                 let bytes = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
                 (path.display().to_string(), bytes)
@@ -98,12 +104,12 @@ impl Inputs {
         };
         Ok(Self {
             trace,
-            fleet: text(args.fleet.as_deref(), builtin::FLEET)?,
-            policy: text(args.policy.as_deref(), builtin::POLICY)?,
+            fleet: text(fleet, builtin::FLEET)?,
+            policy: text(policy, builtin::POLICY)?,
         })
     }
 
-    fn world(&self, seed: u64) -> Result<World> {
+    pub(super) fn world(&self, seed: u64) -> Result<World> {
         Ok(World {
             trace: Trace::parse(&self.trace.0, &self.trace.0, &self.trace.1, None)
                 .map_err(Failure::input)?,
@@ -116,7 +122,7 @@ impl Inputs {
 
 /// The same demand on the same fleet has the same name everywhere, and so the same draws, whatever its
 /// files look like: what two policies, or two kinds of faults, make of it differs by them alone.
-fn default_id(world: &World) -> Result<JournalId> {
+pub(super) fn default_id(world: &World) -> Result<JournalId> {
     let setup = world.fleet.setup_commands(&world.trace, &world.policy);
     let parties = setup
         .iter()
