@@ -95,12 +95,11 @@ struct Ship {
 }
 
 impl Ship {
-    /// With the last one who leaves, no prompt is left to be worked.
-    fn leave(&mut self) {
+    /// Somebody leaves with so much work. No more prompts are left than there is work.
+    fn leave(&mut self, now: u64, work: u64) {
         self.used -= 1;
-        if self.used == 0 {
-            self.prompts = 0;
-        }
+        self.backlog -= work;
+        self.prompts = self.prompts.min(now + self.backlog);
     }
 
     /// Whoever comes back begins anew.

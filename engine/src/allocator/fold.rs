@@ -98,10 +98,13 @@ pub(crate) fn take(state: &mut State, order: OrderSlot, route: &[Leg]) -> Result
 
 /// Gives back the capacity that an order holds for these legs.
 pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Result<(), Breach> {
+    let now = state.now;
     for leg in capacity_legs(legs) {
         let load = state.tables.loads.edit(leg.vessel, &mut state.writer)?;
-        load.leave();
+        load.used = load.used.saturating_sub(1);
         load.backlog -= leg.work;
+        // Whoever left may not have had its prompt worked; what is aboard has no more than it takes in all.
+        load.prompts = load.prompts.min(now + load.backlog);
         let used = load.used;
         if let Some(deciding) = &mut state.index.deciding {
             deciding.aboard.leave(order, leg);
@@ -126,7 +129,7 @@ pub(crate) fn hold(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
 /// Gives a slot of a vessel back.
 pub(crate) fn let_go(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
     let load = state.tables.loads.edit(vessel, &mut state.writer)?;
-    load.leave();
+    load.used = load.used.saturating_sub(1);
     let used = load.used;
     reopen(state, vessel, used);
     if used == 0 && is_lost(state, vessel) { state.wake_vessel(vessel) } else { Ok(()) }

@@ -651,16 +651,6 @@ impl Vessel {
     }
 }
 
-impl Load {
-    /// A slot is given back; with the last one whatever prompts there were are gone.
-    pub(crate) fn leave(&mut self) {
-        self.used = self.used.saturating_sub(1);
-        if self.used == 0 {
-            self.prompts = Micros::ZERO;
-        }
-    }
-}
-
 impl Order {
     /// The legs of its route that are still to be worked.
     pub(crate) fn held(&self) -> &[Leg] {

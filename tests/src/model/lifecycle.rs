@@ -419,8 +419,7 @@ impl Model {
         }
         ship.completed += 1;
         if !hop {
-            ship.leave();
-            ship.backlog -= leg.work.0;
+            ship.leave(now, leg.work.0);
             ship.pauses = 0;
             let took = now - order.dispatched;
             ship.pace.add(now, policy.forecast.window.0, took, predicted);
@@ -490,10 +489,10 @@ impl Model {
     }
 
     fn give_back(&mut self, legs: &[Leg]) -> Decided<()> {
+        let now = self.now;
         for leg in legs {
             let ship = self.ship(leg.vessel)?;
-            ship.leave();
-            ship.backlog -= leg.work.0;
+            ship.leave(now, leg.work.0);
         }
         Ok(())
     }

@@ -131,7 +131,7 @@ impl Model {
             self.spend(row.tenant.0, 0, -i128::from(amount.0));
         }
         let vessel = row.vessel;
-        self.ship(vessel)?.leave();
+        self.ship(vessel)?.used -= 1;
         let (estimated, usage) = (usage.is_none(), usage.unwrap_or(row.estimate.clone()));
         self.settle_stop(StopSlot(slot), row, usage, estimated)?;
         self.drained(vessel)?;

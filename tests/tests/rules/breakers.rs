@@ -313,8 +313,10 @@ fn who_fails_at_once_does_not_look_quick() {
     assert_eq!((candidate.failing, candidate.score), (Ppm(500_000), 40_000 + 3_600 + 2));
     answer(&mut desk, 3_000, 10, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     let events = desk.submit(4_000, demand());
-    // Behind the order aboard, half of it in each slot: three seconds; never more than ten times as long.
-    assert_eq!(candidates(&events)[0].score, 300_000 + 3_600 + 2);
+    // Behind the order aboard, half of it in each slot, and its two seconds may all be for its prompt: five seconds; never
+    // more than ten times as long.
+    let score = candidates(&events)[0].score;
+    assert!((499_500..=500_000).contains(&(score - 3_600 - 2)), "{score}");
 }
 
 /// While everything fails for a minute there are no more than 1.2 calls for an order; and those that are

@@ -1,11 +1,12 @@
 //! Predictions: what others got, and how fast a vessel has been.
 
-use tensorforge_engine::models::{Class, Demand, Tenant};
+use tensorforge_engine::models::{Class, Demand, Manifest, Tenant, Window};
 use tensorforge_engine::policy::Policy;
+use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::telemetry::Forecast;
 use tensorforge_engine::units::{Micros, Millijoules, Ppm, TenantId, Tokens, VesselId};
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{Event, models, resilience, workflow};
+use tensorforge_engine::{Event, allocator, models, resilience, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk;
 
@@ -143,29 +144,34 @@ fn a_tenants_own_answers_come_before_everybodys() {
     assert_eq!(expected(0, Class::Interactive), (1_500, 3_000));
 }
 
-/// A vessel that takes twice the time it declares is expected to, from as many legs on as the policy asks for; with time
-/// that is forgotten.
+/// A vessel that takes twice the time it declares is expected to where a berth is not to be run into, from as many legs on
+/// as the policy asks for; with time that is forgotten.
 #[test]
 fn a_vessel_is_as_fast_as_it_was_lately() {
     let mut policy = rules();
     policy.forecast.legs = 4;
     let mut desk = Desk::open(3, &policy, (0, 0, 0));
-    desk.vessel("dory", boat());
+    desk.vessel("dory", Manifest { slots: 1, ..boat() });
     let short = || Demand { tokens_out_max: Tokens(100), ..demand() };
-    // A thousand tokens in take a second, and half of a hundred out another half.
-    let parts = |events: &[Event]| {
-        let found = events.iter().find_map(|event| match event {
-            Event::Workflow(workflow::Event::LegDispatched { queue, prompt, answer, .. }) => {
-                Some([queue.0, prompt.0, answer.0].map(|time| time / 1_000))
-            }
-            _ => None,
-        });
-        found.unwrap()
+    // When the dory is free of an order that is handed to her now: of a second for its prompt and a second at most for
+    // its answer.
+    let free = |desk: &mut Desk, now: u64| {
+        desk.submit(now, short());
+        let [from, until] = [now, now + 500_000].map(Micros);
+        let job = Demand { window: Some(Window { from, until }.into()), ..short() };
+        let events = desk.submit(now, job);
+        let Event::Workflow(workflow::Event::OrderRefused {
+            refusal: Refusal::Allocator(allocator::Refusal::NoBerth { earliest }),
+            ..
+        }) = &events[0]
+        else {
+            panic!("{events:?}");
+        };
+        earliest.0 - now
     };
     let mut now = SECOND;
     for turn in 0..4 {
-        assert_eq!(parts(&desk.submit(now, short())), [0, 1_000, 500], "turn {turn}");
-        // With a hundred out it takes two seconds by its manifest; this one takes four.
+        assert_eq!(free(&mut desk, now), 2 * SECOND, "turn {turn}");
         now += 4 * SECOND;
         let events = desk.report(now, 0, done(100));
         let Event::Workflow(workflow::Event::LegCompleted { predicted, .. }) = events[0] else {
@@ -173,13 +179,37 @@ fn a_vessel_is_as_fast_as_it_was_lately() {
         };
         assert_eq!(predicted, Micros(2 * SECOND));
     }
-    assert_eq!(parts(&desk.submit(now, short())), [0, 2_000, 1_000]);
-    // Behind one that should take a second and a half, in one of two slots.
-    assert_eq!(parts(&desk.submit(now, short())), [1_500, 2_000, 1_000]);
     let row = desk.state().tables.loads.get(VesselId(0)).unwrap().pace;
     assert_eq!((row.took, row.predicted, row.legs), (Micros(16 * SECOND), Micros(8 * SECOND), 4));
-    desk.report(now + 3 * SECOND, 0, done(100));
-    desk.report(now + 3 * SECOND, 1, done(100));
-    // A span later six legs count as three, which are too few.
-    assert_eq!(parts(&desk.submit(now + 1_000 * SECOND, short())), [0, 1_000, 500]);
+    assert_eq!(free(&mut desk, now), 4 * SECOND);
+    desk.report(now + 4 * SECOND, 0, done(100));
+    // A span later five legs count as two, which are too few.
+    assert_eq!(free(&mut desk, now + 1_000 * SECOND), 2 * SECOND);
+}
+
+/// Prompts are worked one after the other: whoever comes stands behind all of them, and no longer once they have left.
+#[test]
+fn a_prompt_stands_behind_those_before_it() {
+    let mut desk = Desk::open(5, &rules(), (0, 0, 0));
+    desk.vessel("dory", Manifest { slots: 10, ..boat() });
+    let short = || Demand { tokens_out_max: Tokens(100), ..demand() };
+    let queue = |events: &[Event]| {
+        let found = events.iter().find_map(|event| match event {
+            Event::Workflow(workflow::Event::LegDispatched { queue, .. }) => Some(queue.0 / 1_000),
+            _ => None,
+        });
+        found.unwrap()
+    };
+    // A second for each prompt before it, and a tenth of the second and a half that each takes in all.
+    let now = SECOND;
+    let waits: Vec<u64> = (0..4).map(|_| queue(&desk.submit(now, short()))).collect();
+    assert_eq!(waits, [0, 1_150, 2_300, 3_450]);
+    // Half a second later half a prompt less is to be worked.
+    assert_eq!(queue(&desk.submit(now + 500_000, short())), 4_600 - 500);
+    // Those who are withdrawn leave no prompts behind: one order is left, and with it a second and a half at most.
+    for slot in 0..4 {
+        let order = desk.order(slot);
+        desk.tell(now + 500_000, workflow::Command::Cancel { order });
+    }
+    assert_eq!(queue(&desk.submit(now + 500_000, short())), 1_500 + 150);
 }
