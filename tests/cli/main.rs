@@ -5,6 +5,7 @@ mod support;
 
 mod bad_days;
 mod captures;
+mod corpus;
 mod replays;
 mod resumes;
 

@@ -165,6 +165,14 @@ Examples:
 
 fixtures/ and snapshots/ are in the repository; my-scenarios stands for a folder of yours.")]
     SnapshotTest(SnapshotTestArgs),
+    /// List every command, event, refusal and setting with the scenarios that reach it
+    #[command(after_help = "\
+Example:
+  tensorforge rules fixtures/scenarios
+
+A setting is reached where a scenario's policy, bounds or contracts set it otherwise than the default. Exit code 1 says that
+something is reached by no scenario.")]
+    Rules(RulesArgs),
     /// Copy what verifies of a damaged journal into a new one
     #[command(after_help = "\
 Example:
@@ -219,6 +227,9 @@ pub(crate) struct CaptureArgs {
     /// The rules, as TOML
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
+    /// A scenario instead of a trace, a fleet and a policy: what it tells, step by step, becomes the journal
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["trace", "fleet", "policy", "seed", "journal_id", "resume", "check"])]
+    pub(crate) scenario: Option<PathBuf>,
     /// Seeds the simulated fleet's faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -398,6 +409,16 @@ pub(crate) enum SnapshotAction {
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// The folder of the scenarios
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Name only what no scenario reaches
+    #[arg(long)]
+    pub(crate) unreached: bool,
 }
 
 #[derive(Debug, Args)]

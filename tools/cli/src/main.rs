@@ -60,6 +60,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),
         Verb::SnapshotTest(args) => verbs::snapshot_test::run(args, cli.json),
+        Verb::Rules(args) => verbs::rules::run(args, cli.json),
         Verb::Salvage(args) => verbs::salvage::run(args, cli.json),
         Verb::Generate(args) => verbs::generate::run(args, cli.json),
         Verb::Bench(args) => verbs::bench::run(args, cli.json),

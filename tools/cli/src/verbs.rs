@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod log;
 pub(crate) mod replay;
+pub(crate) mod rules;
 pub(crate) mod salvage;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_test;

@@ -47,6 +47,8 @@ pub struct Played {
     pub transcript: String,
     /// When each record came, and what was decided in it.
     pub records: Vec<(Micros, Vec<Event>)>,
+    /// Who sent what, record by record.
+    pub commands: Vec<(Source, Command)>,
     /// The state at the end.
     pub state: State,
 }
@@ -197,6 +199,7 @@ impl Scenario {
             exchange: Exchange::genesis(JournalId::default()),
             transcript: String::new(),
             records: Vec::new(),
+            commands: Vec::new(),
         };
         for command in self.fleet.setup_commands_for(&self.tenants, &self.policy) {
             stage.decide(Micros::ZERO, Source::OPERATOR, &command);
@@ -207,8 +210,8 @@ impl Scenario {
                 faults: vec![format!("{}: {fault}", step.named(number))],
             })?;
         }
-        let Stage { exchange, transcript, records } = stage;
-        Ok(Played { transcript, records, state: exchange.into_state() })
+        let Stage { exchange, transcript, records, commands } = stage;
+        Ok(Played { transcript, records, commands, state: exchange.into_state() })
     }
 
     /// Lets time pass until a step, takes it, and holds it against what it expects.
@@ -474,6 +477,7 @@ struct Stage {
     exchange: Exchange,
     transcript: String,
     records: Vec<(Micros, Vec<Event>)>,
+    commands: Vec<(Source, Command)>,
 }
 
 impl Stage {
@@ -499,6 +503,7 @@ impl Stage {
             line(format!("UNSOUND {fault}"));
         }
         self.records.push((time, events.clone()));
+        self.commands.push((source, command.clone()));
         events
     }
 }

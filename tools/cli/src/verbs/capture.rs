@@ -10,6 +10,7 @@ use tensorforge_engine::command::Command;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros};
 use tensorforge_engine::{BUILD, Event, Root, policy};
+use tensorforge_fleet::scenario::Scenario;
 use tensorforge_fleet::{Fleet, Trace, parse_policy};
 use tensorforge_journal::{
     Closed, Journal, JournalError, Ledger, LedgerError, LedgerOptions, Mode, Phase, Replay,
@@ -44,6 +45,9 @@ pub(crate) fn run(args: &CaptureArgs, json: bool) -> Result<Exit> {
 
 /// Captures as a part of something else.
 pub(crate) fn run_by(by: By, args: &CaptureArgs, json: bool) -> Result<Exit> {
+    if let Some(path) = &args.scenario {
+        return record(path, args, json);
+    }
     let (trace, fleet, policy) = (&args.trace, &args.fleet, &args.policy);
     let inputs = Inputs::read(trace.as_deref(), fleet.as_deref(), policy.as_deref())?;
     let world = inputs.world(args.seed)?;
@@ -66,6 +70,33 @@ pub(crate) fn run_by(by: By, args: &CaptureArgs, json: bool) -> Result<Exit> {
     }
     report.check_complete(&world)?;
     report.print(json);
+    Ok(Exit::AsAsked)
+}
+
+/// Records a scenario: every command that it tells, and the time that passes between two of them.
+fn record(path: &Path, args: &CaptureArgs, as_json: bool) -> Result<Exit> {
+    let scenario = Scenario::open(path).map_err(Failure::input)?;
+    let played = scenario.play().map_err(Failure::input)?;
+    verbs::refuse_other_files(&args.out)?;
+    let mut ledger = create(By::Verb, &args.out, played.state.journal(), options(args))?;
+    let mut events = 0u64;
+    for ((time, _), (source, command)) in played.records.iter().zip(&played.commands) {
+        events += ledger.record(*time, *source, command)?.len() as u64;
+    }
+    let (records, id) = (ledger.records(), played.state.journal());
+    let Closed { root, .. } = ledger.close()?;
+    if as_json {
+        let (journal, dir) = (id.to_string(), args.out.to_string_lossy());
+        output::json(&json!({
+            "journal": journal, "dir": dir, "records": records, "events": events, "root": hex(&root),
+            "build": BUILD,
+        }));
+        return Ok(Exit::AsAsked);
+    }
+    let (out, records) = (args.out.display(), counted(records, "record"));
+    let told = format!(" {} into {out}: {records}, {}", path.display(), counted(events, "event"));
+    output::say(paint(GOOD, "captured") + told);
+    output::say(paint(NAME, "root") + " " + hex(&root));
     Ok(Exit::AsAsked)
 }
 
@@ -224,17 +255,21 @@ impl<'j> Capture<'j> {
 
 /// The ledger to write, and what it holds already where it is resumed.
 fn open(by: By, args: &CaptureArgs, id: JournalId) -> Result<(Ledger, Option<Journal>)> {
-    let options = LedgerOptions {
-        frame_records: args.frame_records,
-        snapshot_every: args.snapshot_every,
-        writer: WriterOptions { sync: !args.no_sync, ..WriterOptions::default() },
-        ..LedgerOptions::default()
-    };
+    let options = options(args);
     if args.resume {
         return resume(args, id, options).map(|(ledger, journal)| (ledger, Some(journal)));
     }
     verbs::refuse_other_files(&args.out)?;
     Ok((create(by, &args.out, id, options)?, None))
+}
+
+fn options(args: &CaptureArgs) -> LedgerOptions {
+    LedgerOptions {
+        frame_records: args.frame_records,
+        snapshot_every: args.snapshot_every,
+        writer: WriterOptions { sync: !args.no_sync, ..WriterOptions::default() },
+        ..LedgerOptions::default()
+    }
 }
 
 fn create(by: By, out: &Path, id: JournalId, options: LedgerOptions) -> Result<Ledger> {

@@ -73,7 +73,8 @@ pub(crate) fn run(args: &SnapshotTestArgs, as_json: bool) -> Result<Exit> {
     Ok(if differing == 0 { Exit::AsAsked } else { Exit::Different })
 }
 
-fn scenarios(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The scenarios in a folder.
+pub(super) fn scenarios(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|error| Failure::file(dir, &error))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))

@@ -1,0 +1,113 @@
+//! The corpus: every scenario as a journal that was recorded once. What this build decides otherwise than the one that
+//! recorded it is found by `verify`, and by `bisect` at its record.
+//!
+//! With TENSORFORGE_ACCEPT=1 the journals are recorded anew: on purpose, when a rule has changed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{Folder, Ran, document, text, workspace};
+
+fn corpus() -> PathBuf {
+    workspace().join("fixtures/corpus")
+}
+
+/// The names of what lies in a folder and ends so, without that.
+fn names(folder: PathBuf, ending: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string());
+    let names = names.map(|name| name.expect("a name"));
+    names.filter_map(|name| Some(name.strip_suffix(ending)?.to_owned())).collect()
+}
+
+#[test]
+fn every_recording_is_decided_again_as_it_was() {
+    let folder = Folder::new();
+    let scenarios = names(workspace().join("fixtures/scenarios"), ".toml");
+    if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
+        let _ = fs::remove_dir_all(corpus());
+        fs::create_dir_all(corpus()).expect("room");
+        for name in &scenarios {
+            let out = corpus().join(format!("{name}.tfj"));
+            folder.ok(&format!(
+                "capture --scenario fixtures/scenarios/{name}.toml --out {}",
+                out.display()
+            ));
+            fs::remove_file(out.join("LOCK")).expect("a lock that nobody holds");
+        }
+    }
+    assert_eq!(names(corpus(), ".tfj"), scenarios);
+    for name in &scenarios {
+        let journal = format!("{}/{name}.tfj", corpus().display());
+        let told = folder.ok(&format!("verify {journal}"));
+        assert!(told.contains("closed: yes"), "{name}: {told}");
+        folder.ok(&format!("capture --scenario fixtures/scenarios/{name}.toml --out {name}.tfj"));
+        let logs = [&format!("log {journal} --json"), &format!("log {name}.tfj --json")];
+        let [recorded, told_now] = logs.map(|words| folder.ok(words));
+        assert_eq!(recorded, told_now, "{name} tells something else by now");
+    }
+}
+
+/// What no scenario reaches by now: what comes before an exchange is set up, what takes a record of a quarter of a megabyte, and
+/// settings that none sets otherwise than the default. Nothing is to be added here.
+const UNREACHED: &[&str] = &[
+    "event queue.service_deferred",
+    "event queue.service_resumed",
+    "refusal config.already_configured",
+    "refusal config.invalid",
+    "refusal config.not_configured",
+    "refusal models.invalid",
+    "refusal models.still_aboard",
+    "refusal policy.invalid",
+    "refusal policy.no_policy",
+    "refusal workflow.time_regressed",
+    "setting limits.berths",
+    "setting limits.models",
+    "setting limits.orders",
+    "setting limits.policies",
+    "setting limits.prefixes",
+    "setting limits.regions",
+    "setting limits.tenants",
+    "setting limits.vessels",
+    "setting policy.berth_grace",
+    "setting policy.breaker.cut_off",
+    "setting policy.breaker.slow_percent",
+    "setting policy.escalation.hysteresis",
+    "setting policy.escalation.late",
+    "setting policy.forecast.prior",
+    "setting policy.forecast.window",
+    "setting policy.overload.pause",
+    "setting policy.overload.pause_max",
+    "setting policy.prefix_age",
+    "setting policy.shares.classes",
+    "setting policy.shares.overdue",
+    "setting policy.stop",
+    "setting policy.weights.avoid",
+];
+
+#[test]
+fn what_no_scenario_reaches_is_known() {
+    let folder = Folder::new();
+    let ran = Ran::of(&mut folder.command("rules fixtures/scenarios --json"));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let told = document(&ran.stdout);
+    let rules = told["rules"].as_array().expect("rules");
+    let named = |rule: &serde_json::Value| format!("{} {}", text(rule, "kind"), text(rule, "name"));
+    let reached = |rule: &serde_json::Value| {
+        rule["scenarios"].as_array().is_some_and(|scenarios| !scenarios.is_empty())
+    };
+    let (found, missing): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| reached(rule));
+    assert_eq!(missing.into_iter().map(named).collect::<Vec<_>>(), UNREACHED);
+    let names: Vec<String> = found.iter().map(|rule| named(rule)).collect();
+    for name in [
+        "event allocator.order_held_back",
+        "command workflow.report_stop",
+        "refusal workflow.key_conflict",
+    ] {
+        assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+    }
+    let flood =
+        rules.iter().find(|rule| named(rule) == "event queue.order_chosen").expect("a rule");
+    assert!(flood["scenarios"].as_array().expect("names").contains(&"flood".into()), "{flood}");
+}
