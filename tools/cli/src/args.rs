@@ -170,8 +170,8 @@ fixtures/ and snapshots/ are in the repository; my-scenarios stands for a folder
 Example:
   tensorforge rules fixtures/scenarios
 
-A setting is reached where a scenario's policy, bounds or contracts set it otherwise than the default. Exit code 1 says that
-something is reached by no scenario.")]
+fixtures/ is in the repository. A setting is reached where a scenario's policy, bounds or contracts set it otherwise
+than the default. Exit code 1 says that something is reached by no scenario.")]
     Rules(RulesArgs),
     /// Copy what verifies of a damaged journal into a new one
     #[command(after_help = "\

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RulesArgs, as_json: bool) -> Result<Exit> {
             }
         }
         rows.into_iter().for_each(output::say);
-        output::note(format!("{unreached} of {} are reached by no scenario", reached.len()));
+        output::say(format!("{unreached} of {} are reached by no scenario", reached.len()));
     }
     Ok(if unreached == 0 { Exit::AsAsked } else { Exit::Different })
 }
