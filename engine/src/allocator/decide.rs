@@ -32,7 +32,8 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
     match command {
         Command::Maintain { vessel, window } => maintain(tx, *vessel, window),
         Command::EndMaintenance { vessel } => {
-            let Some((_, berth)) = known(tx.state(), *vessel)?.maintenance(*vessel) else {
+            exists(tx.state(), *vessel)?;
+            let Some((_, berth)) = tx.state().maintenance(*vessel) else {
                 return Err(Allocator::NoMaintenance.into());
             };
             end_maintenance(tx, *vessel, berth);
@@ -65,12 +66,15 @@ fn maintain(tx: &mut Transaction, vessel: VesselId, window: &Window) -> Result<(
 }
 
 fn known(state: &State, vessel: VesselId) -> Result<&State, Refusal> {
-    let row = state.tables.vessels.get(vessel);
-    let unknown = Models::Unknown { thing: Thing::Vessel, id: u64::from(vessel.0) };
-    match row.ok_or(unknown)?.status {
+    match exists(state, vessel)? {
         VesselStatus::Retired => Err(Models::WrongStatus.into()),
         _ => Ok(state),
     }
+}
+
+fn exists(state: &State, vessel: VesselId) -> Result<VesselStatus, Refusal> {
+    let unknown = Models::Unknown { thing: Thing::Vessel, id: u64::from(vessel.0) };
+    Ok(state.tables.vessels.get(vessel).ok_or(unknown)?.status)
 }
 
 fn check_room(state: &State, vessel: VesselId) -> Result<(), Refusal> {
@@ -150,7 +154,8 @@ pub(crate) fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
     decode_time(&vessel.manifest, late - usual)
 }
 
-/// Until when those aboard a vessel are expected to need their slots.
+/// Until when those aboard a vessel are expected to need their slots; whoever should have been gone by now is there for
+/// a moment more, and what was told to stop for as long as its answer is awaited.
 fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
     let pace = state.tables.loads.get(vessel).map_or(Pace::AS_DECLARED, |load| pace(state, load));
     let mut ends = Vec::new();
@@ -165,10 +170,13 @@ fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
             work += leg.work;
             if leg.kind != LegKind::Hop && leg.vessel == vessel {
                 let time = work + spread(state, order, leg);
-                ends.push((order.dispatched + time.percent(pace)).max(window));
+                let end = (order.dispatched + time.percent(pace)).max(window);
+                ends.push(end.max(state.now() + Micros(1)));
             }
         }
     }
+    let stops = deciding.stops.of_vessel(vessel);
+    ends.extend(stops.filter_map(|slot| Some(state.tables.stops.get(slot)?.until)));
     ends
 }
 

@@ -114,6 +114,9 @@ row! {
 }
 
 impl Policy {
+    /// The longest that an answer to a stop may be awaited: somebody's slot is taken meanwhile.
+    const STOP_MOST: Micros = Micros(86_400_000_000);
+
     /// Everything in which these rules contradict themselves, each fault naming its fields.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
@@ -135,6 +138,7 @@ impl Policy {
             fault(zero(&self.patience), &format!("patience.{class} is 0"));
             fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
         }
+        fault(self.stop > Self::STOP_MOST, "stop is above a day");
         fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
         let RetryRule { attempts, backoff, backoff_max, budget, .. } = self.retry;
         fault(attempts == 0, "retry.attempts is 0");

@@ -132,10 +132,14 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     let state = tx.state();
     let (version, policy) = state.policy()?;
     let order = state.order(id)?;
-    let berth = state.tables.berths.get(order.berth)?.vessel;
+    let berth = state.tables.berths.get(order.berth)?;
+    let (in_time, berth) = (tx.now() < berth.window.until, berth.vessel);
     let sight = sight(state, berth.0)?;
     let vessel = state.tables.vessels.get(berth)?;
-    let serves = vessel.manifest.models.contains(&order.demand.model)
+    // It may have been registered anew as something else.
+    let serves = in_time
+        && vessel.manifest.role == Role::Whole
+        && vessel.manifest.models.contains(&order.demand.model)
         && vessel.manifest.context_max >= order.demand.size();
     if !serves || sight.load.used >= vessel.slots(sight.load) {
         return None;
@@ -214,7 +218,7 @@ fn parts(
     let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
     match policy.route_by {
         Choice::RoundRobin => vessels.extend(next_in_turn(order, open)),
-        Choice::Affinity => vessels.extend(at_home(state, order, open)),
+        Choice::Affinity => vessels.extend(at_home(order, serving, open)),
         Choice::Score | Choice::LeastLoad => {
             draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
             vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
@@ -266,9 +270,10 @@ fn next_in_turn(order: &Order, open: &Bits) -> Option<u32> {
 }
 
 /// Where orders that begin as this one does belong, or the next one that has room.
-fn at_home(state: &State, order: &Order, open: &Bits) -> Option<u32> {
+fn at_home(order: &Order, serving: &Serving, open: &Bits) -> Option<u32> {
     let named = order.demand.prefix.first().map(|mark| mark.hash);
-    let home = jump(named.unwrap_or(u64::from(order.tenant.0)), state.tables.vessels.len());
+    let rank = jump(named.unwrap_or(u64::from(order.tenant.0)), serving.up.count());
+    let home = serving.up.select(rank)?;
     open.iter_from(home).next().or_else(|| open.select(0))
 }
 

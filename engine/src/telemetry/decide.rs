@@ -1,7 +1,7 @@
 //! What an order may be charged, what it amounts to, what of that is charged, and how long its answer will be.
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, Tokens, clamp};
-use crate::models::rows::{Demand, End, Load, Order, Pace, Stage, Tenant};
+use crate::models::rows::{Demand, End, LegKind, Load, Order, Pace, Stage, Tenant};
 use crate::state::State;
 use crate::telemetry::fold::spending;
 use crate::telemetry::rows::{Lengths, Spending};
@@ -58,11 +58,16 @@ pub(crate) fn settlement(state: &State, order: &Order, end: End) -> Option<(Even
     };
     let charged = order.cost.share(share);
     let reserve = state.tables.reserves.get(order.id.slot());
+    // The prompt of a leg that is still worked is told by the answer to its stop.
+    let working = order.held().first().map(|leg| leg.kind);
+    let told = end == End::Completed
+        || !matches!(working, Some(LegKind::Whole | LegKind::Prefill | LegKind::Hop));
+    let tokens_in = if told { order.demand.tokens_in } else { Tokens::ZERO };
     let cost = reserve.map_or(charged, |reserve| charged.min(reserve.amount));
     let event = Event::OrderSettled {
         order: order.id,
         tenant: order.tenant,
-        tokens_in: order.demand.tokens_in,
+        tokens_in,
         cached: order.cached,
         tokens_out: order.tokens_out,
         cost,

@@ -78,9 +78,6 @@ impl Model {
 
     pub(super) fn end_maintenance(&mut self, vessel: VesselId) -> Decided<()> {
         let ship = self.ship(vessel)?;
-        if ship.status == VesselStatus::Retired {
-            return Err(models::Refusal::WrongStatus.into());
-        }
         let Some((_, berth)) = ship.maintenance else {
             return Err(allocator::Refusal::NoMaintenance.into());
         };
@@ -131,9 +128,12 @@ impl Model {
                 let more = if answers { rules::answer_time(manifest, late - usual) } else { 0 };
                 let time = u128::from(work + more) * u128::from(pace) / 100;
                 let window = order.demand.window.as_ref().map_or(0, |window| window.until.0);
-                ends.push((order.dispatched + rules::narrow(time)).max(window));
+                let end = (order.dispatched + rules::narrow(time)).max(window);
+                ends.push(end.max(self.now + 1));
             }
         }
+        let stops = self.stops.values().filter(|row| row.vessel.0 == vessel);
+        ends.extend(stops.map(|row| row.until.0));
         ends
     }
 
@@ -252,9 +252,11 @@ impl Model {
     fn begin(&mut self, slot: u32) -> Decided<bool> {
         let order = self.order(slot)?;
         let (Some(berth), demand) = (order.berth, order.demand.clone()) else { return Ok(false) };
-        let vessel = self.berths[&berth].vessel;
+        let (vessel, until) = (self.berths[&berth].vessel, self.berths[&berth].until);
         let ship = &self.ships[&vessel];
-        let serves = ship.manifest.models.contains(&demand.model)
+        let whole = ship.manifest.role == Role::Whole && self.now < until;
+        let serves = whole
+            && ship.manifest.models.contains(&demand.model)
             && ship.manifest.context_max.0 >= routes::size(&demand);
         if !serves || ship.used >= Self::slots(ship) {
             return Ok(false);
@@ -293,9 +295,7 @@ impl Model {
                 open.filter_map(|(_, berth)| Some((berth.from, berth.order?))).collect();
             orders.sort_unstable();
             for (_, order) in orders {
-                if !self.begin(order.slot().0)? {
-                    break;
-                }
+                self.begin(order.slot().0)?;
             }
         }
         Ok(())

@@ -723,7 +723,11 @@ impl Model {
                 self.spend(order.tenant, charged, 0);
             }
             let (_, account) = &mut self.tenants[order.tenant as usize];
-            account.tokens_in.0 += order.demand.tokens_in.0;
+            // A prompt that is being worked is told of when it has been stopped.
+            let working = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
+            let untold = working.is_some_and(|leg| leg.kind != LegKind::Decode);
+            let tokens_in = if untold { Tokens(0) } else { order.demand.tokens_in };
+            account.tokens_in.0 += tokens_in.0;
             account.cached.0 += order.cached;
             account.tokens_out.0 += order.tokens_out;
             (account.cost, account.cost_picos) =
@@ -734,7 +738,7 @@ impl Model {
             self.expect(telemetry::Event::OrderSettled {
                 order: order.id,
                 tenant,
-                tokens_in: order.demand.tokens_in,
+                tokens_in,
                 cached: Tokens(order.cached),
                 tokens_out: Tokens(order.tokens_out),
                 cost: PicoUsd(rules::narrow(charged)),

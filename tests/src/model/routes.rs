@@ -372,7 +372,12 @@ impl Model {
             }
             Choice::Affinity => {
                 let named = order.demand.prefix.first().map_or(order.tenant.into(), |m| m.hash);
-                let home = rules::jump(named, self.ships.len() as u64) as u32;
+                let up = self.ships.iter().filter(|(_, ship)| {
+                    let serves = ship.manifest.models.contains(&order.demand.model);
+                    serves && ship.status == VesselStatus::Up
+                });
+                let up: Vec<u32> = up.map(|(id, _)| *id).collect();
+                let home = up[rules::jump(named, up.len() as u64) as usize];
                 open.range(home..).next().or(open.first()).copied()
             }
         };

@@ -1,6 +1,6 @@
 //! The calendar: what is promised is kept, and nothing is promised that cannot be.
 
-use tensorforge_engine::models::{Demand, Kind, Manifest, Stage, Window};
+use tensorforge_engine::models::{Demand, Kind, Manifest, Role, Stage, Window};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::units::{MicroUsd, Micros, Millijoules, Ppm, Tokens, VesselId};
@@ -268,4 +268,46 @@ fn running(desk: &Desk) -> Vec<(u32, u32)> {
     let orders = desk.state().tables.orders.iter();
     let running = orders.filter(|(_, row)| row.stage == Stage::Running);
     running.map(|(slot, row)| (slot.0, row.route[0].vessel.0)).collect()
+}
+
+/// A slot whose order was told to stop is taken until the vessel has answered: no berth is promised on it before.
+#[test]
+fn a_slot_that_is_stopping_is_not_promised() {
+    let mut policy = rules();
+    policy.stop = Micros(30 * SECOND);
+    let mut desk = Desk::open(8, &policy, (0, 0, 0));
+    desk.vessel("dory", single());
+    desk.submit(SECOND, lasting(100));
+    desk.tell(2 * SECOND, workflow::Command::Cancel { order: desk.order(0) });
+    let events = desk.submit(2 * SECOND, job(5, 10));
+    let Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) = &events[0] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(refusal.to_string(), format!("no_berth earliest={}", 32 * SECOND));
+}
+
+/// A clock that is late begins nobody in a window that is over, which may be somebody else's by now.
+#[test]
+fn no_berth_begins_when_its_window_is_over() {
+    let mut desk = Desk::open(9, &rules(), (0, 0, 0));
+    desk.vessel("dory", single());
+    desk.submit(SECOND, job(10, 20));
+    let window = Window { from: Micros(20 * SECOND), until: Micros(40 * SECOND) };
+    desk.tell(SECOND, allocator::Command::Maintain { vessel: VesselId(0), window });
+    let events = desk.tell(30 * SECOND, workflow::Command::Advance);
+    assert_eq!(starts(&events), Vec::<u64>::new(), "{events:?}");
+    assert_eq!(starts(&until(&mut desk, 40)), [1]);
+}
+
+/// A vessel that was registered anew as something else, or for another model, keeps no promise; the order goes elsewhere,
+/// and stands in nobody's way.
+#[test]
+fn a_vessel_that_became_another_begins_nobody() {
+    let mut desk = Desk::open(10, &rules(), (0, 0, 0));
+    desk.vessel("dory", single());
+    desk.submit(SECOND, job(10, 100));
+    register(&mut desk, 5, "dory", Manifest { role: Role::Prefill, ..single() });
+    register(&mut desk, 5, "nemo", single());
+    let events = until(&mut desk, 40);
+    assert_eq!((starts(&events), routed(&events)), (vec![1], Some(1)), "{events:?}");
 }

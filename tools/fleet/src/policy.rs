@@ -27,6 +27,7 @@ pub fn parse_policy(file: &str, text: &str) -> Result<Policy, DocumentError> {
 /// A fault with its keys as the file spells them; the engine's bear no units.
 fn in_file(fault: &str) -> String {
     let word = |word: &str| match word.trim_end_matches([',', ':']) {
+        "stop" => word.replacen("stop", "stop_ms", 1),
         "timeout_percent" => word.replacen('_', ".", 1),
         key => match key.split_once('.') {
             Some((table @ ("patience" | "lifetime"), _)) => {

@@ -327,6 +327,7 @@ fn policies_that_contradict_themselves() {
          breaker.window_ms is 0; breaker.probes is 0; \
          breaker.cut_off_ppm is above 1000000, which no share exceeds",
     );
+    check("stop_ms = 86_400_001", ": stop_ms is above a day");
     check(
         "forecast = { samples = 128, prior_ppm = 1_000_001, legs = 0, window_ms = 0 }",
         ": forecast.samples is above 127; forecast.prior_ppm is above 1000000; forecast.legs is 0; forecast.window_ms is 0",

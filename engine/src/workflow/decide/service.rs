@@ -24,9 +24,7 @@ pub(crate) fn serve(tx: &mut Transaction) {
             if !tx.has_room() {
                 return defer(tx);
             }
-            if !begin(tx, order) {
-                break;
-            }
+            begin(tx, order);
         }
     }
     if is_idle(tx.state()) {
