@@ -199,6 +199,27 @@ mod tests {
         assert_eq!(Sketch::default().quantile(Ppm::ONE), 0);
     }
 
+    /// Of values that all differ half remain, spread as they were: none is lost for being alone in its bucket.
+    #[test]
+    fn what_is_halved_is_spread_as_it_was() {
+        let mut sketch = Sketch::default();
+        let values: Vec<u64> = (0..BUCKETS).map(most).collect();
+        for turn in 0..4 {
+            let count = if turn == 3 { Sketch::MOST as usize % BUCKETS } else { BUCKETS };
+            values.iter().take(count).for_each(|value| sketch.add(*value));
+        }
+        assert_eq!(sketch.count(), Sketch::MOST);
+        let before = sketch.clone();
+        sketch.halve();
+        assert_eq!(sketch.count(), Sketch::MOST / 2);
+        let up_to = |sketch: &Sketch, place: usize| -> u32 {
+            sketch.counts[..=place].iter().map(|count| u32::from(*count)).sum()
+        };
+        for place in 0..BUCKETS {
+            assert_eq!(up_to(&sketch, place), up_to(&before, place) / 2, "{place}");
+        }
+    }
+
     #[test]
     fn people_read_what_is_counted_and_it_can_be_read_back() {
         let mut sketch = Sketch::default();

@@ -274,3 +274,21 @@ impl Lengths {
         self.late = Tokens(self.sketch.quantile(Ppm(950_000)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Lengths;
+    use crate::kernel::units::{OrderId, OrderSlot};
+
+    /// Up to 64 every order counts; from there on a quarter of them, of whichever tenant that sends every fourth.
+    #[test]
+    fn where_much_is_known_a_quarter_counts() {
+        let order = |number| OrderId::new(number, OrderSlot(0));
+        assert!((1..100).all(|number| Lengths::counts(63, order(number))));
+        for first in 0..4u64 {
+            let every_fourth = (0..4_000).map(|turn| order(first + 4 * turn));
+            let counted = every_fourth.filter(|order| Lengths::counts(64, *order)).count();
+            assert!((900..=1_100).contains(&counted), "{first}: {counted}");
+        }
+    }
+}

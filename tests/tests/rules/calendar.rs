@@ -3,7 +3,7 @@
 use tensorforge_engine::models::{Demand, Kind, Manifest, Role, Stage, Window};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::refusal::Refusal;
-use tensorforge_engine::units::{MicroUsd, Micros, Millijoules, Ppm, Tokens, VesselId};
+use tensorforge_engine::units::{MicroUsd, Micros, Millijoules, ModelId, Ppm, Tokens, VesselId};
 use tensorforge_engine::workflow::Outcome;
 use tensorforge_engine::{Event, allocator, models, routing, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
@@ -310,4 +310,23 @@ fn a_vessel_that_became_another_begins_nobody() {
     register(&mut desk, 5, "nemo", single());
     let events = until(&mut desk, 40);
     assert_eq!((starts(&events), routed(&events)), (vec![1], Some(1)), "{events:?}");
+}
+
+/// Two jobs have berths that begin while both slots are late; of the vessel's models only the second one's is left. Who
+/// cannot begin keeps nobody waiting.
+#[test]
+fn a_berth_that_cannot_begin_does_not_hold_up_another() {
+    let mut desk = Desk::open(11, &rules(), (0, 0, 0));
+    desk.tell(0, models::Command::RegisterModel { name: "herring".into() });
+    let both = Manifest { slots: 2, models: vec![ModelId(0), ModelId(1)], ..single() };
+    desk.vessel("dory", both.clone());
+    desk.submit(SECOND, job(10, 100));
+    desk.submit(SECOND, Demand { model: ModelId(1), ..job(10, 100) });
+    for _ in 0..2 {
+        assert_eq!(routed(&desk.submit(2 * SECOND, lasting(8))), Some(0));
+    }
+    until(&mut desk, 10);
+    assert_eq!(desk.state().tables.loads.get(VesselId(0)).unwrap().kept, 2);
+    register(&mut desk, 11, "dory", Manifest { models: vec![ModelId(1)], ..both });
+    assert_eq!(starts(&desk.report(12 * SECOND, 2, done())), [2]);
 }

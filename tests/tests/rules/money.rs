@@ -1,6 +1,6 @@
 //! Money: what a statement says is what was worked, to the micro-dollar.
 
-use tensorforge_engine::models::{Demand, Manifest, Stage, Tenant};
+use tensorforge_engine::models::{Demand, Manifest, Stage, Tenant, Usage};
 use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::{
     MicroUsd, Micros, Millijoules, OrderSlot, PicoUsd, Ppm, TenantId, Tokens,
@@ -165,4 +165,30 @@ fn money_adds_up_beyond_sixty_four_bits() {
     assert_eq!(twice.in_picos(), 2 * sum - 999_999);
     let half = |picos| Money { micros: MicroUsd(7), picos }.rounded().0;
     assert_eq!([half(0), half(499_999), half(500_000), half(999_999)], [7, 7, 8, 8]);
+}
+
+/// Ten times as dear since the order came: for what it had worked when it was withdrawn no more is charged than was set
+/// aside, and all of it was burnt.
+#[test]
+fn a_stop_is_not_charged_more_than_was_set_aside() {
+    let mut policy = walk::policy();
+    policy.charge.cancelled = Ppm::ONE;
+    let mut desk = Desk::open(6, &policy, (0, 0, 0));
+    let contract = Tenant { budget: MicroUsd(5_000), ..Tenant::unlimited("alba") };
+    desk.tell(0, models::Command::RegisterTenant(contract));
+    desk.vessel("dory", boat());
+    desk.submit(10, demand());
+    let (price_in, price_out) = (MicroUsd(10_000_000), MicroUsd(20_000_000));
+    let name = "dory".into();
+    let manifest = Manifest { price_in, price_out, ..boat() };
+    desk.tell(20, models::Command::RegisterVessel { name, manifest, start: 0 });
+    let order = desk.order(0);
+    desk.tell(30, workflow::Command::Cancel { order });
+    let usage = Usage { tokens_in: Tokens(1_000), tokens_out: Tokens(100), ..Usage::NONE };
+    desk.tell(40, workflow::Command::ReportStop { order, attempt: 1, leg: 0, usage });
+    let account = desk.state().tables.accounts.get(TenantId(0)).unwrap();
+    assert_eq!(account.charged().rounded(), MicroUsd(1_200));
+    assert_eq!(account.worth().rounded(), MicroUsd(12_000));
+    let spending = desk.state().tables.spending.get(TenantId(0)).unwrap();
+    assert_eq!((spending.reserved.in_picos(), spending.spent.in_picos()), (0, 1_200_000_000));
 }
