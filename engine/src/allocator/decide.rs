@@ -44,15 +44,11 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
 
 /// Plans maintenance: of a vessel that is there, in a window to come, which nothing is promised in.
 fn maintain(tx: &mut Transaction, vessel: VesselId, window: &Window) -> Result<(), Refusal> {
-    let state = known(tx.state(), vessel)?;
-    let fault = if window.from >= window.until {
-        Some("window is empty")
-    } else if window.from < state.now() {
-        Some("window has begun")
-    } else {
-        None
-    };
-    if let Some(fault) = fault {
+    let state = tx.state();
+    if exists(state, vessel)? == VesselStatus::Retired {
+        return Err(Models::WrongStatus.into());
+    }
+    if let Some(fault) = window.fault(state.now()) {
         return Err(Workflow::Invalid { fault: fault.into() }.into());
     }
     check_room(state, vessel)?;
@@ -63,13 +59,6 @@ fn maintain(tx: &mut Transaction, vessel: VesselId, window: &Window) -> Result<(
     let (berth, window) = (state.tables.berths.vacancy(), window.clone());
     tx.emit(Event::MaintenancePlanned { berth, vessel, window });
     Ok(())
-}
-
-fn known(state: &State, vessel: VesselId) -> Result<&State, Refusal> {
-    match exists(state, vessel)? {
-        VesselStatus::Retired => Err(Models::WrongStatus.into()),
-        _ => Ok(state),
-    }
 }
 
 fn exists(state: &State, vessel: VesselId) -> Result<VesselStatus, Refusal> {

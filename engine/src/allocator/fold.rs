@@ -5,7 +5,7 @@ use crate::allocator::words::Event;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{BerthId, OrderId, OrderSlot, VesselId};
 use crate::models::fold::alter_load;
-use crate::models::rows::{Leg, Stage, Window, capacity_legs};
+use crate::models::rows::{Leg, Load, Stage, Window, capacity_legs};
 use crate::queue::fold::leave;
 use crate::state::State;
 
@@ -84,14 +84,13 @@ fn give_back(state: &mut State, berth: BerthId) -> Result<(), Breach> {
 /// Takes the capacity that every leg of an order's route needs.
 pub(crate) fn take(state: &mut State, order: OrderSlot, route: &[Leg]) -> Result<(), Breach> {
     for leg in capacity_legs(route) {
-        let load = state.tables.loads.edit(leg.vessel, &mut state.writer)?;
-        load.used = load.used.saturating_add(1);
-        load.backlog += leg.work;
-        let used = load.used;
         if let Some(deciding) = &mut state.index.deciding {
             deciding.aboard.join(order, leg);
         }
-        reopen(state, leg.vessel, used);
+        change_used(state, leg.vessel, |load| {
+            load.used = load.used.saturating_add(1);
+            load.backlog += leg.work;
+        })?;
     }
     Ok(())
 }
@@ -100,36 +99,38 @@ pub(crate) fn take(state: &mut State, order: OrderSlot, route: &[Leg]) -> Result
 pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Result<(), Breach> {
     let now = state.now;
     for leg in capacity_legs(legs) {
-        let load = state.tables.loads.edit(leg.vessel, &mut state.writer)?;
-        load.used = load.used.saturating_sub(1);
-        load.backlog -= leg.work;
-        // Whoever left may not have had its prompt worked; what is aboard has no more than it takes in all.
-        load.prompts = load.prompts.min(now + load.backlog);
-        let used = load.used;
         if let Some(deciding) = &mut state.index.deciding {
             deciding.aboard.leave(order, leg);
         }
-        reopen(state, leg.vessel, used);
-        if used == 0 && is_lost(state, leg.vessel) {
-            state.wake_vessel(leg.vessel)?;
-        }
+        change_used(state, leg.vessel, |load| {
+            load.used = load.used.saturating_sub(1);
+            load.backlog -= leg.work;
+            // Whoever left may not have had its prompt worked; what is aboard has no more than it takes in all.
+            load.prompts = load.prompts.min(now + load.backlog);
+        })?;
     }
     Ok(())
 }
 
-/// Takes a slot of a vessel.
+/// Takes a slot of a vessel, for what is to stop there.
 pub(crate) fn hold(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
-    let load = state.tables.loads.edit(vessel, &mut state.writer)?;
-    load.used = load.used.saturating_add(1);
-    let used = load.used;
-    reopen(state, vessel, used);
-    Ok(())
+    change_used(state, vessel, |load| load.used = load.used.saturating_add(1))
 }
 
-/// Gives a slot of a vessel back.
+/// Gives that slot back.
 pub(crate) fn let_go(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
+    change_used(state, vessel, |load| load.used = load.used.saturating_sub(1))
+}
+
+/// Changes how many slots of a vessel are in use, which may open or close it; one that is gone is looked at again once
+/// nothing is aboard.
+fn change_used(
+    state: &mut State,
+    vessel: VesselId,
+    change: impl FnOnce(&mut Load),
+) -> Result<(), Breach> {
     let load = state.tables.loads.edit(vessel, &mut state.writer)?;
-    load.used = load.used.saturating_sub(1);
+    change(load);
     let used = load.used;
     reopen(state, vessel, used);
     if used == 0 && is_lost(state, vessel) { state.wake_vessel(vessel) } else { Ok(()) }

@@ -485,6 +485,19 @@ row! {
     }
 }
 
+impl Window {
+    /// What is wrong with one that is asked for at this moment.
+    pub(crate) fn fault(&self, now: Micros) -> Option<&'static str> {
+        if self.from >= self.until {
+            Some("window is empty")
+        } else if self.from < now {
+            Some("window has begun")
+        } else {
+            None
+        }
+    }
+}
+
 row! {
     /// What a tenant asks for.
     pub struct Demand {

@@ -55,90 +55,7 @@ fn in_file(fault: &str) -> String {
     fault.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A policy as its file spells it.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PolicyFile {
-    route_by: RouteBy,
-    candidates: Candidates,
-    prefix_age_ms: PrefixAge,
-    key_age_ms: KeyAge,
-    berth_grace_ms: BerthGrace,
-    stop_ms: StopPatience,
-    weights: WeightsEntry,
-    shares: SharesEntry,
-    patience_ms: Patience,
-    lifetime_ms: Lifetime,
-    timeout: TimeoutEntry,
-    retry: RetryEntry,
-    breaker: BreakerEntry,
-    overload: OverloadEntry,
-    charge: ChargeEntry,
-    forecast: ForecastEntry,
-    escalation: EscalationEntry,
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct RouteBy(Choice);
-
-impl Default for RouteBy {
-    fn default() -> Self {
-        Self(Choice::Score)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Candidates(u8);
-
-impl Default for Candidates {
-    fn default() -> Self {
-        Self(4)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct PrefixAge(Millis);
-
-impl Default for PrefixAge {
-    fn default() -> Self {
-        Self(Millis::new(600_000))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct StopPatience(Millis);
-
-impl Default for StopPatience {
-    fn default() -> Self {
-        Self(Millis::new(10_000))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct BerthGrace(Millis);
-
-impl Default for BerthGrace {
-    fn default() -> Self {
-        Self(Millis::new(60_000))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct KeyAge(Millis);
-
-impl Default for KeyAge {
-    fn default() -> Self {
-        Self(Millis::new(86_400_000))
-    }
-}
-
-/// Declares a table of a policy file: its keys, their types and what they are when left out.
+/// Declares a policy file, or a table of one: its keys, their types and what they are when left out.
 macro_rules! table {
     ($name:ident { $($field:ident: $type:ty = $value:expr,)* }) => {
         #[derive(Deserialize)]
@@ -154,6 +71,26 @@ macro_rules! table {
         }
     };
 }
+
+table! { PolicyFile {
+    route_by: Choice = Choice::Score,
+    candidates: u8 = 4,
+    prefix_age_ms: Millis = Millis::new(600_000),
+    key_age_ms: Millis = Millis::new(86_400_000),
+    berth_grace_ms: Millis = Millis::new(60_000),
+    stop_ms: Millis = Millis::new(10_000),
+    weights: WeightsEntry = WeightsEntry::default(),
+    shares: SharesEntry = SharesEntry::default(),
+    patience_ms: Patience = Patience::default(),
+    lifetime_ms: Lifetime = Lifetime::default(),
+    timeout: TimeoutEntry = TimeoutEntry::default(),
+    retry: RetryEntry = RetryEntry::default(),
+    breaker: BreakerEntry = BreakerEntry::default(),
+    overload: OverloadEntry = OverloadEntry::default(),
+    charge: ChargeEntry = ChargeEntry::default(),
+    forecast: ForecastEntry = ForecastEntry::default(),
+    escalation: EscalationEntry = EscalationEntry::default(),
+} }
 
 table! { WeightsEntry {
     time: u32 = 20,
@@ -265,13 +202,13 @@ impl PolicyFile {
         let patience = [interactive, standard, batch].map(Millis::micros);
         let Lifetime { interactive, standard, batch } = self.lifetime_ms;
         Policy {
-            route_by: self.route_by.0,
+            route_by: self.route_by,
             weights: Weights { time, cost, energy, avoid },
-            candidates: self.candidates.0,
-            prefix_age: self.prefix_age_ms.0.micros(),
-            key_age: self.key_age_ms.0.micros(),
-            berth_grace: self.berth_grace_ms.0.micros(),
-            stop: self.stop_ms.0.micros(),
+            candidates: self.candidates,
+            prefix_age: self.prefix_age_ms.micros(),
+            key_age: self.key_age_ms.micros(),
+            berth_grace: self.berth_grace_ms.micros(),
+            stop: self.stop_ms.micros(),
             shares,
             patience,
             lifetime: [interactive, standard, batch].map(Millis::micros),

@@ -170,11 +170,10 @@ fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {
         (demand.deadline != Micros::ZERO && demand.deadline <= state.now(), "deadline has passed"),
         (demand.prefix.len() > MARKS_MAX, "prefix has too many marks"),
         (!ascending, "prefix marks are not ascending"),
-        (window.is_some_and(|window| window.from >= window.until), "window is empty"),
-        (window.is_some_and(|window| window.from < state.now()), "window has begun"),
     ];
-    match faults.iter().find(|(fault, _)| *fault) {
-        Some((_, fault)) => Err(Workflow::Invalid { fault: (*fault).to_owned() }.into()),
+    let fault = faults.iter().find(|(fault, _)| *fault).map(|(_, fault)| *fault);
+    match fault.or_else(|| window.and_then(|window| window.fault(state.now()))) {
+        Some(fault) => Err(Workflow::Invalid { fault: fault.to_owned() }.into()),
         None => Ok(()),
     }
 }
