@@ -41,6 +41,7 @@ impl Command {
         match self {
             Self::Workflow(
                 Workflow::ReportLeg { order, .. }
+                | Workflow::ReportFirstToken { order, .. }
                 | Workflow::Cancel { order }
                 | Workflow::Retry { order },
             ) => Some(*order),

@@ -52,7 +52,12 @@ fn effects_of(event: &Event) -> [Option<Effect>; 2] {
         words::Event::LegDispatched { order, attempt, leg, kind, vessel, timeout, .. } => {
             [Some(Effect::Call { order, attempt, leg, kind, vessel, timeout }), None]
         }
-        words::Event::LegFailed { order, vessel, .. } => {
+        words::Event::LegHedged { order, attempt, leg, vessel, timeout, .. } => {
+            let kind = LegKind::Whole;
+            [Some(Effect::Call { order, attempt, leg, kind, vessel, timeout }), None]
+        }
+        words::Event::LegFailed { order, vessel, .. }
+        | words::Event::LegDropped { order, vessel, .. } => {
             [Some(Effect::Stop { order, vessel }), None]
         }
         words::Event::OrderEnded { order, external, end, stop, .. } => {

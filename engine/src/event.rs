@@ -44,6 +44,7 @@ impl Event {
             Self::Workflow(
                 Workflow::LegCompleted { order, .. }
                 | Workflow::LegFailed { order, .. }
+                | Workflow::FirstTokenSeen { order, .. }
                 | Workflow::OrderEnded { order, .. },
             )
             | Self::Routing(routing::words::Event::OrderRouted { order, .. }) => Some(*order),
@@ -54,7 +55,8 @@ impl Event {
     /// The most bytes that it has in a record, if a rule has made it.
     pub fn bytes_max(&self) -> usize {
         let candidates = match self {
-            Self::Routing(routing::words::Event::OrderRouted { candidates, .. }) => {
+            Self::Routing(routing::words::Event::OrderRouted { candidates, .. })
+            | Self::Workflow(workflow::words::Event::LegHedged { candidates, .. }) => {
                 candidates.len()
             }
             _ => 0,

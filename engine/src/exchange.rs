@@ -149,7 +149,11 @@ fn scope(command: &Command) -> Scope {
             | Models::Lose { .. }
             | Models::Retire { .. },
         )
-        | Command::Workflow(Workflow::ReportLeg { .. } | Workflow::ReportStop { .. })
+        | Command::Workflow(
+            Workflow::ReportLeg { .. }
+            | Workflow::ReportStop { .. }
+            | Workflow::ReportFirstToken { .. },
+        )
         | Command::Allocator(_) => Scope::Fleet,
         Command::Policy(_) => Scope::Policy,
         Command::Workflow(

@@ -7,5 +7,5 @@ pub(crate) mod fold;
 
 pub(crate) mod decide;
 
-pub use rows::{Breaker, BreakerRule, Outcomes, OverloadRule, RetryRule};
+pub use rows::{Breaker, BreakerRule, Hedge, Outcomes, OverloadRule, RetryRule};
 pub use words::Event;

@@ -25,7 +25,9 @@ use tensorforge_engine::models::*;
 use tensorforge_engine::policy::Stance;
 use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
 use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
-use tensorforge_engine::resilience::{Breaker, BreakerRule, Outcomes, OverloadRule, RetryRule};
+use tensorforge_engine::resilience::{
+    Breaker, BreakerRule, Hedge, Outcomes, OverloadRule, RetryRule,
+};
 use tensorforge_engine::routing::{Choice, Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::sketch::Sketch;
@@ -106,6 +108,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         reserves: t20,
         lengths: t21,
         stops: t22,
+        hedges: t23,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -130,6 +133,8 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t20, OrderSlot(17), Reserve { amount: PicoUsd(1) }, DIGESTS[20]);
     golden.check(t21, LengthSlot(18), lengths(), DIGESTS[21]);
     golden.check(t22, StopSlot(19), stop(), DIGESTS[22]);
+    let hedge = Hedge { dispatched: Micros(3), within: Micros(4) };
+    golden.check(t23, OrderSlot(20), hedge, DIGESTS[23]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -301,6 +306,7 @@ fn policy() -> Policy {
             probes: 33,
             cut_off: Ppm(34),
         },
+        hedge_percent: [53, 54, 55],
         overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
         charge: Charge { failed: Ppm(46), expired: Ppm(47), cancelled: Ppm(48) },
         forecast: Forecast { samples: 49, prior: Ppm(50), legs: 51, window: Micros(52) },

@@ -95,7 +95,7 @@ fn traced() -> String {
     trace_rows!(
         control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
         loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves,
-        lengths, stops,
+        lengths, stops, hedges,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

@@ -6,6 +6,7 @@
 
 mod calendar;
 mod forecast;
+mod hedges;
 mod lifecycle;
 mod routes;
 mod rules;
@@ -183,6 +184,8 @@ pub struct Model {
     prefixes: BTreeMap<u64, (u64, u64, Holders)>,
     /// Legs that were told to stop, by place.
     stops: BTreeMap<u32, workflow::Stop>,
+    /// Orders that two vessels work, by slot: when the second was asked, and how long it should take at most.
+    hedges: BTreeMap<u32, (u64, u64)>,
     /// How long answers were, by place.
     lengths: BTreeMap<u32, forecast::Lengths>,
     submitted: u64,
@@ -339,6 +342,7 @@ impl Model {
             | Command::Models(models::Command::Retire { .. })
             | Command::Workflow(workflow::Command::ReportLeg { .. })
             | Command::Workflow(workflow::Command::ReportStop { .. })
+            | Command::Workflow(workflow::Command::ReportFirstToken { .. })
             | Command::Allocator(_) => (Scope::Fleet, 2),
             Command::Policy(policy::Command::SetPolicy(_))
             | Command::Policy(policy::Command::RollBackPolicy { .. }) => (Scope::Policy, 4),
@@ -424,6 +428,9 @@ impl Model {
             }
             Command::Workflow(workflow::Command::ReportStop { order, attempt, leg, usage }) => {
                 self.report_stop(*order, *attempt, *leg, usage)
+            }
+            Command::Workflow(workflow::Command::ReportFirstToken { order, attempt, leg }) => {
+                self.first_token(*order, *attempt, *leg)
             }
             Command::Workflow(workflow::Command::Advance) => self.advance(),
             Command::Allocator(allocator::Command::Maintain { vessel, window }) => {
@@ -825,6 +832,10 @@ impl Model {
             state.tables.stops.iter().map(|(slot, row)| (slot.0, row.clone())).collect();
         let own: Vec<_> = self.stops.iter().map(|(slot, row)| (*slot, row.clone())).collect();
         same("stops".into(), format!("{own:?}"), format!("{stops:?}"));
+        let hedges = state.tables.hedges.iter();
+        let hedges: BTreeMap<_, _> =
+            hedges.map(|(slot, row)| (slot.0, (row.dispatched.0, row.within.0))).collect();
+        same("hedges".into(), format!("{:?}", self.hedges), format!("{hedges:?}"));
         let lengths = state.tables.lengths.iter();
         let lengths: Vec<_> = lengths
             .map(|(slot, row)| {

@@ -70,6 +70,7 @@ pub fn policy() -> Policy {
             probes: 2,
             cut_off: Ppm(500_000),
         },
+        hedge_percent: [150, 100, 0],
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
         forecast: Forecast {
@@ -121,9 +122,10 @@ fn some_policy(random: &mut Random) -> Policy {
             attempts: 1 + random.below(4) as u16,
             backoff,
             backoff_max: backoff + Micros(random.below(300_000)),
-            budget: Ppm(random.below(4) * 100_000),
-            least: random.below(3) as u32,
+            budget: Ppm(*random.one(&[0, 100_000, 300_000, 1_000_000])),
+            least: *random.one(&[0, 1, 2, 1_000]),
         },
+        hedge_percent: [(); 3].map(|()| random.below(3) as u32 * 100),
         breaker: BreakerRule {
             failures: random.below(5) as u32,
             failing: Ppm(random.below(3) * 300_000),
@@ -310,13 +312,19 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         }
         49..80 => {
             let running: Vec<_> = live.iter().filter(|o| o.stage == Stage::Running).collect();
-            let (order, attempt, leg) = match running.is_empty() || random.below(20) == 0 {
+            let (order, attempt, mut leg) = match running.is_empty() || random.below(20) == 0 {
                 true => (some_order(random), random.below(3) as u16, 0),
                 false => {
                     let order = running[random.below(running.len() as u64) as usize];
                     (order.id, order.attempt, order.leg)
                 }
             };
+            // Now and then of the other vessel that works it.
+            leg += u8::from(random.below(8) == 0);
+            if random.below(8) == 0 {
+                let command = workflow::Command::ReportFirstToken { order, attempt, leg };
+                return (Source::OPERATOR, Command::Workflow(command));
+            }
             let outcome = match random.below(5) {
                 0 => Outcome::Failed(*random.one(Fault::ALL)),
                 _ => Outcome::Done {
@@ -381,6 +389,26 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
             manifest,
             start: 0,
         }));
+    }
+    setup
+}
+
+/// The same with five vessels alike, and no bound to what is tried again.
+pub fn alike(bounds: Limits) -> Vec<Command> {
+    let mut setup = setup(bounds);
+    for command in &mut setup {
+        match command {
+            Command::Policy(policy::Command::SetPolicy(rules)) => {
+                rules.retry.least = 1_000;
+                rules.breaker.failures = 0;
+            }
+            Command::Models(models::Command::RegisterVessel { manifest, .. }) => {
+                manifest.region = RegionId(0);
+                manifest.role = Role::Whole;
+                manifest.context_max = Tokens(100_000);
+            }
+            _ => {}
+        }
     }
     setup
 }

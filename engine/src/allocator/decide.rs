@@ -152,15 +152,22 @@ fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
     let mut orders: Vec<_> = deciding.aboard.of(vessel).collect();
     orders.sort_unstable();
     orders.dedup();
-    for order in orders.into_iter().filter_map(|slot| state.tables.orders.get(slot)) {
-        let mut work = Micros::ZERO;
+    for (slot, order) in
+        orders.into_iter().filter_map(|slot| Some((slot, state.tables.orders.get(slot)?)))
+    {
+        let (mut work, mut begun) = (Micros::ZERO, order.dispatched);
+        // Two that work the same leg do so side by side.
+        let hedge = state.tables.hedges.get(slot);
         let window = order.demand.window.as_ref().map_or(Micros::ZERO, |window| window.until);
         for leg in order.held() {
             work += leg.work;
             if leg.kind != LegKind::Hop && leg.vessel == vessel {
                 let time = work + spread(state, order, leg);
-                let end = (order.dispatched + time.percent(pace)).max(window);
+                let end = (begun + time.percent(pace)).max(window);
                 ends.push(end.max(state.now() + Micros(1)));
+            }
+            if let Some(hedge) = hedge {
+                (work, begun) = (Micros::ZERO, hedge.dispatched);
             }
         }
     }

@@ -85,7 +85,7 @@ fn give_back(state: &mut State, berth: BerthId) -> Result<(), Breach> {
 pub(crate) fn take(state: &mut State, order: OrderSlot, route: &[Leg]) -> Result<(), Breach> {
     for leg in capacity_legs(route) {
         if let Some(deciding) = &mut state.index.deciding {
-            deciding.aboard.join(order, leg);
+            deciding.aboard.join(order, leg.vessel);
         }
         change_used(state, leg.vessel, |load| {
             load.used = load.used.saturating_add(1);
@@ -100,7 +100,7 @@ pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Resu
     let now = state.now;
     for leg in capacity_legs(legs) {
         if let Some(deciding) = &mut state.index.deciding {
-            deciding.aboard.leave(order, leg);
+            deciding.aboard.leave(order, leg.vessel);
         }
         change_used(state, leg.vessel, |load| {
             load.used = load.used.saturating_sub(1);

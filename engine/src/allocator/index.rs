@@ -4,7 +4,6 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::kernel::units::{BerthId, OrderSlot, VesselId};
-use crate::models::rows::{Leg, LegKind};
 
 /// The berths of each vessel.
 pub(crate) type Berths = BTreeMap<VesselId, Vec<BerthId>>;
@@ -13,7 +12,7 @@ pub(crate) type Berths = BTreeMap<VesselId, Vec<BerthId>>;
 const NONE: u32 = u32::MAX;
 
 /// The orders that hold capacity of each vessel: lists through the slots of orders, so that each costs
-/// the same to join and to leave. An order holds at most two legs, and has a place for each.
+/// the same to join and to leave. An order holds capacity of two vessels at most, and has a place for each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Aboard {
     first: Vec<u32>,
@@ -22,39 +21,47 @@ pub(crate) struct Aboard {
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
+    vessel: VesselId,
     before: u32,
     behind: u32,
 }
 
+impl Place {
+    const FREE: Self = Self { vessel: VesselId::NONE, before: NONE, behind: NONE };
+}
+
 impl Aboard {
-    /// Notes that an order holds capacity for a leg.
-    pub(crate) fn join(&mut self, slot: OrderSlot, leg: &Leg) {
-        let (vessel, place) = (leg.vessel.0 as usize, place(slot, leg.kind));
-        if self.first.len() <= vessel {
-            self.first.resize(vessel.saturating_add(1), NONE);
+    /// Notes that an order holds capacity of a vessel.
+    pub(crate) fn join(&mut self, slot: OrderSlot, vessel: VesselId) {
+        let row = vessel.0 as usize;
+        if self.first.len() <= row {
+            self.first.resize(row.saturating_add(1), NONE);
         }
-        if self.places.len() <= place as usize {
-            let empty = Place { before: NONE, behind: NONE };
-            self.places.resize((place as usize).saturating_add(1), empty);
+        let [first, second] = places(slot);
+        if self.places.len() <= second as usize {
+            self.places.resize((second as usize).saturating_add(1), Place::FREE);
         }
-        let Some(first) = self.first.get_mut(vessel) else { return };
+        let place = if self.is_of(first, VesselId::NONE) { first } else { second };
+        let Some(first) = self.first.get_mut(row) else { return };
         let behind = core::mem::replace(first, place);
-        self.set(place, Place { before: NONE, behind });
+        self.set(place, Place { vessel, before: NONE, behind });
         if let Some(next) = self.places.get_mut(behind as usize) {
             next.before = place;
         }
     }
 
     /// Notes that it holds it no more.
-    pub(crate) fn leave(&mut self, slot: OrderSlot, leg: &Leg) {
-        let place = place(slot, leg.kind);
-        let Some(Place { before, behind }) = self.places.get(place as usize).copied() else {
+    pub(crate) fn leave(&mut self, slot: OrderSlot, vessel: VesselId) {
+        let Some(place) = places(slot).into_iter().find(|place| self.is_of(*place, vessel)) else {
+            return;
+        };
+        let Some(Place { before, behind, .. }) = self.places.get(place as usize).copied() else {
             return;
         };
         match self.places.get_mut(before as usize) {
             Some(previous) => previous.behind = behind,
             None => {
-                if let Some(first) = self.first.get_mut(leg.vessel.0 as usize) {
+                if let Some(first) = self.first.get_mut(vessel.0 as usize) {
                     *first = behind;
                 }
             }
@@ -62,10 +69,14 @@ impl Aboard {
         if let Some(next) = self.places.get_mut(behind as usize) {
             next.before = before;
         }
-        self.set(place, Place { before: NONE, behind: NONE });
+        self.set(place, Place::FREE);
     }
 
-    /// Those who hold capacity of a vessel, in no order; one with both legs there comes twice.
+    fn is_of(&self, place: u32, vessel: VesselId) -> bool {
+        self.places.get(place as usize).is_some_and(|held| held.vessel == vessel)
+    }
+
+    /// Those who hold capacity of a vessel, in no order.
     pub(crate) fn of(&self, vessel: VesselId) -> impl Iterator<Item = OrderSlot> {
         let mut place = self.first.get(vessel.0 as usize).copied().unwrap_or(NONE);
         core::iter::from_fn(move || {
@@ -83,7 +94,8 @@ impl Aboard {
     }
 }
 
-/// The place of an order's leg: slots have 24 bits, so their doubles fit.
-fn place(slot: OrderSlot, kind: LegKind) -> u32 {
-    slot.0.saturating_mul(2).saturating_add(u32::from(kind == LegKind::Decode))
+/// The places of an order: slots have 24 bits, so their doubles fit.
+fn places(slot: OrderSlot) -> [u32; 2] {
+    let first = slot.0.saturating_mul(2);
+    [first, first.saturating_add(1)]
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::bits::Bits;
 use crate::kernel::table::{Row, Table};
-use crate::kernel::units::{BerthId, Key, MicroUsd, ModelId, Tokens, VesselId, worth};
+use crate::kernel::units::{BerthId, Key, MicroUsd, Micros, ModelId, Tokens, VesselId, worth};
 use crate::models::rows::{Manifest, Role, Stage, VesselStatus};
 use crate::state::State;
 
@@ -20,6 +20,7 @@ pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
 fn check_orders(state: &State, faults: &mut Vec<String>) {
     for (slot, order) in state.tables.orders.iter() {
         let berthed = order.stage == Stage::Berthed;
+        let since = state.now - order.submitted;
         let on_its_way = usize::from(order.leg) < order.route.len() && order.attempt > 0;
         let wrong = [
             (order.id.slot() != slot, "holds an order of another slot"),
@@ -28,7 +29,7 @@ fn check_orders(state: &State, faults: &mut Vec<String>) {
             (order.stage == Stage::Running && !on_its_way, "runs, but has no leg to work"),
             (order.tokens_out > order.demand.tokens_out_max, "has more tokens than it may"),
             (order.cached > order.demand.tokens_in, "found more in caches than its prompt"),
-            (order.first_token > state.now - order.submitted, "has a token from the future"),
+            (order.first_token > since.max(Micros(1)), "has a token from the future"),
         ];
         let wrong = wrong.iter().filter(|(wrong, _)| *wrong);
         faults.extend(wrong.map(|(_, what)| format!("orders.{slot}: {what}")));

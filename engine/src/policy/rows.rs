@@ -52,6 +52,9 @@ row! {
 /// The most vessels that a policy may have drawn as candidates for a route.
 pub const CANDIDATES_MAX: u8 = 64;
 
+/// The longest that another vessel may be waited with, in percent of the usual time.
+const HEDGE_MOST: u32 = 10_000;
+
 /// The most attempts that a policy may allow an order.
 const ATTEMPTS_MAX: u16 = 16;
 
@@ -84,6 +87,9 @@ row! {
         pub stop: Micros,
         /// How failures are retried.
         pub retry: RetryRule,
+        /// After how long another vessel is asked to work an order of each class as well: this multiple, in percent, of
+        /// the time that 95 of 100 such legs take there; zero is never.
+        pub hedge_percent: [u32; 3],
         /// How vessels are cut off.
         pub breaker: BreakerRule,
         /// How vessels are left in peace that say they have no room.
@@ -137,6 +143,9 @@ impl Policy {
             fault(share == 0 || share > most, &format!("shares.{class} is 0 or above 1000"));
             fault(zero(&self.patience), &format!("patience.{class} is 0"));
             fault(zero(&self.lifetime), &format!("lifetime.{class} is 0"));
+            let hedge = self.hedge_percent.get(place).copied().unwrap_or(0);
+            let odd = hedge != 0 && !(100..=HEDGE_MOST).contains(&hedge);
+            fault(odd, &format!("hedge_percent.{class} is neither 0 nor 100 to 10000"));
         }
         fault(self.stop > Self::STOP_MOST, "stop is above a day");
         fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");

@@ -208,6 +208,22 @@ pub(crate) fn note_routed(state: &mut State, order: OrderId, retry: bool) -> Res
     Ok(())
 }
 
+/// Counts that another vessel works an order as well, among the attempts that are made because something went wrong.
+pub(crate) fn note_hedged(state: &mut State, order: OrderId) -> Result<(), Breach> {
+    let now = state.now;
+    let window = state.policy().map(|(_, policy)| policy.escalation.window);
+    let class = state.order(order).map(|row| row.demand.class as usize);
+    let Some((window, class)) = window.zip(class) else { return Ok(()) };
+    let flow = state.edit_flow()?;
+    *flow = flow.at(now, window);
+    let routed = &mut flow.present;
+    if let Some(orders) = routed.orders.get_mut(class) {
+        *orders = orders.saturating_add(1);
+    }
+    routed.retries = routed.retries.saturating_add(1);
+    Ok(())
+}
+
 /// An attempt is over, of which so many tokens were worked: what the order was charged for beyond them
 /// when it was chosen is given back to its tenant and its class, if others have waited ever since.
 pub(crate) fn settle_turn(state: &mut State, order: OrderId, worked: u64) -> Result<(), Breach> {

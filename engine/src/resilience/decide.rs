@@ -3,7 +3,7 @@
 
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{Micros, OrderId, Ppm, Seq, VesselId};
-use crate::models::rows::Order;
+use crate::models::rows::{Class, Order};
 use crate::resilience::rows::{Breaker, RetryRule};
 use crate::resilience::words::Event;
 use crate::state::State;
@@ -98,13 +98,15 @@ fn attempts(order: &Order) -> u16 {
     order.attempt.saturating_sub(order.bounced.min(BOUNCES_MAX))
 }
 
-/// When an order that has failed is tried again; `None` once its attempts are used up, and where it
-/// would expire before.
+/// When an order that has failed is tried again; `None` once its attempts are used up, where it would expire before, and
+/// where its tenant has seen the first token already.
 pub(crate) fn retry_at(tx: &Transaction, id: OrderId) -> Option<Micros> {
     let (_, policy) = tx.state().policy()?;
     let order = tx.state().order(id)?;
     let attempts = attempts(order);
-    if attempts >= policy.retry.attempts || order.attempt == u16::MAX {
+    // Whoever reads along would see another answer begin.
+    let seen = order.demand.class == Class::Interactive && order.first_token > Micros::ZERO;
+    if seen || attempts >= policy.retry.attempts || order.attempt == u16::MAX {
         return None;
     }
     let at = tx.now() + wait(tx.state(), id, attempts, &policy.retry);
@@ -127,19 +129,25 @@ fn wait(state: &State, id: OrderId, attempts: u16, rule: &RetryRule) -> Micros {
     Micros(wait)
 }
 
+/// The attempts made lately because something went wrong, and all others, where there are too many of the former for
+/// one more.
+pub(crate) fn over_budget(tx: &Transaction) -> Option<(u64, u64)> {
+    let ((_, policy), flow) = tx.state().policy().zip(tx.state().flow())?;
+    let rule = &policy.retry;
+    let (retries, others) = flow.at(tx.now(), policy.escalation.window).retries();
+    let part = u128::from(others).saturating_mul(u128::from(rule.budget.0));
+    let within = u128::from(retries.saturating_add(1)).saturating_mul(1_000_000) <= part;
+    (!within && retries >= u64::from(rule.least)).then_some((retries, others))
+}
+
 /// Has an order wait on whose call has failed, where too many are tried again already; tells whether it
 /// does. What was lost with its vessel is no such order, and what expires before is not bothered.
 pub(crate) fn postpone(tx: &mut Transaction, id: OrderId) -> bool {
     let state = tx.state();
     let Some((_, policy)) = state.policy() else { return false };
-    let (Some(order), Some(flow)) = (state.order(id), state.flow()) else { return false };
+    let Some(order) = state.order(id) else { return false };
     let rule = &policy.retry;
-    let (retries, others) = flow.at(tx.now(), policy.escalation.window).retries();
-    let part = u128::from(others).saturating_mul(u128::from(rule.budget.0));
-    let within = u128::from(retries.saturating_add(1)).saturating_mul(1_000_000) <= part;
-    if !order.retry || within || retries < u64::from(rule.least) {
-        return false;
-    }
+    let Some((retries, others)) = over_budget(tx).filter(|_| order.retry) else { return false };
     let half = (rule.backoff_max.0 / 2).max(POSTPONED_MIN.0);
     let draw = Draw::new(state.journal(), tx.stamp().seq, id, Purpose::Jitter);
     let more = draw.below(0, u32::try_from(half).unwrap_or(u32::MAX));

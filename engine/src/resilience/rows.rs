@@ -137,6 +137,17 @@ row! {
 }
 
 row! {
+    /// That another vessel works an order's last leg as well. Its legs are the last two of the route until one of them
+    /// is dropped.
+    pub struct Hedge {
+        /// When the leg was handed to the other vessel.
+        pub dispatched: Micros,
+        /// How long it should take there at most, behind all that was aboard.
+        pub within: Micros,
+    }
+}
+
+row! {
     /// For how long a vessel is left in peace that said it had no room.
     pub struct OverloadRule {
         /// For how long at first; doubled each time until it completes a leg.

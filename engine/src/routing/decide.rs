@@ -151,6 +151,32 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     Some(routed(order, version, 1, scored))
 }
 
+/// The vessel that may work an order's last leg as well: the best that has not failed it, lies where it arises and is
+/// nobody else's. With it how long the prompt takes there, and what was considered.
+pub(crate) fn plan_hedge(
+    tx: &Transaction,
+    id: OrderId,
+    besides: VesselId,
+) -> Option<(Leg, Micros, Candidates)> {
+    let state = tx.state();
+    let (_, policy) = state.policy()?;
+    let order = state.order(id)?;
+    let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
+    let wanted = Wanted { order, answer: expected(state, order) };
+    let mut found = parts(tx, &wanted, policy, serving, Role::Whole);
+    found.retain(|part| {
+        part.vessel != besides && part.verdict == Verdict::Eligible && part.hop == Micros::ZERO
+    });
+    let mut scored: Vec<(Candidate, &Part)> =
+        found.iter().map(|part| (candidate(tx, order, policy, part, None), part)).collect();
+    scored.sort_by_key(|(candidate, _)| rank(candidate));
+    let (_, best) = scored.first()?;
+    let leg = Leg { kind: LegKind::Whole, vessel: best.vessel, work: best.work() };
+    let prompt = best.prompt;
+    let candidates = scored.into_iter().map(|(candidate, _)| candidate).collect();
+    Some((leg, prompt, Candidates(candidates)))
+}
+
 fn routed(order: &Order, policy: PolicyVersion, open: u32, scored: Vec<Scored>) -> Event {
     let route = scored.first().map(|best| best.route.clone()).unwrap_or_default();
     Event::OrderRouted {

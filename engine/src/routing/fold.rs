@@ -4,8 +4,8 @@ use arrayvec::ArrayVec;
 
 use crate::allocator::fold::take;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{OrderId, PrefixSlot, Tokens, VesselId};
-use crate::models::rows::{Route, Stage, capacity_legs};
+use crate::kernel::units::{Micros, OrderId, PrefixSlot, Tokens, VesselId};
+use crate::models::rows::{Leg, Stage, capacity_legs};
 use crate::queue::fold::{leave, note_routed};
 use crate::routing::rows::{Holder, Prefix};
 use crate::routing::words::Event;
@@ -24,13 +24,14 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     // Every attempt works the prompt and the answer anew. Nobody pays twice for that, and yet it was worked.
     row.cached = Tokens::ZERO;
     row.tokens_out = Tokens::ZERO;
+    row.first_token = Micros::ZERO;
     row.wasted += core::mem::take(&mut row.cost);
     take(state, order.slot(), route)?;
     believe(state, *order, route)
 }
 
 /// Notes that the vessel which works an order's prompt will hold it.
-fn believe(state: &mut State, order: OrderId, route: &Route) -> Result<(), Breach> {
+pub(crate) fn believe(state: &mut State, order: OrderId, route: &[Leg]) -> Result<(), Breach> {
     let Some(places) = state.limits().map(|limits| limits.prefixes) else { return Ok(()) };
     let tables = &mut state.tables;
     let Some(row) = tables.orders.get(order.slot()).filter(|row| !row.demand.prefix.is_empty())

@@ -10,7 +10,7 @@ use crate::kernel::units::{
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
 use crate::policy::rows::{Policy, Stance};
 use crate::queue::rows::{Flow, Line, Turn, Waiting};
-use crate::resilience::rows::Outcomes;
+use crate::resilience::rows::{Hedge, Outcomes};
 use crate::routing::rows::Prefix;
 use crate::telemetry::rows::{Account, Lengths, Reserve, Spending};
 use crate::workflow::rows::{Control, RememberedKey, Stop};
@@ -106,6 +106,8 @@ tables! {
     21 telemetry lengths: LengthSlot => Lengths,
     /// Legs that were told to stop, and have not answered.
     22 workflow stops: StopSlot => Stop,
+    /// Orders whose last leg another vessel works as well.
+    23 resilience hedges: OrderSlot => Hedge,
 }
 
 impl Tables {
@@ -127,6 +129,7 @@ impl Tables {
         self.spending.bound_scattered(limits.tenants);
         self.reserves.bound_scattered(limits.orders);
         self.stops.bound(limits.orders);
+        self.hedges.bound_scattered(limits.orders);
         self.lengths.bound_scattered(Lengths::places(limits));
     }
 }

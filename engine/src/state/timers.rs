@@ -105,7 +105,7 @@ impl State {
         let mut deciding = Deciding::default();
         self.timers().for_each(|timer| deciding.wheel.insert(timer));
         for (slot, order) in self.tables.orders.iter() {
-            capacity_legs(order.held()).for_each(|leg| deciding.aboard.join(slot, leg));
+            capacity_legs(order.held()).for_each(|leg| deciding.aboard.join(slot, leg.vessel));
         }
         deciding.keys = Keys::of(&self.tables.keys);
         deciding.stops = Stops::of(&self.tables.stops);

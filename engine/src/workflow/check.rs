@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::models::rows::LegKind;
 use crate::state::State;
 use crate::workflow::index::{Keys, Stops};
 
@@ -15,6 +16,16 @@ pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     let known = state.index.deciding.as_ref().map(|deciding| &deciding.stops);
     if known.is_some_and(|known| *known != Stops::of(&state.tables.stops)) {
         faults.push("stops: found otherwise than they are awaited".into());
+    }
+    for (slot, _) in state.tables.hedges.iter() {
+        let order = state.tables.orders.get(slot);
+        let held = order.map_or(&[][..], |order| order.held());
+        let two = matches!(held, [first, second]
+            if first.kind == LegKind::Whole && second.kind == LegKind::Whole
+                && first.vessel != second.vessel);
+        if !two {
+            faults.push(format!("hedges.{slot}: its order is not worked by two vessels"));
+        }
     }
     for (slot, row) in state.tables.keys.iter() {
         let order = state.order(row.order).filter(|order| order.key == slot);

@@ -2,6 +2,7 @@
 
 mod admission;
 mod clock;
+mod hedges;
 mod legs;
 mod service;
 mod stops;
@@ -36,6 +37,9 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
         }
         Command::ReportStop { order, attempt, leg, usage } => {
             Ok(stops::report_stop(tx, *order, *attempt, *leg, usage)?)
+        }
+        Command::ReportFirstToken { order, attempt, leg } => {
+            Ok(hedges::first_token(tx, *order, *attempt, *leg)?)
         }
         Command::Advance => {
             clock::advance(tx);

@@ -1,16 +1,17 @@
 //! How an order comes, goes from leg to leg, and ends.
 
-use crate::allocator::fold::{hold, let_go, release};
+use crate::allocator::fold::{hold, let_go, release, take};
 use crate::kernel::table::Breach;
 use crate::kernel::units::{
     BerthId, KeySlot, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens, VesselId,
 };
 use crate::kernel::wheel::Due;
 use crate::models::fold::lost_of;
-use crate::models::rows::{Demand, End, LegKind, Order, Route, Stage, Tried, served};
-use crate::queue::fold::{leave, note_routed, settle_turn};
+use crate::models::rows::{Demand, End, Leg, LegKind, Order, Route, Stage, Tried, served};
+use crate::queue::fold::{leave, note_hedged, note_routed, settle_turn};
 use crate::resilience::fold::{is_slow, note_outcome};
-use crate::resilience::rows::Call;
+use crate::resilience::rows::{Call, Hedge};
+use crate::routing::fold::believe;
 use crate::state::State;
 use crate::state::index::Deciding;
 use crate::telemetry::fold::{
@@ -47,16 +48,28 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             fold_admitted(state, *order, *tenant, *deadline, *key, demand)?;
             reserved.map_or(Ok(()), |amount| set_aside(state, *order, *tenant, amount))
         }
-        Event::LegDispatched { order, leg, vessel, prompt, within, timeout, .. } => {
+        Event::LegDispatched { order, leg, vessel, prompt, within, hedge, timeout, .. } => {
             let now = state.now;
-            if *prompt > Micros::ZERO {
-                let load = state.tables.loads.edit(*vessel, &mut state.writer)?;
-                load.prompts = load.prompts.max(now) + *prompt;
-            }
+            hand_over(state, *vessel, *prompt)?;
             let row = state.edit_order(*order)?;
             row.leg = *leg;
             row.dispatched = now;
             row.within = *within;
+            state.wake_order(*order, if *hedge > Micros::ZERO { *hedge } else { *timeout })
+        }
+        Event::FirstTokenSeen { order, first_token, timeout, .. } => {
+            state.edit_order(*order)?.first_token = *first_token;
+            state.wake_order(*order, *timeout)
+        }
+        Event::LegHedged { order, vessel, prompt, work, within, timeout, .. } => {
+            hand_over(state, *vessel, *prompt)?;
+            let leg = Leg { kind: LegKind::Whole, vessel: *vessel, work: *work };
+            fold_hedged(state, *order, leg, *within)?;
+            state.wake_order(*order, *timeout)
+        }
+        Event::HedgeWithheld { order, timeout, .. } => state.wake_order(*order, *timeout),
+        Event::LegDropped { order, leg, fault, timeout, .. } => {
+            fold_dropped(state, *order, *leg, *fault)?;
             state.wake_order(*order, *timeout)
         }
         Event::LegCompleted { .. } => fold_completed(state, event),
@@ -210,6 +223,57 @@ fn fold_admitted(
     state.tables.orders.insert(id.slot(), order, &mut state.writer)
 }
 
+/// A vessel has one more prompt to work.
+fn hand_over(state: &mut State, vessel: VesselId, prompt: Micros) -> Result<(), Breach> {
+    if prompt > Micros::ZERO {
+        let now = state.now;
+        let load = state.tables.loads.edit(vessel, &mut state.writer)?;
+        load.prompts = load.prompts.max(now) + prompt;
+    }
+    Ok(())
+}
+
+/// Another vessel works the last leg of an order's route as well.
+fn fold_hedged(state: &mut State, id: OrderId, leg: Leg, within: Micros) -> Result<(), Breach> {
+    note_hedged(state, id)?;
+    let legs = core::slice::from_ref(&leg);
+    take(state, id.slot(), legs)?;
+    believe(state, id, legs)?;
+    // There is a place: what is hedged has two hops at most.
+    let _ = state.edit_order(id)?.route.try_push(leg);
+    let hedge = Hedge { dispatched: state.now, within };
+    state.tables.hedges.insert(id.slot(), hedge, &mut state.writer)
+}
+
+/// One of the last two legs of a route is worked no more: the order is on the other.
+fn fold_dropped(
+    state: &mut State,
+    id: OrderId,
+    leg: u8,
+    fault: Option<Fault>,
+) -> Result<(), Breach> {
+    let slot = id.slot();
+    let Some(hedge) = state.tables.hedges.get(slot).cloned() else {
+        return state.tables.hedges.remove(slot, &mut state.writer);
+    };
+    state.tables.hedges.remove(slot, &mut state.writer)?;
+    let row = state.edit_order(id)?;
+    let first = row.leg == leg;
+    let dropped = if first { row.route.get(usize::from(leg)).cloned() } else { row.route.pop() };
+    let dispatched = if first { row.dispatched } else { hedge.dispatched };
+    if first {
+        row.leg = leg.saturating_add(1);
+        row.dispatched = hedge.dispatched;
+        row.within = hedge.within;
+    }
+    let Some(dropped) = dropped else { return Ok(()) };
+    release(state, slot, core::slice::from_ref(&dropped))?;
+    match fault {
+        Some(fault) => note_failed(state, id, dropped.vessel, fault, dispatched),
+        None => Ok(()),
+    }
+}
+
 fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
     let Event::LegCompleted {
         order,
@@ -270,22 +334,38 @@ fn fold_failed(
     let row = state.edit_order(id)?;
     row.stage = Stage::Backoff;
     let (deadline, dispatched) = (row.deadline, row.dispatched);
-    // A request that is at fault itself says nothing about whoever found it so, and who has no room at
-    // this moment has not failed.
-    let answers = !matches!(fault, Fault::Rejected | Fault::Overloaded);
-    if answers {
-        row.tried.note(blamed);
+    if answers(fault) {
         row.retry = lost.is_none();
     } else if fault == Fault::Overloaded {
         row.bounced = row.bounced.saturating_add(1);
     }
     settle_turn(state, id, 0)?;
     release(state, id.slot(), &held)?;
-    let load = state.tables.loads.edit(blamed, &mut state.writer)?;
+    note_failed(state, id, blamed, fault, dispatched)?;
+    state.wake_order(id, deadline)
+}
+
+/// Whether a fault says something about a vessel: a request that is at fault itself says nothing about whoever found
+/// it so, and who has no room at this moment has not failed.
+fn answers(fault: Fault) -> bool {
+    !matches!(fault, Fault::Rejected | Fault::Overloaded)
+}
+
+/// Notes that a vessel has failed an order.
+fn note_failed(
+    state: &mut State,
+    id: OrderId,
+    vessel: VesselId,
+    fault: Fault,
+    dispatched: Micros,
+) -> Result<(), Breach> {
+    if answers(fault) {
+        state.edit_order(id)?.tried.note(vessel);
+    }
+    let gone = state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone());
+    let load = state.tables.loads.edit(vessel, &mut state.writer)?;
     load.failed = load.failed.saturating_add(1);
     // Nor is a loss an answer that the breaker of the vessel should count.
-    if answers && lost.is_none() {
-        note_outcome(state, blamed, dispatched, Call::Failed)?;
-    }
-    state.wake_order(id, deadline)
+    let lost = fault == Fault::VesselLost && gone;
+    if answers(fault) && !lost { note_outcome(state, vessel, dispatched, Call::Failed) } else { Ok(()) }
 }

@@ -11,6 +11,7 @@ use crate::kernel::units::{
 use crate::models::rows::{Demand, End, LegKind, Usage};
 use crate::policy::rows::PolicyLevel;
 use crate::refusal::Refusal;
+use crate::routing::words::Candidates;
 use crate::workflow::rows::Stop;
 
 code! {
@@ -26,6 +27,16 @@ code! {
         VesselLost = 3,
         /// The vessel found the request itself at fault: no other one would work it either.
         Rejected = 4,
+    }
+}
+
+code! {
+    /// Why no other vessel is asked to work a leg as well.
+    pub enum Withheld {
+        /// None has room for it that has not failed the order, or somebody waits who would find that room.
+        NoRoom = 0,
+        /// Too many attempts are made already because something went wrong.
+        Budget = 1,
     }
 }
 
@@ -88,6 +99,15 @@ pub enum Command {
         leg: u8,
         /// What it had worked.
         usage: Usage,
+    },
+    /// Reports that the first token of an answer is on its way to who asked.
+    ReportFirstToken {
+        /// Of which order.
+        order: OrderId,
+        /// In which attempt.
+        attempt: u16,
+        /// On which leg.
+        leg: u8,
     },
 }
 
@@ -162,6 +182,8 @@ words! {
             /// How long it should take at most, behind all that is aboard, one after the other, where its answer is as long as 95 of 100 are not;
             /// or as long as may be, where a call for the order has failed.
             within: Micros,
+            /// When another vessel is asked to work it as well, if nothing has been heard of it by then; zero is never.
+            hedge: Micros,
             /// When it counts as failed.
             timeout: Micros,
         },
@@ -243,6 +265,66 @@ words! {
             estimated: bool,
             /// Whether the order ended with it.
             ended: bool,
+        },
+        /// The first token of an answer is on its way: who is waiting for every token cannot be served anew from here on.
+        FirstTokenSeen = 11 {
+            /// Of which order.
+            order: OrderId,
+            /// On which leg.
+            leg: u8,
+            /// From where.
+            vessel: VesselId,
+            /// Time from submission to it.
+            first_token: Micros,
+            /// When the leg counts as failed.
+            timeout: Micros,
+        },
+        /// Nothing has been heard of a leg for too long: another vessel works it as well, and the first answer counts.
+        LegHedged = 12 {
+            /// Of which order.
+            order: OrderId,
+            /// In which attempt.
+            attempt: u16,
+            /// Which leg the other one is.
+            leg: u8,
+            /// Where it is worked, and how long that should take.
+            vessel: VesselId,
+            /// How long its prompt is expected to take.
+            prompt: Micros,
+            /// How long all of it is.
+            work: Micros,
+            /// How long it should take at most, behind all that is aboard.
+            within: Micros,
+            /// When one of the two counts as failed.
+            timeout: Micros,
+            /// What was considered, the chosen one first, then in the order of their scores.
+            candidates: Candidates,
+        },
+        /// Nothing has been heard of a leg for too long, and no other vessel is asked.
+        HedgeWithheld = 13 {
+            /// Of which order.
+            order: OrderId,
+            /// Which leg.
+            leg: u8,
+            /// Why.
+            reason: Withheld,
+            /// When the leg counts as failed.
+            timeout: Micros,
+        },
+        /// One of the two vessels that worked a leg works it no more; the order is the other's.
+        LegDropped = 14 {
+            /// Of which order.
+            order: OrderId,
+            /// In which attempt.
+            attempt: u16,
+            /// Which leg.
+            leg: u8,
+            /// Where.
+            vessel: VesselId,
+            /// Why it failed; none if the other one was first, or nobody asks any more.
+            fault: Option<Fault>,
+            /// When the other leg counts as failed.
+            timeout: Micros,
         },
         /// A key of an order that was served is remembered no more.
         KeyForgotten = 8 {

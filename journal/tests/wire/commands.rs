@@ -43,6 +43,8 @@ examples! { Command {
     "workflow.advance" Command::Workflow(workflow::Command::Advance) => one(workflow::Command::Advance),
     "workflow.report_stop" Command::Workflow(workflow::Command::ReportStop { .. }) =>
         one(workflow::Command::ReportStop { order: order(), attempt: 0x0102, leg: 2, usage: usage() }),
+    "workflow.report_first_token" Command::Workflow(workflow::Command::ReportFirstToken { .. }) =>
+        one(workflow::Command::ReportFirstToken { order: order(), attempt: 0x0102, leg: 2 }),
     "allocator.maintain" Command::Allocator(allocator::Command::Maintain { .. }) =>
         one(allocator::Command::Maintain { vessel: VesselId(11), window: window() }),
     "allocator.end_maintenance" Command::Allocator(allocator::Command::EndMaintenance { .. }) =>
@@ -173,6 +175,7 @@ pub(crate) fn policy() -> Policy {
             probes: 2,
             cut_off: Ppm(500_000),
         },
+        hedge_percent: [200, 0, 300],
         overload: OverloadRule { pause: Micros(500_000), pause_max: Micros(32_000_000) },
         charge: Charge { failed: Ppm(0), expired: Ppm(250_000), cancelled: Ppm(1_000_000) },
         forecast: Forecast {

@@ -12,7 +12,7 @@ use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, PolicyVersion, Ppm,
     RegionId, StopSlot, TenantId, Tokens, VesselId,
 };
-use tensorforge_engine::workflow::{Fault, Stop};
+use tensorforge_engine::workflow::{Fault, Stop, Withheld};
 use tensorforge_engine::{
     allocator, config, models, policy, queue, resilience, routing, security, telemetry, workflow,
 };
@@ -129,9 +129,35 @@ examples! { Event {
             prompt: Micros(400_000),
             answer: Micros(1_100_000),
             within: Micros(2_500_000),
+            hedge: Micros(50_000_000),
             timeout: Micros(100_000_000),
         }
     }),
+    "workflow.first_token_seen" Event::Workflow(workflow::Event::FirstTokenSeen { .. }) => one(workflow::Event::FirstTokenSeen {
+        order: order(),
+        leg: 1,
+        vessel: VesselId(28),
+        first_token: Micros(900_000),
+        timeout: Micros(100_000_000),
+    }),
+    "workflow.leg_hedged" Event::Workflow(workflow::Event::LegHedged { .. }) => one(workflow::Event::LegHedged {
+        order: order(),
+        attempt: 2,
+        leg: 1,
+        vessel: VesselId(29),
+        prompt: Micros(400_000),
+        work: Micros(1_500_000),
+        within: Micros(2_500_000),
+        timeout: Micros(100_000_000),
+        candidates: Candidates(vec![
+            candidate(30, VesselId::NONE, Verdict::Eligible),
+            candidate(31, VesselId::NONE, Verdict::Eligible),
+        ]),
+    }),
+    "workflow.hedge_withheld" Event::Workflow(workflow::Event::HedgeWithheld { .. }) => each(Withheld::ALL, |reason| {
+        workflow::Event::HedgeWithheld { order: order(), leg: 1, reason, timeout: Micros(100_000_000) }
+    }),
+    "workflow.leg_dropped" Event::Workflow(workflow::Event::LegDropped { .. }) => dropped(),
     "workflow.leg_completed" Event::Workflow(workflow::Event::LegCompleted { .. }) => one(workflow::Event::LegCompleted {
         order: order(),
         leg: 1,
@@ -221,9 +247,23 @@ fn stop() -> Stop {
     }
 }
 
-/// Two candidates, one of them a pair and one too small; three legs.
-fn routed() -> routing::Event {
-    let candidate = |vessel: u32, decode: VesselId, verdict: Verdict| Candidate {
+/// A leg that is worked no more, because it failed and because another one was first.
+fn dropped() -> Vec<(String, workflow::Event)> {
+    let dropped = |fault| workflow::Event::LegDropped {
+        order: order(),
+        attempt: 2,
+        leg: 1,
+        vessel: VesselId(32),
+        fault,
+        timeout: Micros(100_000_000),
+    };
+    let mut found = vec![("beaten".to_owned(), dropped(None))];
+    found.extend(each(Fault::ALL, |fault| dropped(Some(fault))));
+    found
+}
+
+fn candidate(vessel: u32, decode: VesselId, verdict: Verdict) -> Candidate {
+    Candidate {
         vessel: VesselId(vessel),
         decode,
         verdict,
@@ -234,7 +274,11 @@ fn routed() -> routing::Event {
         energy: Millijoules(2_000),
         cached: Tokens(512),
         failing: Ppm(416_666),
-    };
+    }
+}
+
+/// Two candidates, one of them a pair and one too small; three legs.
+fn routed() -> routing::Event {
     let leg = |kind, vessel, work| Leg { kind, vessel: VesselId(vessel), work: Micros(work) };
     let mut route = Route::new();
     route.push(leg(LegKind::Hop, 1, 40_000));

@@ -118,9 +118,14 @@ impl Model {
         for order in self.orders.values().filter(|order| order.stage == Stage::Running) {
             let (usual, late) = self.expected(order);
             let late = if order.retry { order.demand.tokens_out_max.0 } else { late };
-            let mut work = 0;
-            for leg in &order.route[order.leg..] {
+            let (mut work, mut since) = (0, order.dispatched);
+            let second = self.hedges.get(&order.id.slot().0);
+            for (place, leg) in order.route[order.leg..].iter().enumerate() {
                 work += leg.work.0;
+                if let Some((dispatched, _)) = second.filter(|_| place > 0) {
+                    // Beside the first, and not after it.
+                    (work, since) = (leg.work.0, *dispatched);
+                }
                 let answers = leg.kind == LegKind::Whole || leg.kind == LegKind::Decode;
                 if leg.vessel.0 != vessel || leg.kind == LegKind::Hop {
                     continue;
@@ -128,7 +133,7 @@ impl Model {
                 let more = if answers { rules::answer_time(manifest, late - usual) } else { 0 };
                 let time = u128::from(work + more) * u128::from(pace) / 100;
                 let window = order.demand.window.as_ref().map_or(0, |window| window.until.0);
-                let end = (order.dispatched + rules::narrow(time)).max(window);
+                let end = (since + rules::narrow(time)).max(window);
                 ends.push(end.max(self.now + 1));
             }
         }

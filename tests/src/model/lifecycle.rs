@@ -311,7 +311,6 @@ impl Model {
 
     pub(super) fn dispatch(&mut self, slot: u32) -> Decided<()> {
         let now = self.now;
-        let (_, policy) = self.policy()?;
         let order = self.order(slot)?.clone();
         let leg = &order.route[order.leg];
         let ship = self.ship(leg.vessel)?;
@@ -338,6 +337,7 @@ impl Model {
             let ship = self.ship(leg.vessel)?;
             ship.prompts = ship.prompts.max(now) + prompt;
         }
+        let hedge = self.hedge_at(&order, queue)?;
         let [queue, prompt, answer] = [queue, prompt, answer].map(Micros);
         let mut behind = if leg.kind == LegKind::Hop { leg.work.0 } else { aboard };
         if matches!(leg.kind, LegKind::Whole | LegKind::Decode) {
@@ -346,12 +346,12 @@ impl Model {
             let late = if order.retry { order.demand.tokens_out_max.0 } else { late };
             behind += rules::answer_time(&manifest, late - usual);
         }
-        let span = u128::from(behind) * u128::from(policy.timeout_percent) / 100;
-        let timeout = now + rules::narrow(span).max(policy.timeout_min.0);
+        let timeout = now + self.patience(behind)?;
+        let hedge = hedge.filter(|at| *at < timeout);
         let row = self.order(slot)?;
         row.dispatched = now;
         row.within = behind;
-        row.wake = timeout.min(row.deadline);
+        row.wake = hedge.unwrap_or(timeout).min(row.deadline);
         self.expect(workflow::Event::LegDispatched {
             order: order.id,
             attempt: order.attempt,
@@ -362,6 +362,7 @@ impl Model {
             prompt,
             answer,
             within: Micros(behind),
+            hedge: Micros(hedge.unwrap_or(0)),
             timeout: Micros(timeout),
         })
     }
@@ -379,13 +380,22 @@ impl Model {
         let order = self.orders.get(&id.slot().0).filter(|order| order.id == id).cloned();
         let unknown = workflow::Refusal::Unknown { order: id.0 >> 24 };
         let order = order.ok_or(unknown)?;
-        let present = (order.stage, order.attempt, order.leg);
-        if present != (Stage::Running, attempt, usize::from(leg)) {
+        if !self.is_on(&order, attempt, usize::from(leg)) {
             return Err(workflow::Refusal::Stale.into());
         }
+        let (slot, leg) = (id.slot().0, usize::from(leg));
         match outcome {
-            Outcome::Failed(fault) => self.fail(id.slot().0, *fault),
+            Outcome::Failed(Fault::Rejected) => {
+                self.settle_on(slot, leg)?;
+                self.fail(slot, Fault::Rejected)
+            }
+            Outcome::Failed(fault) if self.hedges.contains_key(&slot) => {
+                self.drop_leg(slot, leg, Some(*fault))
+            }
+            Outcome::Failed(fault) => self.fail(slot, *fault),
             Outcome::Done { tokens_out, cached, first_token, energy } => {
+                self.settle_on(slot, leg)?;
+                let order = self.order(slot)?.clone();
                 self.complete(&order, [tokens_out.0, cached.0, first_token.0, energy.0])
             }
         }
@@ -474,7 +484,7 @@ impl Model {
     }
 
     /// Whether whatever a vessel had aboard is gone.
-    fn is_gone(&self, vessel: VesselId) -> bool {
+    pub(super) fn is_gone(&self, vessel: VesselId) -> bool {
         let status = self.ships[&vessel.0].status;
         status == VesselStatus::Lost || status == VesselStatus::Restarting
     }
@@ -498,7 +508,7 @@ impl Model {
     }
 
     /// Vessels that have been left: drained perhaps, or open for those who wait.
-    fn left(&mut self, legs: &[Leg]) -> Decided<()> {
+    pub(super) fn left(&mut self, legs: &[Leg]) -> Decided<()> {
         for leg in legs {
             self.drained(leg.vessel)?;
             self.noted_ships.insert(leg.vessel.0);
@@ -559,7 +569,7 @@ impl Model {
 
     /// A call has been answered: that counts for its vessel and for the exchange, but of a vessel that is
     /// cut off or probed only the success of a probe does.
-    fn outcome(&mut self, vessel: VesselId, dispatched: u64, bad: Option<usize>) -> Decided<()> {
+    pub(super) fn outcome(&mut self, vessel: VesselId, dispatched: u64, bad: Option<usize>) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let now = self.now;
         let ship = self.ship(vessel)?;
@@ -582,7 +592,7 @@ impl Model {
 
     /// So many in a row trip a breaker, or such a share of enough calls, unless of one of its models too
     /// many are cut off already; of a probe, one does.
-    fn trip(&mut self, vessel: VesselId, dispatched: u64) -> Decided<()> {
+    pub(super) fn trip(&mut self, vessel: VesselId, dispatched: u64) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let (rule, now) = (policy.breaker, self.now);
         let ship = &self.ships[&vessel.0];
@@ -627,7 +637,7 @@ impl Model {
     }
 
     /// Who said that it has no room is left in peace for a while.
-    fn pause(&mut self, vessel: VesselId) -> Decided<()> {
+    pub(super) fn pause(&mut self, vessel: VesselId) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let now = self.now;
         let ship = self.ship(vessel)?;
@@ -651,7 +661,9 @@ impl Model {
         let (id, deadline, failures) = (order.id, order.deadline, attempt - order.bounced.min(8));
         let retry = &policy.retry;
         let (least, most) = rules::wait(failures, retry.backoff.0, retry.backoff_max.0);
-        if failures >= retry.attempts || now + least >= deadline {
+        // An answer that somebody reads along does not begin anew.
+        let read = order.demand.class == Class::Interactive && order.first_token > 0;
+        if read || failures >= retry.attempts || now + least >= deadline {
             return self.end(slot, End::Failed);
         }
         let ends = |event: Option<&Event>| {
@@ -685,6 +697,8 @@ impl Model {
     }
 
     pub(super) fn end(&mut self, slot: u32, end: End) -> Decided<()> {
+        let leg = self.order(slot)?.leg;
+        self.settle_on(slot, leg)?;
         self.release_berth(slot)?;
         let order = self.order(slot)?.clone();
         let tenant = TenantId(order.tenant);

@@ -163,7 +163,7 @@ impl Model {
     }
 
     /// The candidate that these vessels make, but for its draw.
-    fn candidate(&self, order: &Live, vessel: VesselId, decode: VesselId) -> Decided<Candidate> {
+    pub(super) fn candidate(&self, order: &Live, vessel: VesselId, decode: VesselId) -> Decided<Candidate> {
         let (_, policy) = self.policy()?;
         let mut sum = self.share(order, vessel.0);
         if decode != VesselId::NONE {
@@ -250,7 +250,7 @@ impl Model {
         })?;
         // Another attempt yields all of it again.
         let row = self.order(slot)?;
-        (row.cached, row.tokens_out) = (0, 0);
+        (row.cached, row.tokens_out, row.first_token) = (0, 0, 0);
         row.wasted += std::mem::take(&mut row.cost);
         self.take(slot, legs)
     }
@@ -438,7 +438,6 @@ impl Model {
 
     /// An order goes on its way: it leaves the queue, its legs take room, its prefixes move.
     fn take(&mut self, slot: u32, legs: Vec<Leg>) -> Decided<()> {
-        let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
         let working: Vec<Leg> =
             legs.iter().filter(|leg| leg.kind != LegKind::Hop).cloned().collect();
         for leg in &working {
@@ -453,20 +452,25 @@ impl Model {
         order.route = legs;
         let model = order.demand.model;
         self.forget_if_idle(model);
-        let order = self.order(slot)?;
-        for mark in order.demand.prefix.clone() {
-            let starts = self.ships[&working[0].vessel.0].starts;
-            let now = self.now;
+        let demand = self.order(slot)?.demand.clone();
+        self.hold_prefix(&demand, working[0].vessel);
+        self.dispatch(slot)
+    }
+
+    /// A vessel will have worked a prompt.
+    pub(super) fn hold_prefix(&mut self, demand: &Demand, vessel: VesselId) {
+        let places = u64::from(self.limits.as_ref().map_or(1, |limits| limits.prefixes));
+        let (starts, now) = (self.ships[&vessel.0].starts, self.now);
+        for mark in &demand.prefix {
             let row = self.prefixes.entry(mark.hash % places).or_default();
             if row.0 != mark.hash {
                 *row = (mark.hash, 0, Vec::new());
             }
             row.1 = mark.tokens.0;
-            row.2.retain(|(vessel, ..)| *vessel != working[0].vessel);
-            row.2.insert(0, (working[0].vessel, starts, now));
+            row.2.retain(|(known, ..)| *known != vessel);
+            row.2.insert(0, (vessel, starts, now));
             row.2.truncate(4);
         }
-        self.dispatch(slot)
     }
 }
 

@@ -247,7 +247,7 @@ impl Model {
         let mut orders: Vec<OrderId> =
             self.orders.values().filter(aboard).map(|order| order.id).collect();
         orders.sort_unstable();
-        orders.into_iter().try_for_each(|id| self.fail(id.slot().0, Fault::VesselLost))?;
+        orders.into_iter().try_for_each(|id| self.fail_over_one(id.slot().0))?;
         let stops = self.stops.iter().filter(|(_, row)| row.vessel == vessel);
         let stops: Vec<u32> = stops.map(|(slot, _)| *slot).collect();
         stops.into_iter().try_for_each(|slot| self.answered(slot, None))
@@ -257,6 +257,7 @@ impl Model {
         let now = self.now;
         let order = self.order(slot)?.clone();
         if order.deadline <= now {
+            self.settle_on(slot, order.leg)?;
             let late = order.stage == Stage::Running && order.dispatched + order.within < now;
             return if late && !self.sunk(&order) {
                 self.fail(slot, Fault::Timeout)
@@ -265,8 +266,8 @@ impl Model {
             };
         }
         match order.stage {
-            Stage::Running if self.sunk(&order) => self.fail(slot, Fault::VesselLost),
-            Stage::Running => self.fail(slot, Fault::Timeout),
+            Stage::Running if self.sunk(&order) => self.fail_over_one(slot),
+            Stage::Running => self.overdue(slot),
             Stage::Backoff if self.must_wait_on(&order)? => self.postpone(slot),
             Stage::Backoff => self.route_or_queue(slot),
             Stage::Berthed => self.berth_due(slot),
@@ -275,7 +276,7 @@ impl Model {
     }
 
     /// How many attempts lately were made because a call had failed, and how many were not.
-    fn retries(&self) -> Decided<[u64; 2]> {
+    pub(super) fn retries(&self) -> Decided<[u64; 2]> {
         let (_, policy) = self.policy()?;
         let [a, b, c, .., retries] = self.flow.sum(self.now, policy.escalation.window.0);
         Ok([retries, a + b + c - retries])

@@ -23,6 +23,7 @@ mod breakers;
 mod calendar;
 mod fairness;
 mod forecasts;
+mod hedges;
 mod money;
 mod vessels;
 

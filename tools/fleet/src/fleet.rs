@@ -28,6 +28,8 @@ use crate::trace::Trace;
 pub struct Fleet {
     /// What it is called.
     pub name: String,
+    /// Whether vessels tell when the first token of an interactive order is on its way.
+    pub first_tokens: bool,
     /// The bounds of the exchange.
     pub limits: Limits,
     /// The contract of a tenant that has none of its own; its name is empty.

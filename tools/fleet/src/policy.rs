@@ -86,6 +86,7 @@ table! { PolicyFile {
     timeout: TimeoutEntry = TimeoutEntry::default(),
     retry: RetryEntry = RetryEntry::default(),
     breaker: BreakerEntry = BreakerEntry::default(),
+    hedge_percent: Hedge = Hedge::default(),
     overload: OverloadEntry = OverloadEntry::default(),
     charge: ChargeEntry = ChargeEntry::default(),
     forecast: ForecastEntry = ForecastEntry::default(),
@@ -116,6 +117,12 @@ table! { Lifetime {
     interactive: Millis = Millis::new(120_000),
     standard: Millis = Millis::new(600_000),
     batch: Millis = Millis::new(3_600_000),
+} }
+
+table! { Hedge {
+    interactive: u32 = 0,
+    standard: u32 = 0,
+    batch: u32 = 0,
 } }
 
 table! { TimeoutEntry {
@@ -200,8 +207,11 @@ impl PolicyFile {
         let shares = Shares { classes: [interactive, standard, batch], overdue };
         let Patience { interactive, standard, batch } = self.patience_ms;
         let patience = [interactive, standard, batch].map(Millis::micros);
+        let Hedge { interactive, standard, batch } = self.hedge_percent;
+        let hedge_percent = [interactive, standard, batch];
         let Lifetime { interactive, standard, batch } = self.lifetime_ms;
         Policy {
+            hedge_percent,
             route_by: self.route_by,
             weights: Weights { time, cost, energy, avoid },
             candidates: self.candidates,

@@ -120,7 +120,16 @@ struct Done {
 #[serde(deny_unknown_fields)]
 struct Failed {
     order: u64,
+    leg: Option<u8>,
     fault: Fault,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstToken {
+    order: u64,
+    attempt: Option<u16>,
+    leg: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -276,12 +285,22 @@ impl Scenario {
                     first_token: done.first_token_ms.micros(),
                     energy: Millijoules(done.energy),
                 };
-                operator(report(state, done.order, (done.attempt, done.leg), outcome)?)
+                let (order, attempt, leg) = leg_of(state, done.order, (done.attempt, done.leg))?;
+                let report = workflow::Command::ReportLeg { order, attempt, leg, outcome };
+                operator(Command::Workflow(report))
             }
             "failed" => {
                 let failed: Failed = read(name, value)?;
                 let outcome = Outcome::Failed(failed.fault);
-                operator(report(state, failed.order, (None, None), outcome)?)
+                let (order, attempt, leg) = leg_of(state, failed.order, (None, failed.leg))?;
+                let report = workflow::Command::ReportLeg { order, attempt, leg, outcome };
+                operator(Command::Workflow(report))
+            }
+            "first_token" => {
+                let seen: FirstToken = read(name, value)?;
+                let (order, attempt, leg) = leg_of(state, seen.order, (seen.attempt, seen.leg))?;
+                let report = workflow::Command::ReportFirstToken { order, attempt, leg };
+                operator(Command::Workflow(report))
             }
             "stopped" => {
                 let told: StoppedStep = read(name, value)?;
@@ -354,9 +373,9 @@ impl Scenario {
             })),
             "wait" => Ok(None),
             other => Err(format!(
-                "expected one of submit, done, failed, stopped, cancel, retry, heartbeat, drain, \
-                 lose, retire, register, maintain, end_maintenance, policy, roll_back and wait, \
-                 found `{other}`"
+                "expected one of submit, done, failed, first_token, stopped, cancel, retry, \
+                 heartbeat, drain, lose, retire, register, maintain, end_maintenance, policy, \
+                 roll_back and wait, found `{other}`"
             )),
         }
     }
@@ -452,13 +471,12 @@ fn order(state: &State, number: u64) -> Result<OrderId, String> {
     live.find(|id| id.number() == number).ok_or_else(|| format!("order {number} is not live"))
 }
 
-/// The report about the leg that an order is on, or about the attempt and leg that are named.
-fn report(
+/// The leg that an order is on, or the attempt and leg of it that are named.
+fn leg_of(
     state: &State,
     number: u64,
     (attempt, leg): (Option<u16>, Option<u8>),
-    outcome: Outcome,
-) -> Result<Command, String> {
+) -> Result<(OrderId, u16, u8), String> {
     // Of one that has ended a leg may have been told to stop, and report all the same.
     let mut stops = state.tables.stops.iter().map(|(_, row)| row);
     let (order, present) = match order(state, number) {
@@ -469,8 +487,7 @@ fn report(
         }
     };
     let (of_attempt, of_leg) = present.ok_or_else(|| format!("order {number} is not live"))?;
-    let (attempt, leg) = (attempt.unwrap_or(of_attempt), leg.unwrap_or(of_leg));
-    Ok(Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome }))
+    Ok((order, attempt.unwrap_or(of_attempt), leg.unwrap_or(of_leg)))
 }
 
 struct Stage {

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::effect::Effect;
 use tensorforge_engine::event::Event;
-use tensorforge_engine::models::{LegKind, Role};
+use tensorforge_engine::models::{Class, LegKind, Role};
 use tensorforge_engine::security::{Scope, Scopes, Source};
 use tensorforge_engine::units::{
     Micros, Millijoules, ModelId, OrderId, Ppm, TenantId, Tokens, VesselId,
@@ -37,7 +37,7 @@ use tensorforge_engine::{models, workflow};
 use crate::draw::{Purpose, below, draw};
 use crate::fleet::{self, FIRST_START, FaultKind, Fleet};
 use crate::trace::{Row, Trace};
-use crate::vessel::{Finished, Job, Stopped, Vessel};
+use crate::vessel::{Begun, Finished, Job, Stopped, Vessel};
 
 use agenda::{Agenda, Happening, Place, Rank};
 pub use demand::SimError;
@@ -61,8 +61,8 @@ pub struct Sim<'a> {
     /// Stops that vessels are about to answer.
     stops: usize,
     ships: Vec<Ship<'a>>,
-    /// Where each order's reply is on the agenda.
-    replies: BTreeMap<OrderId, Place>,
+    /// Where each reply is on the agenda, by order and by the vessel that was called.
+    replies: BTreeMap<(OrderId, VesselId), Place>,
     agenda: Agenda,
     scheduled: u64,
 }
@@ -254,12 +254,21 @@ impl<'a> Sim<'a> {
                 let ship = self.ship(vessel)?;
                 ship.filed = None;
                 let finished = ship.vessel.work(at);
+                let begun = ship.vessel.begun();
                 self.file(vessel);
+                for begun in begun {
+                    let place = (at, Rank::Reply, self.scheduled);
+                    self.scheduled += 1;
+                    self.agenda.insert(place, Happening::Begun(begun));
+                }
                 finished.map(report)
             }
-            Happening::Reply { vessel, reply } => {
-                self.replies.remove(&reply.order);
-                vessel.is_none_or(|vessel| self.afloat(vessel)).then(|| report(reply))
+            Happening::Begun(Begun { order, attempt, leg }) => {
+                Some(Command::Workflow(workflow::Command::ReportFirstToken { order, attempt, leg }))
+            }
+            Happening::Reply { called, from, reply } => {
+                self.replies.remove(&(reply.order, called));
+                from.is_none_or(|vessel| self.afloat(vessel)).then(|| report(reply))
             }
             Happening::Stopped(stopped) => {
                 self.stops -= 1;
@@ -338,20 +347,20 @@ impl<'a> Sim<'a> {
 
     fn call(&mut self, now: Micros, call: Call) {
         let Some((row, model)) = self.row(call.order) else {
-            return self.reply(now, None, call.failed(Cause::Error));
+            return self.reply(now, call, None, call.failed(Cause::Error));
         };
         let (fleet, seed) = (self.fleet, self.seed);
         let Some(ship) = self.ship(call.vessel) else {
-            return self.reply(now, None, call.failed(Cause::Error));
+            return self.reply(now, call, None, call.failed(Cause::Error));
         };
         let manifest = &ship.declared.manifest;
         if call.kind == LegKind::Hop {
             let region = fleet.regions.get(manifest.region.0 as usize);
             let hop = region.map_or(Micros::ZERO, |region| region.hop);
-            return self.reply(now + hop, None, call.reply(WAY));
+            return self.reply(now + hop, call, None, call.reply(WAY));
         }
         if !suits(manifest.role, call.kind) || !manifest.models.contains(&model) {
-            return self.reply(now, None, call.failed(Cause::Error));
+            return self.reply(now, call, None, call.failed(Cause::Error));
         }
         if !ship.vessel.afloat() {
             return;
@@ -359,12 +368,13 @@ impl<'a> Sim<'a> {
         if let Some((share, after, answer)) = ship.failing
             && below(draw(seed, Purpose::Failing, call.key()), Ppm::ONE.0) < share.0
         {
-            return self.reply(now + after, Some(call.vessel), call.failed(answer));
+            return self.reply(now + after, call, Some(call.vessel), call.failed(answer));
         }
-        if ship.vessel.call(now, call.job(row)) {
+        let told = fleet.first_tokens && row.class == Class::Interactive;
+        if ship.vessel.call(now, call.job(row, told)) {
             self.file(call.vessel);
         } else {
-            self.reply(now, Some(call.vessel), call.failed(Cause::Rejected));
+            self.reply(now, call, Some(call.vessel), call.failed(Cause::Rejected));
         }
     }
 
@@ -374,23 +384,18 @@ impl<'a> Sim<'a> {
         Some((self.trace.rows.get(place)?, self.senders.get(place)?.model))
     }
 
-    fn reply(&mut self, at: Micros, vessel: Option<VesselId>, reply: Finished) {
+    /// Answers a call, by `from` if it is up at that moment.
+    fn reply(&mut self, at: Micros, call: Call, from: Option<VesselId>, reply: Finished) {
         let place = (at, Rank::Reply, self.scheduled);
         self.scheduled += 1;
-        self.replies.insert(reply.order, place);
-        self.agenda.insert(place, Happening::Reply { vessel, reply });
+        self.replies.insert((call.order, call.vessel), place);
+        self.agenda.insert(place, Happening::Reply { called: call.vessel, from, reply });
     }
 
-    /// Takes a reply that would come from `vessel`, or from the way there, off the agenda.
+    /// Takes the reply to a call of `vessel`, or of the way there, off the agenda.
     fn forget(&mut self, order: OrderId, vessel: VesselId) {
-        let Some(place) = self.replies.get(&order) else { return };
-        let from = self.agenda.get(place).and_then(|happening| match happening {
-            Happening::Reply { vessel, .. } => *vessel,
-            _ => None,
-        });
-        if from.is_none_or(|from| from == vessel) {
-            self.agenda.remove(place);
-            self.replies.remove(&order);
+        if let Some(place) = self.replies.remove(&(order, vessel)) {
+            self.agenda.remove(&place);
         }
     }
 
@@ -426,7 +431,7 @@ impl Call {
         self.reply(Outcome::Failed(cause))
     }
 
-    fn job(self, row: &Row) -> Job<'_> {
+    fn job(self, row: &Row, told: bool) -> Job<'_> {
         Job {
             order: self.order,
             attempt: self.attempt,
@@ -435,6 +440,7 @@ impl Call {
             tokens_in: row.tokens_in,
             tokens_out: row.tokens_out,
             blocks: &row.blocks,
+            told,
         }
     }
 

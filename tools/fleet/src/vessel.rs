@@ -32,6 +32,16 @@ pub(crate) struct Job<'a> {
     pub(crate) tokens_in: Tokens,
     pub(crate) tokens_out: Tokens,
     pub(crate) blocks: &'a [u64],
+    /// Whether its first token is told of.
+    pub(crate) told: bool,
+}
+
+/// A job of which the first token is there, and more are to come.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) order: OrderId,
+    pub(crate) attempt: u16,
+    pub(crate) leg: u8,
 }
 
 /// A job that was worked to its end.
@@ -98,6 +108,8 @@ pub(crate) struct Vessel<'a> {
     entries: u64,
     meter: u64,
     kv_used: u64,
+    /// Jobs whose first tokens have not been told of yet.
+    begun: Vec<Begun>,
 }
 
 impl<'a> Vessel<'a> {
@@ -116,6 +128,7 @@ impl<'a> Vessel<'a> {
             entries: 0,
             meter: 0,
             kv_used: 0,
+            begun: Vec::new(),
         }
     }
 
@@ -226,6 +239,11 @@ impl<'a> Vessel<'a> {
         }
     }
 
+    /// The jobs of which the first token has come meanwhile.
+    pub(crate) fn begun(&mut self) -> Vec<Begun> {
+        std::mem::take(&mut self.begun)
+    }
+
     /// Lets time pass at the present pace.
     fn advance(&mut self, now: Micros) {
         let elapsed = (now - self.now).0;
@@ -308,6 +326,10 @@ impl<'a> Vessel<'a> {
         if left == 0 {
             self.kv_used = self.kv_used.saturating_sub(task.job.memory());
             return Some(self.finish(&task));
+        }
+        if task.made == 1 && task.job.told {
+            let Job { order, attempt, leg, .. } = task.job;
+            self.begun.push(Begun { order, attempt, leg });
         }
         let next = if task.made == 0 { 1 } else { left };
         let target = from.saturating_add(next.saturating_mul(TOKEN));

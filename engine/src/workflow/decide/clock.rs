@@ -15,6 +15,7 @@ use crate::queue::decide::resume;
 use crate::resilience::decide::{postpone, probe_if_due, resume as resume_vessel};
 use crate::resilience::rows::Breaker;
 use crate::transaction::Transaction;
+use crate::workflow::decide::hedges;
 use crate::workflow::decide::legs::{begin, end, fail, route_or_queue};
 use crate::workflow::decide::stops::{give_up, unanswered};
 use crate::workflow::words::Fault;
@@ -75,7 +76,7 @@ fn fail_over(tx: &mut Transaction, vessel: VesselId) {
         if !tx.has_room() {
             return;
         }
-        fail(tx, order, Fault::VesselLost);
+        fail_over_one(tx, order);
     }
     for stop in unanswered(tx.state(), vessel) {
         if !tx.has_room() {
@@ -85,9 +86,19 @@ fn fail_over(tx: &mut Transaction, vessel: VesselId) {
     }
 }
 
+/// What a lost vessel worked for an order is lost, unless another vessel works it as well.
+fn fail_over_one(tx: &mut Transaction, id: OrderId) {
+    if !hedges::lost(tx, id) {
+        fail(tx, id, Fault::VesselLost);
+    }
+}
+
 fn order_due(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
     if order.deadline <= tx.now() {
+        let leg = order.leg;
+        hedges::settle_on(tx, id, leg);
+        let Some(order) = tx.state().order(id) else { return };
         // A vessel that should have been done by now has not answered in time either.
         let overdue = order.stage == Stage::Running
             && order.dispatched + order.within < tx.now()
@@ -96,8 +107,11 @@ fn order_due(tx: &mut Transaction, id: OrderId) {
     }
     match order.stage {
         Stage::Running => {
-            let lost = lost_of(tx.state(), order.held()).is_some();
-            fail(tx, id, if lost { Fault::VesselLost } else { Fault::Timeout });
+            if lost_of(tx.state(), order.held()).is_some() {
+                fail_over_one(tx, id);
+            } else if !hedges::goes_on(tx, id) {
+                fail(tx, id, Fault::Timeout);
+            }
         }
         Stage::Backoff => {
             if !postpone(tx, id) {

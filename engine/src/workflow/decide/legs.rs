@@ -6,6 +6,7 @@ use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, Vessel
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
 use crate::models::rows::{End, Leg, LegKind, Order, Route, Stage, capacity_legs};
+use crate::policy::rows::Policy;
 use crate::queue::decide as queue;
 use crate::resilience::decide as resilience;
 use crate::resilience::fold::is_slow;
@@ -14,6 +15,7 @@ use crate::routing::decide::{self as routing, NoRoute, held_up};
 use crate::state::State;
 use crate::telemetry::decide::{expected, settlement};
 use crate::transaction::Transaction;
+use crate::workflow::decide::hedges;
 use crate::workflow::decide::stops::{await_stop, report_late};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
@@ -62,13 +64,13 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     let Some(order) = tx.state().order(id) else { return };
     let Some((_, policy)) = tx.state().policy() else { return };
     let Some(hop) = order.route.get(usize::from(leg)) else { return };
-    // Behind everything else aboard, one after the other; the way there waits for nobody.
+    // The way there waits for nobody.
     let load = tx.state().tables.loads.get(hop.vessel).filter(|_| hop.kind != LegKind::Hop);
     let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
-    let within = hop.work + waiting + spread(tx.state(), order, hop);
+    let within = within(tx.state(), order, hop, waiting);
     let [queue, prompt, answer] = eta(tx.state(), order, hop);
-    let patience = u128::from(within.0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
-    let span = Micros(clamp(patience)).max(policy.timeout_min);
+    let timeout = tx.now() + timeout_of(policy, within);
+    let hedge = hedges::hedged_at(tx.state(), policy, order, leg, queue);
     let event = Event::LegDispatched {
         order: id,
         attempt: order.attempt,
@@ -79,9 +81,21 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
         prompt,
         answer,
         within,
-        timeout: tx.now() + span,
+        hedge: hedge.filter(|at| *at < timeout).unwrap_or(Micros::ZERO),
+        timeout,
     };
     tx.emit(event);
+}
+
+/// How long a leg should take at most, behind so much that is aboard, one after the other.
+pub(crate) fn within(state: &State, order: &Order, leg: &Leg, waiting: Micros) -> Micros {
+    leg.work + waiting + spread(state, order, leg)
+}
+
+/// How long a leg may last that should take so long, before it counts as failed.
+pub(crate) fn timeout_of(policy: &Policy, within: Micros) -> Micros {
+    let patience = u128::from(within.0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
+    Micros(clamp(patience)).max(policy.timeout_min)
 }
 
 /// How long a leg is expected to take: behind what is aboard, for the prompt and for the answer.
@@ -117,12 +131,21 @@ pub(crate) fn report(
         return report_late(tx, id, attempt, leg, outcome);
     }
     let order = tx.state().order(id).ok_or(Refusal::Unknown { order: id.number() })?;
-    if order.stage != Stage::Running || order.attempt != attempt || order.leg != leg {
+    if !hedges::works(tx.state(), order, attempt, leg) {
         return Err(Refusal::Stale);
     }
     match outcome {
-        Outcome::Failed(fault) => fail(tx, id, *fault),
+        Outcome::Failed(Fault::Rejected) => {
+            hedges::settle_on(tx, id, leg);
+            fail(tx, id, Fault::Rejected);
+        }
+        Outcome::Failed(fault) => {
+            if !hedges::drop_leg(tx, id, leg, Some(*fault)) {
+                fail(tx, id, *fault);
+            }
+        }
         Outcome::Done { tokens_out, cached, first_token, energy } => {
+            hedges::settle_on(tx, id, leg);
             let event = completed(tx.state(), id, *tokens_out, *cached, *first_token, *energy);
             complete(tx, id, event.ok_or(Refusal::Stale)?);
         }
@@ -206,7 +229,7 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     let expired = order.deadline <= tx.now();
     if fault == Fault::Timeout {
-        await_stop(tx, id, None, PicoUsd::ZERO);
+        await_stop(tx, id, leg, None, PicoUsd::ZERO);
     }
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
     match fault {
@@ -230,6 +253,8 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
 
 /// Ends an order: its berth is given back, its account settled, its vessel stopped.
 pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
+    let Some(leg) = tx.state().order(id).map(|order| order.leg) else { return };
+    hedges::settle_on(tx, id, leg);
     let Some(order) = tx.state().order(id).cloned() else { return };
     release(tx, id);
     let settled = settlement(tx.state(), &order, end);
@@ -239,7 +264,7 @@ pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
     }
     let working = order.held();
     if !working.is_empty() {
-        await_stop(tx, id, Some(end), charged);
+        await_stop(tx, id, leg, Some(end), charged);
     }
     tx.emit(Event::OrderEnded {
         order: id,

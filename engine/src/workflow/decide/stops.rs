@@ -18,12 +18,19 @@ use crate::workflow::refusal::Refusal;
 use crate::workflow::rows::Stop;
 use crate::workflow::words::{Event, Outcome};
 
-/// Has the exchange await what the leg that an order is on has worked, once it is stopped: `end` tells how the order
+/// Has the exchange await what a leg that is being worked for an order has come to, once it is stopped: `end` tells how the order
 /// ended, `charged` what it was charged for besides.
-pub(crate) fn await_stop(tx: &mut Transaction, id: OrderId, end: Option<End>, charged: PicoUsd) {
+pub(crate) fn await_stop(
+    tx: &mut Transaction,
+    id: OrderId,
+    leg_number: u8,
+    end: Option<End>,
+    charged: PicoUsd,
+) {
     let state = tx.state();
     let (Some(order), Some((_, policy))) = (state.order(id), state.policy()) else { return };
-    let working = order.route.get(usize::from(order.leg)).filter(|leg| leg.kind != LegKind::Hop);
+    let working =
+        order.route.get(usize::from(leg_number)).filter(|leg| leg.kind != LegKind::Hop);
     let Some(leg) = working else { return };
     let Some(vessel) = state.tables.vessels.get(leg.vessel) else { return };
     if vessel.status.is_gone() || vessel.status == VesselStatus::Retired {
@@ -46,7 +53,7 @@ pub(crate) fn await_stop(tx: &mut Transaction, id: OrderId, end: Option<End>, ch
         vessel: leg.vessel,
         attempt: order.attempt,
         kind: leg.kind,
-        leg: order.leg,
+        leg: leg_number,
         ended: end.is_some(),
     };
     let stops = &state.tables.stops;

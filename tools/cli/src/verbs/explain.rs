@@ -175,6 +175,10 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Workflow(workflow::Event::LegDispatched { order, .. })
         | Event::Workflow(workflow::Event::LegCompleted { order, .. })
         | Event::Workflow(workflow::Event::LegFailed { order, .. })
+        | Event::Workflow(workflow::Event::FirstTokenSeen { order, .. })
+        | Event::Workflow(workflow::Event::LegHedged { order, .. })
+        | Event::Workflow(workflow::Event::HedgeWithheld { order, .. })
+        | Event::Workflow(workflow::Event::LegDropped { order, .. })
         | Event::Resilience(resilience::Event::RetryScheduled { order, .. })
         | Event::Resilience(resilience::Event::RetryPostponed { order, .. })
         | Event::Telemetry(telemetry::Event::OrderSettled { order, .. })
@@ -204,6 +208,7 @@ impl Teller<'_> {
             | Event::Workflow(workflow::Event::OrderRefused { .. })
             | Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => self.arrival(event),
             Event::Routing(routing::Event::OrderRouted { .. }) => self.route(event),
+            Event::Workflow(workflow::Event::LegHedged { .. }) => self.hedge(event),
             Event::Queue(queue::Event::OrderQueued { .. } | queue::Event::OrderChosen { .. })
             | Event::Allocator(allocator::Event::OrderBerthed { .. })
             | Event::Allocator(
@@ -282,6 +287,31 @@ impl Teller<'_> {
         );
         let ranked = candidates.iter().enumerate();
         let head = paint(GOOD, "routed") + told;
+        (head, ranked.map(|(rank, candidate)| self.names.candidate(rank, candidate)).collect())
+    }
+
+    fn hedge(&self, event: &Event) -> Told {
+        let Event::Workflow(workflow::Event::LegHedged {
+            leg,
+            vessel,
+            work,
+            within,
+            timeout,
+            candidates,
+            ..
+        }) = event
+        else {
+            return Told::default();
+        };
+        let told = format!(
+            ": nothing heard of it, so {} works it as well, as leg {leg}; should take {}, {} at most; one of them times out after {}",
+            self.names.vessel(*vessel),
+            span(work.0),
+            span(within.0),
+            self.ahead(*timeout),
+        );
+        let ranked = candidates.iter().enumerate();
+        let head = paint(GOOD, "hedged") + told;
         (head, ranked.map(|(rank, candidate)| self.names.candidate(rank, candidate)).collect())
     }
 
@@ -402,6 +432,24 @@ impl Teller<'_> {
                 let (vessel, fault) = (self.names.vessel(*vessel), word(fault));
                 let told = format!(": leg {leg} of attempt {attempt} on {vessel}: {fault}");
                 return paint(BAD, "failed") + told;
+            }
+            Event::Workflow(workflow::Event::FirstTokenSeen {
+                leg, vessel, first_token, ..
+            }) => format!(
+                "first token of leg {leg} on its way from {}, {} after submission",
+                self.names.vessel(*vessel),
+                span(first_token.0),
+            ),
+            Event::Workflow(workflow::Event::HedgeWithheld { leg, reason, timeout, .. }) => {
+                format!(
+                    "nothing heard of leg {leg}, and no other vessel is asked ({}); times out after {}",
+                    word(reason),
+                    self.ahead(*timeout),
+                )
+            }
+            Event::Workflow(workflow::Event::LegDropped { leg, vessel, fault, .. }) => {
+                let why = fault.as_ref().map_or("not needed".to_owned(), word);
+                format!("leg {leg} on {} given up: {why}", self.names.vessel(*vessel))
             }
             Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => format!(
                 "{} is told to stop; what it has worked is awaited for {}",

@@ -19,6 +19,8 @@ use crate::preset::Preset;
 struct FleetFile {
     name: String,
     #[serde(default)]
+    first_tokens: bool,
+    #[serde(default)]
     limits: BTreeMap<String, u32>,
     #[serde(default)]
     contract: Contract,
@@ -239,6 +241,7 @@ impl FleetFile {
         let plan = plan(&self.faults, &self.vessels, faults);
         Fleet {
             name: self.name,
+            first_tokens: self.first_tokens,
             limits,
             contract: contract("", self.contract),
             tenants: self.tenants.into_iter().map(NamedContract::tenant).collect(),

@@ -51,6 +51,7 @@ fn state_text(state: &State) -> String {
         reserves,
         lengths,
         stops,
+        hedges,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -76,6 +77,7 @@ fn state_text(state: &State) -> String {
         rows("reserves", reserves),
         rows("lengths", lengths),
         rows("stops", stops),
+        rows("hedges", hedges),
     ];
     tables.concat()
 }
@@ -161,6 +163,17 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         }
         Event::Workflow(workflow::Event::LegDispatched { vessel: id, kind, .. }) => {
             format!("{} {}", name(kind), vessel(*id))
+        }
+        Event::Workflow(
+            workflow::Event::LegHedged { order, vessel: id, .. }
+            | workflow::Event::FirstTokenSeen { order, vessel: id, .. },
+        ) => format!("{order} {}", vessel(*id)),
+        Event::Workflow(workflow::Event::HedgeWithheld { order, reason, .. }) => {
+            format!("{order} {}", name(reason))
+        }
+        Event::Workflow(workflow::Event::LegDropped { order, vessel: id, fault, .. }) => {
+            let fault = fault.as_ref().map_or(String::new(), |fault| format!(" {}", name(fault)));
+            format!("{order} {}{fault}", vessel(*id))
         }
         Event::Routing(routing::Event::OrderRouted { order, attempt, .. }) => {
             format!("{order} attempt={attempt}")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tensorforge_engine::units::{Micros, VesselId};
 
-use crate::vessel::{Finished, Stopped};
+use crate::vessel::{Begun, Finished, Stopped};
 
 /// Everything that is known to happen, soonest first.
 pub(super) type Agenda = BTreeMap<Place, Happening>;
@@ -32,8 +32,10 @@ pub(super) enum Happening {
     Set(usize),
     /// Something ends aboard a vessel.
     Work(VesselId),
-    /// An answer that no vessel had to work for; one that is down gives none, the way has none.
-    Reply { vessel: Option<VesselId>, reply: Finished },
+    /// The answer to a call that no vessel had to work for; one that is down gives none, the way has none.
+    Reply { called: VesselId, from: Option<VesselId>, reply: Finished },
+    /// The first token of an answer is on its way.
+    Begun(Begun),
     /// A vessel tells what it had worked of a leg that it was told to stop.
     Stopped(Stopped),
     /// Somebody reports a loss.
