@@ -57,7 +57,8 @@ impl Audit {
                     ..
                 }) => {
                     assert!(cost <= burnt && usage.cached <= usage.tokens_in, "{event:?}");
-                    let left = self.stopped.iter().filter(|leg| leg.0 == *order).count();
+                    let all = (*order, 0, 0)..=(*order, u16::MAX, u8::MAX);
+                    let left = self.stopped.range(all).count();
                     let awaited = state.tables.stops.iter();
                     let awaited = awaited.filter(|(_, row)| row.order == *order).count();
                     assert!(left >= awaited, "{event:?}");

@@ -1,6 +1,8 @@
 //! Random commands, hostile ones among them: every one is decided, the state stays sound, and folding
 //! the events alone leads to the same state as deciding did.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tensorforge_engine::security::Source;
 use tensorforge_engine::table::AnyTable;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
@@ -94,6 +96,45 @@ fn random_histories_are_sound_and_fold_to_the_same_state() {
     // A walk that never comes across some event proves nothing about it.
     assert_eq!(kinds.len(), 48, "{kinds:#?}");
     assert!(kinds.values().all(|count| *count > 3), "{kinds:#?}");
+}
+
+/// Not a pico-dollar comes from nowhere or goes there, in ten million random commands.
+#[test]
+fn money_is_conserved_whatever_is_commanded() {
+    const COMMANDS: u64 = 10_000_000;
+    const WALK: u64 = 20_000;
+    let next = AtomicU64::new(0);
+    let audit = || {
+        loop {
+            let walk = next.fetch_add(1, Ordering::Relaxed);
+            if walk * WALK >= COMMANDS {
+                return;
+            }
+            audited(1_000 + walk, WALK);
+        }
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(audit))));
+}
+
+/// Audits the accounts after every record of a walk.
+fn audited(seed: u64, records: u64) {
+    let mut exchange = Exchange::genesis(JournalId([seed as u8; 16]));
+    let (mut random, mut audit) = (Random(seed), Audit::default());
+    let mut setup = setup(bounds()).into_iter();
+    let (mut time, mut events) = (Micros(1), Vec::new());
+    for seq in (0..records).map(Seq) {
+        let (source, command) = match setup.next() {
+            Some(command) => (Source::OPERATOR, command),
+            None => command(&mut random, exchange.state()),
+        };
+        match exchange.state().next_deadline() {
+            Some(due) if random.below(4) == 0 => time = time.max(due),
+            _ => time += Micros(random.below(40_000)),
+        }
+        events.clear();
+        exchange.decide(Stamp { seq, time, source }, &command, &mut events).unwrap();
+        audit.record(&events, exchange.state());
+    }
 }
 
 #[test]

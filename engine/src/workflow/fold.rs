@@ -367,5 +367,9 @@ fn note_failed(
     load.failed = load.failed.saturating_add(1);
     // Nor is a loss an answer that the breaker of the vessel should count.
     let lost = fault == Fault::VesselLost && gone;
-    if answers(fault) && !lost { note_outcome(state, vessel, dispatched, Call::Failed) } else { Ok(()) }
+    if answers(fault) && !lost {
+        note_outcome(state, vessel, dispatched, Call::Failed)
+    } else {
+        Ok(())
+    }
 }

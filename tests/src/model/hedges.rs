@@ -116,13 +116,9 @@ impl Model {
         let prompt = rules::prompt_time(&manifest, order.demand.tokens_in.0 - best.cached.0);
         let work = prompt + rules::answer_time(&manifest, usual);
         let late = if order.retry { order.demand.tokens_out_max.0 } else { late };
-        let within = self.ships[&vessel.0].backlog
-            + work
-            + rules::answer_time(&manifest, late - usual);
-        let ends = [
-            order.dispatched + self.patience(order.within)?,
-            now + self.patience(within)?,
-        ];
+        let within =
+            self.ships[&vessel.0].backlog + work + rules::answer_time(&manifest, late - usual);
+        let ends = [order.dispatched + self.patience(order.within)?, now + self.patience(within)?];
         let timeout = ends[0].min(ends[1]);
         let leg = Leg { kind: first.kind, vessel, work: Micros(work) };
         let class = order.demand.class as usize;
@@ -170,10 +166,8 @@ impl Model {
             self.await_stop(&alone, None, 0)?;
         }
         self.hedges.remove(&slot);
-        let ends = [
-            order.dispatched + self.patience(order.within)?,
-            dispatched + self.patience(within)?,
-        ];
+        let ends =
+            [order.dispatched + self.patience(order.within)?, dispatched + self.patience(within)?];
         let row = self.order(slot)?;
         if first {
             (row.leg, row.dispatched, row.within) = (leg + 1, dispatched, within);

@@ -569,7 +569,12 @@ impl Model {
 
     /// A call has been answered: that counts for its vessel and for the exchange, but of a vessel that is
     /// cut off or probed only the success of a probe does.
-    pub(super) fn outcome(&mut self, vessel: VesselId, dispatched: u64, bad: Option<usize>) -> Decided<()> {
+    pub(super) fn outcome(
+        &mut self,
+        vessel: VesselId,
+        dispatched: u64,
+        bad: Option<usize>,
+    ) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let now = self.now;
         let ship = self.ship(vessel)?;

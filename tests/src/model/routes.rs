@@ -163,7 +163,12 @@ impl Model {
     }
 
     /// The candidate that these vessels make, but for its draw.
-    pub(super) fn candidate(&self, order: &Live, vessel: VesselId, decode: VesselId) -> Decided<Candidate> {
+    pub(super) fn candidate(
+        &self,
+        order: &Live,
+        vessel: VesselId,
+        decode: VesselId,
+    ) -> Decided<Candidate> {
         let (_, policy) = self.policy()?;
         let mut sum = self.share(order, vessel.0);
         if decode != VesselId::NONE {

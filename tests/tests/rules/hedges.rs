@@ -91,7 +91,8 @@ fn hedged(desk: &mut Desk) -> (OrderId, [VesselId; 2]) {
     let order = desk.order(0);
     let events = wait(desk, 4);
     assert_eq!(events.len(), 1, "{events:?}");
-    let held: Vec<VesselId> = desk.state().order(order).unwrap().route.iter().map(|leg| leg.vessel).collect();
+    let held: Vec<VesselId> =
+        desk.state().order(order).unwrap().route.iter().map(|leg| leg.vessel).collect();
     assert_eq!(legs(&events), [format!("hedged 1 {}", held[1])]);
     assert_ne!(held[0], held[1]);
     (order, [held[0], held[1]])
@@ -137,7 +138,9 @@ fn the_first_answer_counts_and_the_other_costs_nothing() {
         );
         // A thousand tokens at one micro-dollar each and forty at two.
         let settled = events.iter().find_map(|event| match event {
-            Event::Telemetry(telemetry::Event::OrderSettled { cost, burnt, .. }) => Some((*cost, *burnt)),
+            Event::Telemetry(telemetry::Event::OrderSettled { cost, burnt, .. }) => {
+                Some((*cost, *burnt))
+            }
             _ => None,
         });
         let worth = PicoUsd(1_080 * SECOND);
@@ -145,10 +148,10 @@ fn the_first_answer_counts_and_the_other_costs_nothing() {
         // The slot of the beaten one is taken until it has said what it had done.
         assert_eq!([load(&desk, won), load(&desk, beaten)], [(0, 0), (1, 0)]);
         let usage = Usage { tokens_in: Tokens(1_000), tokens_out: Tokens(7), ..Usage::NONE };
-        let told =
-            workflow::Command::ReportStop { order, attempt: 1, leg: 1 - winner, usage };
+        let told = workflow::Command::ReportStop { order, attempt: 1, leg: 1 - winner, usage };
         let events = desk.tell(6 * SECOND, told);
-        let Some(Event::Workflow(workflow::Event::StopSettled { cost, burnt, ended, .. })) = events.first()
+        let Some(Event::Workflow(workflow::Event::StopSettled { cost, burnt, ended, .. })) =
+            events.first()
         else {
             panic!("{events:?}")
         };
@@ -292,7 +295,6 @@ fn a_hedged_order_that_ends_stops_both() {
         })
         .collect();
     assert_eq!(stops, [held[1], held[0]]);
-    let shares: Vec<Ppm> =
-        desk.state().tables.stops.iter().map(|(_, stop)| stop.share).collect();
+    let shares: Vec<Ppm> = desk.state().tables.stops.iter().map(|(_, stop)| stop.share).collect();
     assert_eq!(shares, [Ppm::ZERO, Ppm(999_999)]);
 }

@@ -1,5 +1,8 @@
 //! Money: what a statement says is what was worked, to the micro-dollar.
 
+use std::path::Path;
+
+use serde_json::Value;
 use tensorforge_engine::models::{Demand, Manifest, Stage, Tenant, Usage};
 use tensorforge_engine::telemetry::Money;
 use tensorforge_engine::units::{
@@ -16,39 +19,77 @@ use tensorforge_tests::walk::{self, Random};
 fn statements_are_exact_whatever_the_price_list() {
     // GPT-4o mini, Gemini 1.5 Flash-8B and DeepSeek-V3, as published in 2024.
     let lists = [["0.15", "0.075", "0.60"], ["0.0375", "0.01", "0.15"], ["0.27", "0.07", "1.10"]];
-    for (number, list) in (0u8..).zip(lists) {
-        let [price_in, price_cached, price_out] = list.map(micro_dollars);
-        let mut desk = Desk::open(number, &walk::policy(), (0, 0, 0));
-        desk.checks = false;
-        let prices = Manifest { price_in, price_cached, price_out, ..boat() };
-        desk.vessel("dory", prices);
-        let (mut random, mut exact) = (Random(7), 0u128);
-        for turn in 0..10_000 {
-            let [tokens_in, tokens_out] = [1 + random.below(6), random.below(4)];
-            let cached = random.below(tokens_in + 1);
-            let asked = Demand { tokens_in: Tokens(tokens_in), ..demand() };
-            desk.submit(10 + turn, asked);
-            let (first_token, energy) = (Micros::ZERO, Millijoules::ZERO);
-            let (tokens_out, hit) = (Tokens(tokens_out), Tokens(cached));
-            desk.report(
-                10 + turn,
-                0,
-                Outcome::Done { tokens_out, cached: hit, first_token, energy },
-            );
-            let worth = |tokens: u64, price: MicroUsd| u128::from(tokens * price.0);
-            exact += worth(tokens_in - cached, price_in);
-            exact += worth(cached, price_cached) + worth(tokens_out.0, price_out);
-        }
-        let account = desk.state().tables.accounts.get(TenantId(0)).unwrap();
-        assert_eq!(account.ended, [10_000, 0, 0, 0, 0]);
-        assert_eq!(
-            u128::from(account.charged().rounded().0),
-            (exact + 500_000) / 1_000_000,
-            "{list:?}"
-        );
-        assert_eq!(account.charged().in_picos(), exact, "{list:?}");
-        assert_eq!(account.worth(), account.charged());
+    for list in lists {
+        settle(list.map(micro_dollars), 10_000, &format!("{list:?}"));
     }
+}
+
+/// So many tiny orders at these prices for a million tokens, and what their statement says.
+fn settle([price_in, price_cached, price_out]: [MicroUsd; 3], orders: u64, list: &str) {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    desk.checks = false;
+    let prices = Manifest { price_in, price_cached, price_out, ..boat() };
+    desk.vessel("dory", prices);
+    let (mut random, mut exact) = (Random(7), 0u128);
+    for turn in 0..orders {
+        let [tokens_in, tokens_out] = [1 + random.below(6), random.below(4)];
+        let cached = random.below(tokens_in + 1);
+        let asked = Demand { tokens_in: Tokens(tokens_in), ..demand() };
+        desk.submit(10 + turn, asked);
+        let (first_token, energy) = (Micros::ZERO, Millijoules::ZERO);
+        let (tokens_out, hit) = (Tokens(tokens_out), Tokens(cached));
+        desk.report(10 + turn, 0, Outcome::Done { tokens_out, cached: hit, first_token, energy });
+        let worth = |tokens: u64, price: MicroUsd| u128::from(tokens * price.0);
+        exact += worth(tokens_in - cached, price_in);
+        exact += worth(cached, price_cached) + worth(tokens_out.0, price_out);
+    }
+    let account = desk.state().tables.accounts.get(TenantId(0)).unwrap();
+    assert_eq!(account.ended, [orders, 0, 0, 0, 0]);
+    let rounded = u128::from(account.charged().rounded().0);
+    assert_eq!(rounded, (exact + 500_000) / 1_000_000, "{list}");
+    assert_eq!(account.charged().in_picos(), exact, "{list}");
+    assert_eq!(account.worth(), account.charged());
+}
+
+/// Every model of a public price list whose prices are whole micro-dollars a million tokens, three of them at length.
+/// Where the list is not at hand nothing is looked at, and that is said.
+#[test]
+fn statements_are_exact_for_public_price_lists() {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data/litellm-prices/model_prices_and_context_window.json.gz");
+    let Ok(text) = std::process::Command::new("gzip").arg("-dc").arg(&list).output() else {
+        return eprintln!("passed over: no gzip");
+    };
+    if !text.status.success() {
+        return eprintln!("passed over: {} is not there", list.display());
+    }
+    let models: Value = serde_json::from_slice(&text.stdout).unwrap();
+    let mut settled = 0;
+    for (name, model) in models.as_object().unwrap() {
+        let keys = ["input_cost_per_token", "cache_read_input_token_cost", "output_cost_per_token"];
+        let Some(prices) =
+            keys.map(|key| a_million(&model[key])).into_iter().collect::<Option<Vec<_>>>()
+        else {
+            continue;
+        };
+        let at_length = ["gpt-4o", "claude-sonnet-4-5", "gemini/gemini-2.5-flash"];
+        let orders = if at_length.contains(&name.as_str()) { 10_000 } else { 50 };
+        settle([prices[0], prices[1], prices[2]], orders, name);
+        settled += 1;
+    }
+    assert!(settled > 1_000, "{settled}");
+}
+
+/// The price of a million tokens, of one token in dollars as JSON spells it; none if it is no whole number of
+/// micro-dollars.
+fn a_million(price: &Value) -> Option<MicroUsd> {
+    let text = price.as_f64().filter(|price| *price > 0.0).map(|price| format!("{price:e}"))?;
+    let (digits, exponent) = text.split_once('e')?;
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let number: u64 = format!("{whole}{part}").parse().ok()?;
+    let power = exponent.parse::<i32>().ok()? - part.len() as i32 + 12;
+    let price = u32::try_from(power).ok().and_then(|power| 10u64.checked_pow(power));
+    price.and_then(|power| number.checked_mul(power)).map(MicroUsd)
 }
 
 /// A vessel ten times as dear takes up what another one dropped: no more is charged than was set aside when

@@ -43,7 +43,9 @@ pub(crate) fn hedged_at(
     let manifest = &state.tables.vessels.get(leg.vessel)?.manifest;
     let answer = expected(state, order);
     let late = cost::decode_time(manifest, answer.late - answer.usual);
-    Some(state.now() + (queue + leg.work + late).percent(u16::try_from(percent).unwrap_or(u16::MAX)))
+    Some(
+        state.now() + (queue + leg.work + late).percent(u16::try_from(percent).unwrap_or(u16::MAX)),
+    )
 }
 
 /// Whether an order is on this leg, or another vessel works it as well as that.
@@ -118,7 +120,9 @@ pub(crate) fn drop_leg(tx: &mut Transaction, id: OrderId, leg: u8, fault: Option
     let (Some(order), Some(hedge)) = (state.order(id), state.tables.hedges.get(id.slot())) else {
         return false;
     };
-    let Some(vessel) = order.route.get(usize::from(leg)).map(|leg| leg.vessel) else { return false };
+    let Some(vessel) = order.route.get(usize::from(leg)).map(|leg| leg.vessel) else {
+        return false;
+    };
     let (attempt, is_first) = (order.attempt, leg == order.leg);
     let (dispatched, timeout) =
         if is_first { (order.dispatched, second) } else { (hedge.dispatched, first) };

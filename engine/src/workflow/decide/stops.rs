@@ -29,8 +29,7 @@ pub(crate) fn await_stop(
 ) {
     let state = tx.state();
     let (Some(order), Some((_, policy))) = (state.order(id), state.policy()) else { return };
-    let working =
-        order.route.get(usize::from(leg_number)).filter(|leg| leg.kind != LegKind::Hop);
+    let working = order.route.get(usize::from(leg_number)).filter(|leg| leg.kind != LegKind::Hop);
     let Some(leg) = working else { return };
     let Some(vessel) = state.tables.vessels.get(leg.vessel) else { return };
     if vessel.status.is_gone() || vessel.status == VesselStatus::Retired {
