@@ -157,7 +157,10 @@ fn scope(command: &Command) -> Scope {
         | Command::Allocator(_) => Scope::Fleet,
         Command::Policy(_) => Scope::Policy,
         Command::Workflow(
-            Workflow::Submit(_) | Workflow::Cancel { .. } | Workflow::Retry { .. },
+            Workflow::Submit(_)
+            | Workflow::SubmitBatch { .. }
+            | Workflow::Cancel { .. }
+            | Workflow::Retry { .. },
         ) => Scope::Order,
         Command::Workflow(Workflow::Advance) => Scope::Clock,
     }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::config::rows::Limits;
 use crate::kernel::table::{AnyTable as _, Breach, Difference, Only, Problem, Scratch, Writer};
-use crate::kernel::units::{JournalId, Micros, OrderId, PolicyVersion, Ppm, Seq};
+use crate::kernel::units::{JournalId, Micros, OrderId, PolicyVersion, Ppm, Seq, Tokens};
 use crate::models::rows::Order;
 use crate::policy::rows::{Policy, PolicyLevel, Stance};
 use crate::queue::rows::{Flow, Waiting};
@@ -48,7 +48,8 @@ impl State {
             risk: Ppm::ZERO,
             review_at: Micros::ZERO,
         };
-        let waiting = Waiting { tickets: 0, queued: 0, serve_at: Micros::MAX };
+        let waiting =
+            Waiting { tickets: 0, queued: 0, tokens: Tokens::ZERO, serve_at: Micros::MAX };
         // The one row of each of these tables is always within its bound.
         let _ = state.tables.control.put(Only, control, &mut state.writer);
         let _ = state.tables.stance.put(Only, stance, &mut state.writer);

@@ -14,4 +14,4 @@ pub(crate) mod check;
 
 pub use refusal::Refusal;
 pub use rows::{Control, RememberedKey, Stop};
-pub use words::{Command, Event, Fault, Outcome, Withheld};
+pub use words::{BATCH_MAX, Command, Event, Fault, Outcome, Withheld};

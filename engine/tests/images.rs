@@ -246,7 +246,7 @@ fn stance() -> Stance {
 }
 
 fn waiting() -> Waiting {
-    Waiting { tickets: 5, queued: 6, serve_at: Micros(7) }
+    Waiting { tickets: 5, queued: 6, tokens: Tokens(8), serve_at: Micros(7) }
 }
 
 fn line() -> Line {
@@ -270,6 +270,7 @@ fn limits() -> Limits {
         berths: 8,
         keys: 9,
         prefixes: 10,
+        queued_kilotokens: 11,
     }
 }
 
@@ -331,6 +332,7 @@ fn tenant() -> Tenant {
         tokens: Allowance { period: Micros(8), amount: 9, burst: 10 },
         live_max: 3,
         keys_max: 4,
+        queued_max: 13,
         budget_period: Micros(5),
         budget: MicroUsd(6),
     }
@@ -350,6 +352,7 @@ fn account() -> Account {
         burnt: MicroUsd(13),
         cost_picos: 12,
         burnt_picos: 14,
+        queued: 25,
     }
 }
 

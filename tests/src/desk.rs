@@ -33,16 +33,21 @@ impl Desk {
     /// Its tenant is held to `rate` orders a second with `burst` at once, and to `live_max` live ones
     /// (0: no bound).
     pub fn open(journal: u8, policy: &Policy, (rate, burst, live_max): (u32, u32, u32)) -> Self {
+        let orders = Allowance { period: Micros::SECOND, amount: rate.into(), burst: burst.into() };
+        let contract = Tenant { orders, live_max, ..Tenant::unlimited("alba") };
+        Self::within(journal, policy, Limits::default(), contract)
+    }
+
+    /// The same within these bounds, its tenant held to this contract.
+    pub fn within(journal: u8, policy: &Policy, limits: Limits, contract: Tenant) -> Self {
         let exchange = Exchange::genesis(JournalId([journal; 16]));
         let mut desk = Self { exchange, records: 0, longest: 0, tenant: TenantId(0), checks: true };
-        desk.tell(0, config::Command::Configure(Limits::default()));
+        desk.tell(0, config::Command::Configure(limits));
         for (name, hop) in [("here", 10_000), ("there", 30_000)] {
             let (name, hop) = (name.into(), Micros(hop));
             desk.tell(0, models::Command::RegisterRegion { name, hop });
         }
         desk.tell(0, models::Command::RegisterModel { name: "minnow".into() });
-        let orders = Allowance { period: Micros::SECOND, amount: rate.into(), burst: burst.into() };
-        let contract = Tenant { orders, live_max, ..Tenant::unlimited("alba") };
         desk.tell(0, models::Command::RegisterTenant(contract));
         desk.tell(0, policy::Command::SetPolicy(Box::new(policy.clone())));
         desk
@@ -51,7 +56,9 @@ impl Desk {
     /// The next stamp: orders come from the tenant, all else from the operator.
     pub fn stamp(&mut self, time: u64, command: &Command) -> Stamp {
         let source = match command {
-            Command::Workflow(workflow::Command::Submit(_)) => Source::tenant(self.tenant),
+            Command::Workflow(
+                workflow::Command::Submit(_) | workflow::Command::SubmitBatch { .. },
+            ) => Source::tenant(self.tenant),
             _ => Source::OPERATOR,
         };
         let stamp = Stamp { seq: Seq(self.records), time: Micros(time), source };

@@ -315,6 +315,10 @@ impl Model {
         let Command::Workflow(workflow::Command::Submit(demand)) = command else {
             return self.expect(Event::Workflow(workflow::Event::CommandRefused { refusal }));
         };
+        self.refuse_order(stamp, demand, refusal)
+    }
+
+    fn refuse_order(&mut self, stamp: Stamp, demand: &Demand, refusal: Refusal) -> Decided<()> {
         self.submitted += 1;
         let mut tenant = TenantId::NONE;
         if let Some((_, account)) = self.tenants.get_mut(stamp.source.tenant.0 as usize) {
@@ -333,6 +337,7 @@ impl Model {
     fn decide(&mut self, stamp: Stamp, command: &Command) -> Decided<()> {
         let (scope, bit) = match command {
             Command::Workflow(workflow::Command::Submit(_))
+            | Command::Workflow(workflow::Command::SubmitBatch { .. })
             | Command::Workflow(workflow::Command::Cancel { .. })
             | Command::Workflow(workflow::Command::Retry { .. }) => (Scope::Order, 1),
             Command::Models(models::Command::RegisterVessel { .. })
@@ -413,6 +418,9 @@ impl Model {
             Command::Workflow(workflow::Command::Submit(demand)) => {
                 self.submit(stamp.source.tenant, demand)
             }
+            Command::Workflow(workflow::Command::SubmitBatch { demands, whole }) => {
+                self.submit_batch(stamp, demands, *whole)
+            }
             Command::Workflow(workflow::Command::Cancel { order }) => {
                 self.own(stamp.source.tenant, *order)?;
                 self.end(order.slot().0, End::Cancelled)
@@ -458,6 +466,7 @@ impl Model {
             burnt: MicroUsd(0),
             cost_picos: 0,
             burnt_picos: 0,
+            queued: 0,
             energy: Millijoules(0),
         };
         put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));
@@ -682,6 +691,16 @@ impl Model {
         }
     }
 
+    fn queued_tokens(&self) -> u64 {
+        let queued = self.orders.values().filter(|order| order.stage == Stage::Queued);
+        queued.map(|order| routes::size(&order.demand)).sum()
+    }
+
+    fn queued_by(&self, tenant: u32) -> u64 {
+        let own = |order: &&Live| order.stage == Stage::Queued && order.tenant == tenant;
+        self.orders.values().filter(own).count() as u64
+    }
+
     fn queue_length(&self) -> u64 {
         self.orders.values().filter(|order| order.stage == Stage::Queued).count() as u64
     }
@@ -729,14 +748,14 @@ impl Model {
         let engine = engine.zip(lately).map(|(((control, stance), waiting), (flow, calls))| {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
-                (control.orders, waiting.tickets, waiting.queued),
+                (control.orders, waiting.tickets, waiting.queued, waiting.tokens.0),
                 (stance.risk.0, told(calls), waiting.serve_at.0),
                 (flow.since.0, routed(&flow.present), routed(&flow.before)),
             )
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
-            (self.submitted, self.tickets, self.queue_length()),
+            (self.submitted, self.tickets, self.queue_length(), self.queued_tokens()),
             (self.risk, own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
             (self.flow.since, self.flow.now, self.flow.before),
         ));
@@ -744,7 +763,9 @@ impl Model {
         for (id, (contract, account)) in self.tenants.iter().enumerate() {
             let id = TenantId(id as u32);
             let engine = (state.tables.tenants.get(id), state.tables.accounts.get(id));
-            let model = (Some(contract), Some(account));
+            let mut account = account.clone();
+            account.queued = self.queued_by(id.0) as u32;
+            let model = (Some(contract), Some(&account));
             same(format!("tenants.{id}"), format!("{model:?}"), format!("{engine:?}"));
         }
         for (id, ship) in &self.ships {

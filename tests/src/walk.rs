@@ -255,6 +255,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             },
             live_max: random.below(80) as u32,
             keys_max: random.below(6) as u32,
+            queued_max: *random.one(&[0, 0, 3]),
             budget: MicroUsd(*random.one(&[0, 5_000, 40_000])),
             budget_period: Micros(*random.one(&[0, 3_000_000])),
         })),
@@ -266,7 +267,19 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
                 _ => allocator::Command::Maintain { vessel, window: Window { from, until } },
             })
         }
-        10..45 => {
+        10..14 => {
+            let demands =
+                (0..random.below(6)).map(|_| demand(random, state.now())).collect::<Vec<_>>();
+            let whole = random.below(3) > 0;
+            let plain = |demand: Demand| match whole && demand.external % 16 > 0 {
+                true => Demand { idempotency: 0, window: None, ..demand },
+                false => demand,
+            };
+            let demands = demands.into_iter().map(plain).collect();
+            let batch = workflow::Command::SubmitBatch { demands, whole };
+            return (Source::tenant(tenant), Command::Workflow(batch));
+        }
+        14..45 => {
             return (
                 Source::tenant(tenant),
                 Command::Workflow(workflow::Command::Submit(demand(random, state.now()))),
@@ -354,6 +367,7 @@ pub fn bounds() -> Limits {
         berths: 9,
         keys: 9,
         prefixes: 16,
+        queued_kilotokens: 16,
         ..Limits::default()
     }
 }

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::kernel::image::{code, row};
+use crate::kernel::units::Tokens;
 
 row! {
     /// How many of each thing there may be. Memory is bounded by these.
@@ -30,6 +31,9 @@ row! {
         pub keys: u32,
         /// Prefixes that are remembered; a new one displaces the one in its place.
         pub prefixes: u32,
+        /// Thousands of tokens, of prompts and longest answers, that orders may have which wait in the queue, before new
+        /// ones are refused; as `queued` is kept.
+        pub queued_kilotokens: u32,
     }
 }
 
@@ -46,11 +50,17 @@ impl Default for Limits {
             berths: 65_536,
             keys: 1_048_576,
             prefixes: 65_536,
+            queued_kilotokens: 4_000_000,
         }
     }
 }
 
 impl Limits {
+    /// The tokens that orders may have which wait.
+    pub(crate) fn queued_tokens(&self) -> Tokens {
+        Tokens(u64::from(self.queued_kilotokens).saturating_mul(1_000))
+    }
+
     /// Everything that is wrong with these limits, each fault naming its field.
     pub fn faults(&self) -> Vec<String> {
         let bounded = [
@@ -64,6 +74,7 @@ impl Limits {
             ("berths", self.berths, 1 << 20),
             ("keys", self.keys, 1 << 24),
             ("prefixes", self.prefixes, 1 << 24),
+            ("queued_kilotokens", self.queued_kilotokens, 1 << 30),
         ];
         bounded
             .iter()
@@ -98,5 +109,9 @@ code! {
         Keys = 9,
         /// Idempotency keys of one tenant.
         TenantKeys = 10,
+        /// Tokens of orders that wait.
+        QueuedTokens = 11,
+        /// Orders of one tenant that wait.
+        TenantQueue = 12,
     }
 }

@@ -132,6 +132,7 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
             burnt: MicroUsd::ZERO,
             cost_picos: 0,
             burnt_picos: 0,
+            queued: 0,
         };
         state.tables.accounts.insert(tenant, account, &mut state.writer)?;
     }

@@ -196,6 +196,9 @@ row! {
         /// The most of its idempotency keys that are remembered, from the next one on; zero leaves it to the
         /// exchange.
         pub keys_max: u32,
+        /// The most of its orders that wait in the queue before more are refused; zero leaves it to the exchange: then it
+        /// has no more of them than there are places left.
+        pub queued_max: u32,
         /// How long a period of its budget is; zero is for good.
         pub budget_period: Micros,
         /// The most that it may be charged within a period; zero is no limit. Nothing is set aside for orders
@@ -213,6 +216,7 @@ impl Tenant {
             tokens: Allowance::NONE,
             live_max: 0,
             keys_max: 0,
+            queued_max: 0,
             budget_period: Micros::ZERO,
             budget: MicroUsd::ZERO,
         }

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::kernel::units::ModelId;
+use crate::kernel::units::{ModelId, TenantId, Tokens};
 use crate::models::rows::Stage;
 use crate::queue::index::Queues;
 use crate::state::State;
@@ -22,17 +22,28 @@ pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
 /// As many are counted as waiting as wait, in all and in each queue.
 fn check_queued(state: &State, faults: &mut Vec<String>) {
     let mut lines: BTreeMap<ModelId, [u32; 3]> = BTreeMap::new();
-    let mut queued = 0u64;
+    let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
+    let (mut queued, mut tokens) = (0u64, Tokens::ZERO);
     for (_, order) in state.tables.orders.iter().filter(|(_, row)| row.stage == Stage::Queued) {
         queued = queued.saturating_add(1);
+        tokens += order.demand.size();
+        let count = tenants.entry(order.tenant).or_default();
+        *count = count.saturating_add(1);
         let line = lines.entry(order.demand.model).or_default();
         if let Some(count) = line.get_mut(order.demand.class as usize) {
             *count = count.saturating_add(1);
         }
     }
-    let counted = state.waiting().map_or(0, |waiting| waiting.queued);
-    if counted != queued {
-        faults.push(format!("waiting: {counted} orders queued, but {queued} wait"));
+    let counted = state.waiting().map_or((0, Tokens::ZERO), |row| (row.queued, row.tokens));
+    if counted != (queued, tokens) {
+        faults.push(format!("waiting: {counted:?} queued, but {queued} wait with {tokens}"));
+    }
+    for (tenant, account) in state.tables.accounts.iter() {
+        let waiting = tenants.get(&tenant).copied().unwrap_or(0);
+        if account.queued != waiting {
+            let counted = account.queued;
+            faults.push(format!("accounts.{tenant}: {counted} orders queued, but {waiting} wait"));
+        }
     }
     for (model, line) in state.tables.lines.iter() {
         let waiting = lines.remove(&model).unwrap_or_default();

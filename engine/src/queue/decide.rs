@@ -31,22 +31,51 @@ use crate::transaction::Transaction;
 /// The tenant's next theoretical arrival times, of an order and of a token, if one with this demand passes now.
 pub(crate) fn pass(
     tenant: &Tenant,
-    account: &Account,
+    (arrival, token_arrival): (Micros, Micros),
     demand: &Demand,
     now: Micros,
 ) -> Result<(Micros, Micros), Refusal> {
-    let order = tenant.orders.pass(account.arrival, 1, now);
+    let order = tenant.orders.pass(arrival, 1, now);
     let order = order.map_err(|retry_at| Queue::RateLimited { retry_at })?;
-    let tokens = tenant.tokens.pass(account.token_arrival, demand.size().0, now);
+    let tokens = tenant.tokens.pass(token_arrival, demand.size().0, now);
     let tokens = tokens.map_err(|retry_at| Queue::TokensLimited { retry_at })?;
     Ok((order, tokens))
 }
 
-/// Refuses when no further order may wait.
-pub(crate) fn check_room(state: &State) -> Result<(), Refusal> {
-    let max = state.limits().map_or(0, |limits| u64::from(limits.queued));
-    let queued = state.waiting().map_or(0, |waiting| waiting.queued);
-    if queued >= max { Err(Config::Full { bound: Bound::Queue, max }.into()) } else { Ok(()) }
+/// What of a batch is already let in, and is looked at as if all of it waited.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ahead {
+    pub(crate) orders: u32,
+    pub(crate) tokens: Tokens,
+}
+
+/// Refuses when no further order of a tenant's may wait, behind these. One without a bound of its own has no more
+/// waiting than there are places left, so that some are for whoever has none (Choudhury and Hahne, "Dynamic queue
+/// length thresholds for shared-memory packet switches", IEEE/ACM ToN 6(2), 1998): a flood of one fills half of them.
+pub(crate) fn check_room(
+    state: &State,
+    contract: &Tenant,
+    account: &Account,
+    size: Tokens,
+    ahead: Ahead,
+) -> Result<(), Refusal> {
+    let Some((limits, waiting)) = state.limits().zip(state.waiting()) else { return Ok(()) };
+    let full = |bound, max| Err(Config::Full { bound, max }.into());
+    let places = u64::from(limits.queued);
+    let queued = waiting.queued.saturating_add(u64::from(ahead.orders));
+    if queued >= places {
+        return full(Bound::Queue, places);
+    }
+    let tokens = limits.queued_tokens();
+    if waiting.tokens + ahead.tokens + size > tokens {
+        return full(Bound::QueuedTokens, tokens.0);
+    }
+    let most = match contract.queued_max {
+        0 => places.saturating_sub(queued),
+        most => u64::from(most),
+    };
+    let own = u64::from(account.queued).saturating_add(u64::from(ahead.orders));
+    if own >= most { full(Bound::TenantQueue, most) } else { Ok(()) }
 }
 
 /// Has an order wait.

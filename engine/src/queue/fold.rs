@@ -37,10 +37,13 @@ fn fold_queued(state: &mut State, order: OrderId, ticket: u64) -> Result<(), Bre
     row.stage = Stage::Queued;
     row.ticket = ticket;
     row.queued = now;
-    let (place, deadline) = (Place::of(row), row.deadline);
+    let (place, deadline, size) = (Place::of(row), row.deadline, row.demand.size());
     let waiting = state.edit_waiting()?;
     waiting.tickets = ticket;
     waiting.queued = waiting.queued.saturating_add(1);
+    waiting.tokens += size;
+    let account = state.tables.accounts.edit(place.tenant, &mut state.writer)?;
+    account.queued = account.queued.saturating_add(1);
     state.wake_order(order, deadline)?;
     let floor = join_line(state, place.model, place.class, ticket)?;
     let served = join_turns(state, (place.model, place.class, place.tenant), floor)?;
@@ -148,9 +151,12 @@ pub(crate) fn leave(state: &mut State, order: OrderId) -> Result<(), Breach> {
         return Ok(());
     }
     row.stage = Stage::Backoff;
-    let place = Place::of(row);
+    let (place, size) = (Place::of(row), row.demand.size());
     let waiting = state.edit_waiting()?;
     waiting.queued = waiting.queued.saturating_sub(1);
+    waiting.tokens -= size;
+    let account = state.tables.accounts.edit(place.tenant, &mut state.writer)?;
+    account.queued = account.queued.saturating_sub(1);
     let slot = state.index.queues.turns.get(&(place.model, place.class, place.tenant));
     let slot = slot.copied().unwrap_or(TurnSlot::NONE);
     let turn = state.tables.turns.edit(slot, &mut state.writer)?;

@@ -1,7 +1,7 @@
 //! Who waits, what each has been served while others waited, and what was routed lately.
 
 use crate::kernel::image::row;
-use crate::kernel::units::{Micros, ModelId, Ppm, TenantId};
+use crate::kernel::units::{Micros, ModelId, Ppm, TenantId, Tokens};
 use crate::models::rows::Class;
 
 row! {
@@ -11,6 +11,8 @@ row! {
         pub tickets: u64,
         /// Orders that wait.
         pub queued: u64,
+        /// Tokens that they may have, prompts and longest answers together.
+        pub tokens: Tokens,
         /// When those who wait are to be served again, because a record could not serve them all.
         pub serve_at: Micros,
     }

@@ -8,12 +8,13 @@ use crate::telemetry::rows::{Lengths, Spending};
 use crate::telemetry::words::{Event, Refusal};
 
 /// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its
-/// model. None where its tenant has no budget; refused where less is left of it.
+/// model. None where its tenant has no budget; refused where less is left of it, besides so many pico-dollars.
 pub(crate) fn reserve(
     state: &State,
     tenant: TenantId,
     contract: &Tenant,
     demand: &Demand,
+    besides: u128,
 ) -> Result<Option<PicoUsd>, Refusal> {
     if contract.budget == MicroUsd::ZERO {
         return Ok(None);
@@ -22,7 +23,7 @@ pub(crate) fn reserve(
     let most = serving
         .map_or(PicoUsd::ZERO, |serving| serving.dearest(demand.tokens_in, demand.tokens_out_max));
     let spending = spending(state, tenant, contract.budget_period);
-    let left = spending.left(contract.budget);
+    let left = spending.left(contract.budget).saturating_sub(besides);
     if u128::from(most.0) <= left {
         return Ok(Some(most));
     }

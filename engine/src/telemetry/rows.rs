@@ -155,6 +155,8 @@ row! {
         pub cost_picos: u32,
         /// Worth besides, likewise.
         pub burnt_picos: u32,
+        /// Orders that wait in the queue.
+        pub queued: u32,
     }
 }
 

@@ -9,7 +9,7 @@ mod stops;
 
 use crate::command::Command as Any;
 use crate::kernel::units::{OrderId, TenantId};
-use crate::models::rows::{End, Order, Stage};
+use crate::models::rows::{Demand, End, Order, Stage};
 use crate::refusal::Refusal;
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal as Workflow;
@@ -20,6 +20,7 @@ pub(crate) use service::serve;
 pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
     match command {
         Command::Submit(demand) => admission::submit(tx, demand),
+        Command::SubmitBatch { demands, whole } => admission::submit_batch(tx, demands, *whole),
         Command::Cancel { order } => {
             own(tx, *order)?;
             legs::end(tx, *order, End::Cancelled);
@@ -53,6 +54,11 @@ pub(crate) fn refuse(tx: &mut Transaction, command: &Any, refusal: Refusal) {
     let Any::Workflow(Command::Submit(demand)) = command else {
         return tx.emit(Event::CommandRefused { refusal });
     };
+    refuse_order(tx, demand, refusal);
+}
+
+/// Records that an order was refused.
+fn refuse_order(tx: &mut Transaction, demand: &Demand, refusal: Refusal) {
     let source = tx.stamp().source.tenant;
     let known = tx.state().tables.accounts.get(source).is_some();
     let tenant = if known { source } else { TenantId::NONE };

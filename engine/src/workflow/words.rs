@@ -1,6 +1,7 @@
 //! What is said to and about orders.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,9 @@ pub enum Outcome {
     Failed(Fault),
 }
 
+/// The most orders of a batch: its events have to find room in one record.
+pub const BATCH_MAX: usize = 64;
+
 /// What is asked for, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +103,13 @@ pub enum Command {
         leg: u8,
         /// What it had worked.
         usage: Usage,
+    },
+    /// Submits several orders of one tenant's.
+    SubmitBatch {
+        /// What is asked for, in this order; `BATCH_MAX` demands at most.
+        demands: Vec<Demand>,
+        /// Whether all of them are let in or none; else as many as there is room for.
+        whole: bool,
     },
     /// Reports that the first token of an answer is on its way to who asked.
     ReportFirstToken {

@@ -37,6 +37,10 @@ examples! { Command {
     "policy.roll_back_policy" Command::Policy(policy::Command::RollBackPolicy { .. }) =>
         one(policy::Command::RollBackPolicy { to: PolicyVersion(3) }),
     "workflow.submit" Command::Workflow(workflow::Command::Submit(_)) => submissions(),
+    "workflow.submit_batch" Command::Workflow(workflow::Command::SubmitBatch { .. }) => one(workflow::Command::SubmitBatch {
+        demands: vec![demand(), Demand { class: Class::Batch, ..demand() }],
+        whole: true,
+    }),
     "workflow.cancel" Command::Workflow(workflow::Command::Cancel { .. }) => one(workflow::Command::Cancel { order: order() }),
     "workflow.retry" Command::Workflow(workflow::Command::Retry { .. }) => one(workflow::Command::Retry { order: order() }),
     "workflow.report_leg" Command::Workflow(workflow::Command::ReportLeg { .. }) => reports(),
@@ -109,6 +113,7 @@ pub(crate) fn limits() -> Limits {
         berths: 8,
         keys: 9,
         prefixes: 10,
+        queued_kilotokens: 11,
     }
 }
 
@@ -119,6 +124,7 @@ pub(crate) fn tenant() -> Tenant {
         tokens: Allowance { period: Micros(60_000_000), amount: 3_000_000, burst: 100_000 },
         live_max: 100,
         keys_max: 50,
+        queued_max: 51,
         budget_period: Micros(86_400_000_000),
         budget: MicroUsd(25_000_000),
     }

@@ -47,7 +47,7 @@ impl Model {
             return full(Bound::Orders, limits.orders);
         }
         self.served(demand)?;
-        let reserved = self.within_budget(tenant.0, &contract, demand)?;
+        let reserved = self.within_budget(tenant.0, &contract, demand, 0)?;
         let lifetime = policy.lifetime[demand.class as usize].0;
         let deadline = match (&demand.window, demand.deadline.0) {
             (None, 0) => now + lifetime,
@@ -66,11 +66,11 @@ impl Model {
         let room = self.has_room(demand) && self.next(demand.model).is_none();
         let berth = match &demand.window {
             Some(window) => Some((self.berth(&limits, demand, window)?, Window::clone(window))),
-            None if !room && self.queue_length() >= u64::from(limits.queued) => {
-                return full(Bound::Queue, limits.queued);
-            }
             None => None,
         };
+        if berth.is_none() && !room {
+            self.place_to_wait(tenant.0, &contract, &limits, &[demand])?;
+        }
         if let Some((slot, key)) = forgotten.and_then(|slot| self.keys.remove_entry(&slot)) {
             let (tenant, order) = (TenantId(key.tenant), key.order);
             self.expect(workflow::Event::KeyForgotten { key: KeySlot(slot), tenant, order })?;
@@ -99,6 +99,97 @@ impl Model {
         }
     }
 
+    /// Whether the last of these orders may wait, if all of them do.
+    fn place_to_wait(
+        &self,
+        tenant: u32,
+        contract: &Tenant,
+        limits: &Limits,
+        orders: &[&Demand],
+    ) -> Decided<()> {
+        let before = orders.len() as u64 - 1;
+        let left = u64::from(limits.queued).saturating_sub(self.queue_length() + before);
+        let tokens: u64 = orders.iter().map(|demand| routes::size(demand)).sum();
+        let most = u64::from(limits.queued_kilotokens) * 1_000;
+        let own = self.queued_by(tenant) + before;
+        let quota = if contract.queued_max > 0 { contract.queued_max.into() } else { left };
+        let (bound, max) = if left == 0 {
+            (Bound::Queue, limits.queued.into())
+        } else if self.queued_tokens() + tokens > most {
+            (Bound::QueuedTokens, most)
+        } else if own >= quota {
+            (Bound::TenantQueue, quota)
+        } else {
+            return Ok(());
+        };
+        Err(config::Refusal::Full { bound, max }.into())
+    }
+
+    pub(super) fn submit_batch(
+        &mut self,
+        stamp: Stamp,
+        demands: &[Demand],
+        whole: bool,
+    ) -> Decided<()> {
+        let tenant = stamp.source.tenant;
+        if demands.is_empty() || demands.len() > 64 {
+            return Err(workflow::Refusal::Invalid { fault: "told".into() }.into());
+        }
+        if whole {
+            self.all_fit(tenant, demands)?;
+        }
+        for demand in demands {
+            match self.submit(tenant, demand) {
+                Err(super::Stop::Refused(refusal)) if whole => {
+                    return wrong(format!("all were to be let in, but {refusal}"));
+                }
+                Err(super::Stop::Refused(refusal)) => self.refuse_order(stamp, demand, refusal)?,
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all of these orders are sure to be let in, if each of them waits.
+    fn all_fit(&self, tenant: TenantId, demands: &[Demand]) -> Decided<()> {
+        let Some((contract, account)) = self.tenants.get(tenant.0 as usize) else {
+            return Err(
+                models::Refusal::Unknown { thing: Thing::Tenant, id: tenant.0.into() }.into()
+            );
+        };
+        let limits = self.limits.clone().ok_or(config::Refusal::NotConfigured)?;
+        let (mut orders, mut tokens) = (account.arrival.0, account.token_arrival.0);
+        let mut set_aside = 0u64;
+        for (place, demand) in demands.iter().enumerate() {
+            if demand.idempotency != 0 || demand.window.is_some() {
+                return Err(workflow::Refusal::Invalid { fault: "told".into() }.into());
+            }
+            self.sound(demand)?;
+            orders = rules::arrival(&contract.orders, orders, 1, self.now)
+                .map_err(|at| queue::Refusal::RateLimited { retry_at: Micros(at) })?;
+            tokens = rules::arrival(&contract.tokens, tokens, routes::size(demand), self.now)
+                .map_err(|at| queue::Refusal::TokensLimited { retry_at: Micros(at) })?;
+            self.policy()?;
+            if demand.class as u8 >= 3 - self.level.min(3) {
+                let level = LEVELS[usize::from(self.level)];
+                return Err(policy::Refusal::LevelForbids { level, class: demand.class }.into());
+            }
+            if contract.live_max > 0 && account.live + place as u64 >= contract.live_max.into() {
+                return full(Bound::TenantOrders, contract.live_max);
+            }
+            if self.orders.len() + place >= limits.orders as usize {
+                return full(Bound::Orders, limits.orders);
+            }
+            self.served(demand)?;
+            let besides = set_aside.into();
+            let own = self.within_budget(tenant.0, contract, demand, besides)?;
+            let all: Vec<&Demand> = demands[..=place].iter().collect();
+            self.place_to_wait(tenant.0, contract, &limits, &all)?;
+            set_aside += own.unwrap_or(0);
+        }
+        Ok(())
+    }
+
     /// What a tenant has spent and set aside, where old periods are over.
     fn spending(&self, tenant: u32) -> (u64, u128, u128) {
         let period = self.tenants[tenant as usize].0.budget_period.0;
@@ -124,6 +215,7 @@ impl Model {
         tenant: u32,
         contract: &Tenant,
         demand: &Demand,
+        besides: u128,
     ) -> Decided<Option<u64>> {
         if contract.budget.0 == 0 {
             return Ok(None);
@@ -140,7 +232,8 @@ impl Model {
         let most = u128::from(demand.tokens_in.0) * u128::from(prompt)
             + u128::from(demand.tokens_out_max.0) * u128::from(answer);
         let (since, spent, reserved) = self.spending(tenant);
-        let left = (u128::from(contract.budget.0) * 1_000_000).saturating_sub(spent + reserved);
+        let all = spent + reserved + besides;
+        let left = (u128::from(contract.budget.0) * 1_000_000).saturating_sub(all);
         if most > left {
             let period = contract.budget_period.0;
             let hopeless = period == 0 || most > u128::from(contract.budget.0) * 1_000_000;

@@ -25,6 +25,7 @@ mod fairness;
 mod forecasts;
 mod hedges;
 mod money;
+mod room;
 mod vessels;
 
 use breakers::answer;

@@ -102,6 +102,15 @@ struct Submit {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Batch {
+    tenant: String,
+    #[serde(default)]
+    whole: bool,
+    orders: Vec<Submit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Done {
     order: u64,
     attempt: Option<u16>,
@@ -277,6 +286,17 @@ impl Scenario {
             "submit" => {
                 self.submit(read(name, value)?, state.now().max(step.at_ms.micros())).map(Some)
             }
+            "batch" => {
+                let Batch { tenant, whole, orders } = read(name, value)?;
+                if orders.iter().any(|order| order.tenant.is_some()) {
+                    return Err("batch: its orders are all of its own tenant".to_owned());
+                }
+                let now = state.now().max(step.at_ms.micros());
+                let demands = orders.into_iter().map(|asked| self.demand(asked, now));
+                let demands = demands.collect::<Result<_, _>>()?;
+                let command = workflow::Command::SubmitBatch { demands, whole };
+                Ok(Some((self.tenant(&tenant)?, Command::Workflow(command))))
+            }
             "done" => {
                 let done: Done = read(name, value)?;
                 let outcome = Outcome::Done {
@@ -373,14 +393,20 @@ impl Scenario {
             })),
             "wait" => Ok(None),
             other => Err(format!(
-                "expected one of submit, done, failed, first_token, stopped, cancel, retry, \
-                 heartbeat, drain, lose, retire, register, maintain, end_maintenance, policy, \
+                "expected one of submit, batch, done, failed, first_token, stopped, cancel, \
+                 retry, heartbeat, drain, lose, retire, register, maintain, end_maintenance, policy, \
                  roll_back and wait, found `{other}`"
             )),
         }
     }
 
     fn submit(&self, asked: Submit, now: Micros) -> Result<(Source, Command), String> {
+        let sender = asked.tenant.as_deref().map_or(Ok(Source::OPERATOR), |name| self.tenant(name));
+        let demand = self.demand(asked, now)?;
+        Ok((sender?, Command::Workflow(workflow::Command::Submit(demand))))
+    }
+
+    fn demand(&self, asked: Submit, now: Micros) -> Result<Demand, String> {
         let place = |kind: &str, names: Vec<&str>, name: &str| {
             let place = names.iter().position(|known| *known == name);
             place
@@ -392,7 +418,7 @@ impl Scenario {
         let model = asked.model.as_deref().map_or(Ok(0), |name| place("model", models(), name))?;
         let origin = asked.origin.as_deref().map(|name| place("region", regions(), name));
         let deadline = asked.lives_ms.micros();
-        let demand = Demand {
+        Ok(Demand {
             external: asked.external,
             model: ModelId(model),
             origin: origin.transpose()?.map_or(ANYWHERE, RegionId),
@@ -410,9 +436,7 @@ impl Scenario {
             window: asked.window_ms.map(|(from, until)| {
                 Window { from: now + from.micros(), until: now + until.micros() }.into()
             }),
-        };
-        let sender = asked.tenant.as_deref().map_or(Ok(Source::OPERATOR), |name| self.tenant(name));
-        Ok((sender?, Command::Workflow(workflow::Command::Submit(demand))))
+        })
     }
 
     fn tenant(&self, name: &str) -> Result<Source, String> {

@@ -18,17 +18,16 @@ use crate::models::words::{Refusal as Models, Thing};
 use crate::policy::decide::admits;
 use crate::policy::rows::{Policy, PolicyLevel};
 use crate::policy::words::Refusal as Rules;
-use crate::queue::decide as queue;
-use crate::queue::decide::pass;
+use crate::queue::decide::{self as queue, Ahead, pass};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::state::index::Deciding;
 use crate::telemetry::decide::reserve;
 use crate::transaction::Transaction;
-use crate::workflow::decide::legs;
+use crate::workflow::decide::{legs, refuse_order};
 use crate::workflow::refusal::Refusal as Workflow;
 use crate::workflow::rows::RememberedKey;
-use crate::workflow::words::Event;
+use crate::workflow::words::{BATCH_MAX, Event};
 
 /// The largest prompt or answer.
 const TOKENS_MAX: Tokens = Tokens(1 << 32);
@@ -54,15 +53,12 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         return Ok(());
     }
     check_demand(state, demand)?;
-    let (arrival, token_arrival) = pass(contract, account, demand, state.now())?;
-    let (_, policy) = state.policy().ok_or(Rules::NoPolicy)?;
-    let level = state.stance().map_or(PolicyLevel::Normal, |stance| stance.level);
-    if !admits(level, demand.class) {
-        return Err(Rules::LevelForbids { level, class: demand.class }.into());
-    }
-    check_bounds(state, contract.live_max, account.live)?;
+    let arrivals = (account.arrival, account.token_arrival);
+    let (arrival, token_arrival) = pass(contract, arrivals, demand, state.now())?;
+    let (policy, level) = check_level(state, demand)?;
+    check_bounds(state, contract.live_max, account.live, 0)?;
     check_fleet(state, demand)?;
-    let reserved = reserve(state, tenant, contract, demand)?;
+    let reserved = reserve(state, tenant, contract, demand, 0)?;
     let deadline = deadline(policy, demand, state.now());
     let (key, forgotten) = key_place(state, tenant, contract.keys_max, demand.idempotency)?;
     let order = OrderId::new(next_number(state), state.tables.orders.vacancy());
@@ -81,6 +77,69 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         forgotten.into_iter().for_each(|event| tx.emit(event));
         tx.emit(admitted);
     })
+}
+
+/// Submits several orders: each as if it came by itself, or all of them if all are sure to be let in.
+pub(crate) fn submit_batch(
+    tx: &mut Transaction,
+    demands: &[Demand],
+    whole: bool,
+) -> Result<(), Refusal> {
+    if demands.is_empty() || demands.len() > BATCH_MAX {
+        return Err(
+            Workflow::Invalid { fault: "batch has none or more than 64 orders".into() }.into()
+        );
+    }
+    if whole {
+        check_whole(tx, demands)?;
+    }
+    for demand in demands {
+        if let Err(refusal) = submit(tx, demand) {
+            refuse_order(tx, demand, refusal);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses orders that are not all sure to be let in: as if each of them had to wait, whatever comes free.
+fn check_whole(tx: &Transaction, demands: &[Demand]) -> Result<(), Refusal> {
+    let (state, tenant) = (tx.state(), tx.stamp().source.tenant);
+    let unknown = Models::Unknown { thing: Thing::Tenant, id: u64::from(tenant.0) };
+    let contract = state.tables.tenants.get(tenant).ok_or(unknown.clone())?;
+    let account = state.tables.accounts.get(tenant).ok_or(unknown)?;
+    let mut arrivals = (account.arrival, account.token_arrival);
+    let (mut ahead, mut reserved) = (Ahead::default(), 0u128);
+    for demand in demands {
+        if demand.idempotency != 0 || demand.window.is_some() {
+            let fault = "batch is to be let in whole, but bears a key or a window".into();
+            return Err(Workflow::Invalid { fault }.into());
+        }
+        check_demand(state, demand)?;
+        arrivals = pass(contract, arrivals, demand, state.now())?;
+        check_level(state, demand)?;
+        check_bounds(state, contract.live_max, account.live, ahead.orders)?;
+        check_fleet(state, demand)?;
+        let reserve = reserve(state, tenant, contract, demand, reserved)?;
+        queue::check_room(state, contract, account, demand.size(), ahead)?;
+        reserved = reserved.saturating_add(reserve.map_or(0, |amount| u128::from(amount.0)));
+        ahead.orders = ahead.orders.saturating_add(1);
+        ahead.tokens += demand.size();
+    }
+    Ok(())
+}
+
+/// The policy in force and its level, if that lets an order of this class in.
+fn check_level<'a>(
+    state: &'a State,
+    demand: &Demand,
+) -> Result<(&'a Policy, PolicyLevel), Refusal> {
+    let (_, policy) = state.policy().ok_or(Rules::NoPolicy)?;
+    let level = state.stance().map_or(PolicyLevel::Normal, |stance| stance.level);
+    if admits(level, demand.class) {
+        Ok((policy, level))
+    } else {
+        Err(Rules::LevelForbids { level, class: demand.class }.into())
+    }
 }
 
 /// Admits an order to a berth, a route or a place in the queue; refuses it if there is none.
@@ -104,11 +163,24 @@ fn place(
         });
         return Ok(());
     }
-    if queue::must_wait(tx.state(), demand.model, size) {
-        queue::check_room(tx.state())?;
+    let (state, tenant) = (tx.state(), tx.stamp().source.tenant);
+    let has_room = tx.has_room();
+    if !has_room || queue::must_wait(state, demand.model, size) {
+        let tables = &state.tables;
+        if let Some((contract, account)) =
+            tables.tenants.get(tenant).zip(tables.accounts.get(tenant))
+        {
+            queue::check_room(state, contract, account, size, Ahead::default())?;
+        }
     }
     admit(tx);
-    legs::route_or_queue(tx, order);
+    if has_room {
+        legs::route_or_queue(tx, order);
+    } else {
+        // Of a batch so much has been routed that the record has no room for more.
+        queue::enqueue(tx, order);
+        tx.note_model(demand.model);
+    }
     Ok(())
 }
 
@@ -178,12 +250,12 @@ fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {
     }
 }
 
-fn check_bounds(state: &State, live_max: u32, live: u64) -> Result<(), Refusal> {
-    if live_max > 0 && live >= u64::from(live_max) {
+fn check_bounds(state: &State, live_max: u32, live: u64, ahead: u32) -> Result<(), Refusal> {
+    if live_max > 0 && live.saturating_add(u64::from(ahead)) >= u64::from(live_max) {
         return Err(Config::Full { bound: Bound::TenantOrders, max: u64::from(live_max) }.into());
     }
     let max = state.limits().map_or(0, |limits| limits.orders);
-    if state.tables.orders.len() >= max {
+    if state.tables.orders.len().saturating_add(ahead) >= max {
         return Err(Config::Full { bound: Bound::Orders, max: u64::from(max) }.into());
     }
     Ok(())

@@ -49,6 +49,7 @@ struct Contract {
     token_burst: Option<u64>,
     live_max: u32,
     keys_max: u32,
+    queued_max: u32,
     budget_micro_usd: u64,
     budget_period_ms: Millis,
 }
@@ -64,6 +65,7 @@ impl Default for Contract {
             token_burst: None,
             live_max: 0,
             keys_max: 0,
+            queued_max: 0,
             budget_micro_usd: 0,
             budget_period_ms: Millis::default(),
         }
@@ -89,6 +91,8 @@ struct NamedContract {
     live_max: u32,
     #[serde(default)]
     keys_max: u32,
+    #[serde(default)]
+    queued_max: u32,
     #[serde(default)]
     budget_micro_usd: u64,
     #[serde(default)]
@@ -265,6 +269,7 @@ fn contract(name: &str, terms: Contract) -> Tenant {
         tokens: allowance(terms.token_rate, terms.token_period_ms, token_burst),
         live_max: terms.live_max,
         keys_max: terms.keys_max,
+        queued_max: terms.queued_max,
         budget_period: terms.budget_period_ms.micros(),
         budget: MicroUsd(terms.budget_micro_usd),
     }
@@ -281,6 +286,7 @@ impl NamedContract {
             token_burst: self.token_burst,
             live_max: self.live_max,
             keys_max: self.keys_max,
+            queued_max: self.queued_max,
             budget_micro_usd: self.budget_micro_usd,
             budget_period_ms: self.budget_period_ms,
         }
@@ -329,6 +335,7 @@ fn limits(given: &BTreeMap<String, u32>, faults: &mut Vec<String>) -> Limits {
             "berths" => &mut limits.berths,
             "keys" => &mut limits.keys,
             "prefixes" => &mut limits.prefixes,
+            "queued_kilotokens" => &mut limits.queued_kilotokens,
             _ => {
                 faults.push(format!("limits.{key} is not a limit"));
                 continue;
