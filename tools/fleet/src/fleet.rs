@@ -23,6 +23,8 @@ use crate::document::{self, DocumentError};
 use crate::preset::Preset;
 use crate::trace::Trace;
 
+pub(crate) use file::limit;
+
 /// A validated fleet file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {

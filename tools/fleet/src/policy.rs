@@ -20,8 +20,22 @@ pub fn read_policy(path: &Path) -> Result<Policy, DocumentError> {
 /// Reads the text of a policy; `file` is what errors call it.
 pub fn parse_policy(file: &str, text: &str) -> Result<Policy, DocumentError> {
     let policy = document::parse::<PolicyFile>(file, text)?.policy();
-    document::sound(file, policy.faults().iter().map(|fault| in_file(fault)).collect())?;
+    document::sound(file, faults_in_file(&policy))?;
     Ok(policy)
+}
+
+/// The policy that a table spells, whether or not its rules contradict themselves.
+pub(crate) fn policy_of(table: toml::Table) -> Result<Policy, DocumentError> {
+    let read: Result<PolicyFile, _> = toml::Value::Table(table).try_into();
+    read.map(PolicyFile::policy).map_err(|error| DocumentError::Invalid {
+        file: "policy".to_owned(),
+        faults: vec![error.to_string().trim_end().replace('\n', ", ")],
+    })
+}
+
+/// In what its rules contradict themselves, as a file spells them.
+pub(crate) fn faults_in_file(policy: &Policy) -> Vec<String> {
+    policy.faults().iter().map(|fault| in_file(fault)).collect()
 }
 
 /// A fault with its keys as the file spells them; the engine's bear no units.

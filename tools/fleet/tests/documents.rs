@@ -1,4 +1,4 @@
-//! Fleets and policies: those that ship, and everything that can be wrong with one.
+//! Fleets, policies and scenarios: those that ship, and everything that can be wrong with one.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,7 @@ use tensorforge_engine::command::Command;
 use tensorforge_engine::models::Role;
 use tensorforge_engine::units::{Micros, Millijoules, ModelId, RegionId, Tokens};
 use tensorforge_engine::{config, models, policy};
+use tensorforge_fleet::scenario::{Played, Scenario};
 use tensorforge_fleet::{Fleet, Trace, parse_policy, read_policy};
 
 fn fixtures(path: &str) -> PathBuf {
@@ -393,5 +394,172 @@ fn policies_that_contradict_themselves() {
             .unwrap()
             .faults()
             .is_empty()
+    );
+}
+
+/// Plays a story of one boat, whose queue holds three, and of the tenant alba.
+fn play(head: &str, steps: &str) -> Result<Played, String> {
+    let text = format!(
+        "story = \"\"\nfleet = \"fleets/one-boat.toml\"\ntenants = [\"alba\"]\n{head}\n{steps}"
+    );
+    let scenario = Scenario::parse("s.toml", &text, &fixtures("scenarios"));
+    scenario.and_then(|scenario| scenario.play()).map_err(|error| error.to_string())
+}
+
+/// Steps at so many milliseconds.
+fn steps(steps: &[(u64, &str)]) -> String {
+    steps.iter().map(|(at, step)| format!("[[step]]\nat_ms = {at}\n{step}\n")).collect()
+}
+
+const SUBMIT: &str = "submit = { tenant = \"alba\", tokens_in = 1_000, tokens_out_max = 100 }\n";
+
+#[test]
+fn a_step_that_is_taken_often_is_told_by_its_counts() {
+    let thrice = |counts: &str| {
+        play("", &steps(&[(1_000, &format!("times = 3\n{SUBMIT}expect = {{ {counts} }}"))]))
+    };
+    let counts = "order_admitted = 3, order_routed = 1, leg_dispatched = 1, order_queued = 2";
+    let played = thrice(counts).unwrap();
+    let told = played.transcript.split_once("   1000000 us").unwrap().1;
+    assert_eq!(
+        told,
+        "  3 submit\n               1 leg_dispatched\n               3 order_admitted\n               \
+         2 order_queued\n               1 order_routed\n"
+    );
+    // Six of the setup. Nothing that is decided is left out.
+    let events: Vec<usize> = played.records.iter().map(|(_, events)| events.len()).collect();
+    assert_eq!(events, [1, 1, 1, 1, 1, 1, 3, 2, 2]);
+    assert_eq!(
+        thrice("order_admitted = 3").unwrap_err(),
+        "s.toml: step 1 at 1000 ms: expected {\"order_admitted\": 3}, decided \
+         {\"leg_dispatched\": 1, \"order_admitted\": 3, \"order_queued\": 2, \"order_routed\": 1}"
+    );
+    // In order they can be expected as well.
+    let in_order = "expect = [\"order_admitted\", \"order_routed 1 attempt=1\", \"leg_dispatched\", \
+                    \"order_admitted\", \"order_queued 2 ahead=0\"]";
+    play("", &steps(&[(1_000, &format!("times = 2\n{SUBMIT}{in_order}"))])).unwrap();
+}
+
+#[test]
+fn a_step_may_come_first_at_its_moment() {
+    let lost = [
+        (1_000, SUBMIT),
+        (2_000, "lose = \"dory\""),
+        (
+            2_000,
+            "first = true\nheartbeat = \"dory\"\nexpect = [\"command_refused still_aboard orders=1\"]",
+        ),
+        (2_000, "heartbeat = \"dory\"\nexpect = [\"vessel_returned dory\"]"),
+    ];
+    let played = play("", &steps(&lost)).unwrap();
+    // What was due is decided between the two, at the same moment.
+    let times: Vec<u64> = played.records.iter().rev().take(4).map(|(time, _)| time.0).collect();
+    assert_eq!(times, [2_000_000; 4]);
+}
+
+#[test]
+fn a_command_bears_the_time_of_its_senders_clock() {
+    let refused = "expect = [\"command_refused time_regressed now=2000000\"]";
+    let slow = format!("stamp_ms = 1_999\ndrain = \"dory\"\n{refused}");
+    let heard = "heartbeat = \"dory\"\nexpect = [\"vessel_seen\"]";
+    play("", &steps(&[(2_000, heard), (2_000, &slow), (2_001, heard)])).unwrap();
+    // One that is fast takes everybody along, and the timers that it has passed are decided then: the review at 5 s.
+    let fast = "stamp_ms = 9_000\nheartbeat = \"dory\"";
+    let after =
+        "wait = true\nexpect = [\"risk_reviewed 0\"]\nsee = { \"control.0.now\" = 9_000_000 }";
+    play("", &steps(&[(2_000, fast), (9_000, after)])).unwrap();
+}
+
+#[test]
+fn an_exchange_may_begin_with_nothing() {
+    let alone = "set_up = false";
+    let refused = format!("{SUBMIT}expect = [\"order_refused not_configured\"]");
+    let played = play(alone, &steps(&[(1, &refused)])).unwrap();
+    assert_eq!(played.records.len(), 1);
+    // In another order than the file has them they have other numbers, and the same names.
+    let told = [
+        (
+            1,
+            "configure = { queued = 9 }\nsee = { \"limits.0.queued\" = 9, \"limits.0.tenants\" = 4_096 }",
+        ),
+        (1, "register = { region = \"quay\" }"),
+        (1, "register = { model = \"minnow\" }"),
+        (1, "register = { tenant = \"bruno\" }\nsee = { \"tenants.0.orders.amount\" = 2 }"),
+        (1, "register = { tenant = \"alba\" }"),
+        (
+            1,
+            "register = { vessel = \"skiff\", like = \"dory\", slots = 2, start = 7 }\nsee = { \"vessels.0.start\" = 7 }",
+        ),
+        (1, "register = \"dory\""),
+        (2, "drain = \"skiff\"\nexpect = [\"vessel_draining skiff\", \"vessel_drained skiff\"]"),
+        (2, "policy = { candidates = 0 }\nexpect = [\"command_refused invalid: candidates is 0\"]"),
+        (2, "policy = { candidates = 1 }\nexpect = [\"policy_changed\"]"),
+        (
+            3,
+            &format!(
+                "{SUBMIT}expect = [\"order_admitted\", \"order_routed\", \"leg_dispatched whole dory\"]\nsee = {{ \"orders.0.tenant\" = 1 }}"
+            ),
+        ),
+    ];
+    play(alone, &steps(&told)).unwrap();
+}
+
+#[test]
+fn the_points_of_a_route_may_be_expected() {
+    // 1 500 ms at twenty points, 1 100 micro-dollars at two, 1.5 J at five.
+    let routed = |score: u32| {
+        let line = format!("order_routed 1 attempt=1 score={score}");
+        let expect = format!("expect = [\"order_admitted\", \"{line}\", \"leg_dispatched\"]");
+        play("", &steps(&[(1_000, &format!("{SUBMIT}{expect}"))]))
+    };
+    routed(32_207).unwrap();
+    let error = routed(32_208).unwrap_err();
+    assert!(
+        error.ends_with("\"order_routed 1 attempt=1 score=32207\", \"leg_dispatched whole dory\"]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn scenarios_that_cannot_be_played() {
+    let check = |head: &str, step: &str, expected: &str| {
+        let error = play(head, &steps(&[(5, step)])).unwrap_err();
+        assert_eq!(error, expected);
+    };
+    check(
+        "policy = { candidates = 0, retry = { budget_ppm = 1_000_001 } }",
+        "wait = true",
+        "s.toml: candidates is 0; retry.budget_ppm is above 1000000",
+    );
+    check(
+        "policy = 7",
+        "wait = true",
+        "s.toml:4:10: expected a policy file, or a table of what stands in one",
+    );
+    check(
+        "",
+        "wait = true\nexpect = 7",
+        "s.toml:8:10: expected a list of events, or a table of how many there are",
+    );
+    let step = "s.toml: step 1 at 5 ms: ";
+    check("", "configure = { ships = 9 }", &format!("{step}configure: \"ships\" is not a limit"));
+    check(
+        "",
+        "register = { region = \"quay\", model = \"minnow\" }",
+        &format!("{step}register: expected one of vessel, region, model and tenant"),
+    );
+    check(
+        "",
+        "register = { vessel = \"skiff\" }",
+        &format!("{step}vessel \"skiff\" is not one of \"dory\""),
+    );
+    check("", "lose = \"skiff\"", &format!("{step}vessel \"skiff\" is not one of \"dory\""));
+    check(
+        "",
+        "fly = true",
+        &format!(
+            "{step}expected one of submit, done, failed, stopped, cancel, retry, heartbeat, drain, lose, \
+             retire, configure, register, maintain, end_maintenance, policy, roll_back and wait, found `fly`"
+        ),
     );
 }

@@ -324,27 +324,31 @@ fn names<'a>(
 fn limits(given: &BTreeMap<String, u32>, faults: &mut Vec<String>) -> Limits {
     let mut limits = Limits::default();
     for (key, value) in given {
-        let limit = match key.as_str() {
-            "tenants" => &mut limits.tenants,
-            "regions" => &mut limits.regions,
-            "models" => &mut limits.models,
-            "vessels" => &mut limits.vessels,
-            "orders" => &mut limits.orders,
-            "queued" => &mut limits.queued,
-            "policies" => &mut limits.policies,
-            "berths" => &mut limits.berths,
-            "keys" => &mut limits.keys,
-            "prefixes" => &mut limits.prefixes,
-            "queued_kilotokens" => &mut limits.queued_kilotokens,
-            _ => {
-                faults.push(format!("limits.{key} is not a limit"));
-                continue;
-            }
-        };
-        *limit = *value;
+        match limit(&mut limits, key) {
+            Some(limit) => *limit = *value,
+            None => faults.push(format!("limits.{key} is not a limit")),
+        }
     }
     faults.extend(limits.faults().iter().map(|fault| format!("limits.{fault}")));
     limits
+}
+
+/// The limit of this name.
+pub(crate) fn limit<'a>(limits: &'a mut Limits, name: &str) -> Option<&'a mut u32> {
+    Some(match name {
+        "tenants" => &mut limits.tenants,
+        "regions" => &mut limits.regions,
+        "models" => &mut limits.models,
+        "vessels" => &mut limits.vessels,
+        "orders" => &mut limits.orders,
+        "queued" => &mut limits.queued,
+        "policies" => &mut limits.policies,
+        "berths" => &mut limits.berths,
+        "keys" => &mut limits.keys,
+        "prefixes" => &mut limits.prefixes,
+        "queued_kilotokens" => &mut limits.queued_kilotokens,
+        _ => return None,
+    })
 }
 
 fn vessels(

@@ -201,6 +201,17 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
     }
 }
 
+/// What a story may say of an event besides: the points of the route that was taken.
+pub(super) fn more(event: &Event) -> String {
+    match event {
+        Event::Routing(routing::Event::OrderRouted { candidates, .. }) => {
+            let best = candidates.first().map(|best| format!("score={}", best.score));
+            best.unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
 /// Micro-dollars, with as many places as there are.
 fn micro_dollars(PicoUsd(amount): PicoUsd) -> String {
     let text = format!("{}.{:06}", amount / 1_000_000, amount % 1_000_000);
