@@ -85,7 +85,7 @@ mod tests {
     fn rules() -> Policy {
         Policy {
             route_by: Choice::Score,
-            weights: Weights { time: 1, cost: 0, energy: 0, avoid: 0 },
+            weights: Weights { time: 1, cost: 0, energy: 0 },
             candidates: 2,
             prefix_age: Micros(1),
             key_age: Micros(1),

@@ -277,7 +277,7 @@ fn limits() -> Limits {
 fn policy() -> Policy {
     Policy {
         route_by: Choice::RoundRobin,
-        weights: Weights { time: 1, cost: 2, energy: 3, avoid: 4 },
+        weights: Weights { time: 1, cost: 2, energy: 3 },
         candidates: 5,
         prefix_age: Micros(44),
         key_age: Micros(45),

@@ -40,7 +40,7 @@ impl Random {
 pub fn policy() -> Policy {
     Policy {
         route_by: Choice::Score,
-        weights: Weights { time: 10, cost: 3, energy: 1, avoid: 5_000 },
+        weights: Weights { time: 10, cost: 3, energy: 1 },
         candidates: 3,
         prefix_age: Micros(3_000_000),
         key_age: Micros(2_000_000),
@@ -108,7 +108,6 @@ fn some_policy(random: &mut Random) -> Policy {
             time: 1 + random.below(30) as u32,
             cost: random.below(30) as u32,
             energy: random.below(30) as u32,
-            avoid: random.below(100_000) as u32,
         },
         candidates: random.below(7) as u8,
         shares: Shares {

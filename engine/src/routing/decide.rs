@@ -472,7 +472,6 @@ fn candidate(
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
     let failing = second.map_or(first.failing, |part| part.failing.max(first.failing));
-    let avoided = order.tried.contains(&first.vessel) || order.tried.contains(&decode);
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
     let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
     Candidate {
@@ -482,7 +481,7 @@ fn candidate(
         failing,
         score: match policy.route_by {
             Choice::LeastLoad => (first.load + second.map_or(Ppm::ZERO, |part| part.load)).0,
-            _ => score(&policy.weights, eta, failing, cost, energy, avoided),
+            _ => score(&policy.weights, eta, failing, cost, energy),
         },
         tie: (draw.at(counter) >> 32) as u32,
         eta,
@@ -494,14 +493,7 @@ fn candidate(
 
 /// The points of a candidate, rounded down: fewer are better. Who fails a share of its calls takes as much
 /// longer as it has to be asked more often; so who fails at once does not look quick.
-fn score(
-    weights: &Weights,
-    eta: Micros,
-    failing: Ppm,
-    cost: MicroUsd,
-    energy: Millijoules,
-    avoided: bool,
-) -> u64 {
+fn score(weights: &Weights, eta: Micros, failing: Ppm, cost: MicroUsd, energy: Millijoules) -> u64 {
     let weigh = |amount: u64, weight: u32| u128::from(amount).saturating_mul(u128::from(weight));
     let time = match failing.min(FAILING_MOST) {
         Ppm::ZERO => eta.0,
@@ -513,11 +505,9 @@ fn score(
     let thousandths = weigh(time, weights.time)
         .saturating_add(weigh(cost.0, weights.cost).saturating_mul(1_000))
         .saturating_add(weigh(energy.0, weights.energy));
-    let penalty = if avoided { u64::from(weights.avoid) } else { 0 };
     // A wide division takes ten times as long, and is seldom needed.
-    let points = u64::try_from(thousandths)
-        .map_or_else(|_| clamp(thousandths / 1_000), |thousandths| thousandths / 1_000);
-    points.saturating_add(penalty)
+    u64::try_from(thousandths)
+        .map_or_else(|_| clamp(thousandths / 1_000), |thousandths| thousandths / 1_000)
 }
 
 fn route_of(first: &Part, second: Option<&Part>) -> Route {

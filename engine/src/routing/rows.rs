@@ -68,7 +68,5 @@ row! {
         pub cost: u32,
         /// Points for each joule.
         pub energy: u32,
-        /// Points for the vessel that failed this order last.
-        pub avoid: u32,
     }
 }

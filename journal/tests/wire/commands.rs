@@ -151,7 +151,7 @@ pub(crate) fn manifest(role: Role) -> Manifest {
 pub(crate) fn policy() -> Policy {
     Policy {
         route_by: Choice::LeastLoad,
-        weights: Weights { time: 10, cost: 2, energy: 5, avoid: 100_000 },
+        weights: Weights { time: 10, cost: 2, energy: 5 },
         candidates: 4,
         prefix_age: Micros(600_000_000),
         key_age: Micros(86_400_000_000),

@@ -180,14 +180,13 @@ impl Model {
             sum.failing = sum.failing.max(second.failing);
             sum.load += second.load;
         }
-        let avoided = order.tried.contains(&vessel) || order.tried.contains(&decode);
         // As often as it would have to be asked, so much longer.
         let time =
             u128::from(sum.eta) * 1_000_000 / u128::from(1_000_000 - sum.failing.min(900_000));
         let time = rules::narrow(time);
         let score = match policy.route_by {
             Choice::LeastLoad => sum.load,
-            _ => rules::points(&policy.weights, time, sum.cost, sum.energy, avoided),
+            _ => rules::points(&policy.weights, time, sum.cost, sum.energy),
         };
         Ok(Candidate {
             vessel,

@@ -55,14 +55,13 @@ pub(super) fn leg_price(manifest: &Manifest, kind: LegKind, tokens: [u64; 3]) ->
     narrow(prompt + answer)
 }
 
-/// Points: of a millisecond, a micro-dollar and a joule, rounded down, and those of a grudge.
-pub(super) fn points(weights: &Weights, time: u64, cost: u64, energy: u64, avoided: bool) -> u64 {
+/// Points: of a millisecond, a micro-dollar and a joule, rounded down.
+pub(super) fn points(weights: &Weights, time: u64, cost: u64, energy: u64) -> u64 {
     let [time, cost, energy] = [time, cost, energy].map(u128::from);
     let thousandths = time * u128::from(weights.time)
         + cost * u128::from(weights.cost) * 1_000
         + energy * u128::from(weights.energy);
-    let grudge = if avoided { weights.avoid } else { 0 };
-    narrow(u128::from(narrow(thousandths / 1_000)) + u128::from(grudge))
+    narrow(thousandths / 1_000)
 }
 
 /// The next arrival time after one of this size, or when that may come. A bucket holds so much as the burst;
@@ -126,11 +125,11 @@ mod tests {
         assert_eq!(wait(1, 50, 400), (50, 150));
         assert_eq!(wait(2, 51, 500), (51, 459));
         assert_eq!(wait(5, 50, 401), (50, 401));
-        let weights = Weights { time: 10, cost: 2, energy: 5, avoid: 100 };
+        let weights = Weights { time: 10, cost: 2, energy: 5 };
         // 2 000 ms, 1 200 micro-dollars, 2 000 mJ.
-        assert_eq!(points(&weights, 2_000_000, 1_200, 2_000, false), 22_410);
-        assert_eq!(points(&weights, 99, 0, 1, true), 100);
-        assert_eq!(points(&weights, 100, 0, 0, false), 1);
+        assert_eq!(points(&weights, 2_000_000, 1_200, 2_000), 22_410);
+        assert_eq!(points(&weights, 99, 0, 1), 0);
+        assert_eq!(points(&weights, 100, 0, 0), 1);
         let thrice = Allowance { period: Micros(1_000_000), amount: 3, burst: 2 };
         assert_eq!(arrival(&thrice, 0, 1, 5), Ok(333_339));
         assert_eq!(arrival(&thrice, 333_339, 1, 5), Ok(666_673));

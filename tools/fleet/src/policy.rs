@@ -111,7 +111,6 @@ table! { WeightsEntry {
     time: u32 = 20,
     cost: u32 = 2,
     energy: u32 = 5,
-    avoid: u32 = 100_000,
 } }
 
 table! { SharesEntry {
@@ -216,7 +215,7 @@ impl BreakerEntry {
 
 impl PolicyFile {
     fn policy(self) -> Policy {
-        let WeightsEntry { time, cost, energy, avoid } = self.weights;
+        let WeightsEntry { time, cost, energy } = self.weights;
         let SharesEntry { interactive, standard, batch, overdue } = self.shares;
         let shares = Shares { classes: [interactive, standard, batch], overdue };
         let Patience { interactive, standard, batch } = self.patience_ms;
@@ -227,7 +226,7 @@ impl PolicyFile {
         Policy {
             hedge_percent,
             route_by: self.route_by,
-            weights: Weights { time, cost, energy, avoid },
+            weights: Weights { time, cost, energy },
             candidates: self.candidates,
             prefix_age: self.prefix_age_ms.micros(),
             key_age: self.key_age_ms.micros(),
