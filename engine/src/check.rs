@@ -116,6 +116,7 @@ mod tests {
                 cut_off: Ppm::ONE,
             },
             hedge_percent: [0; 3],
+            preempt: false,
             overload: OverloadRule { pause: Micros(1), pause_max: Micros(1) },
             charge: Charge { failed: Ppm::ZERO, expired: Ppm::ZERO, cancelled: Ppm::ONE },
             forecast: Forecast { samples: 1, prior: Ppm(1_000_000), legs: 1, window: Micros(1) },

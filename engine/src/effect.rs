@@ -1,5 +1,6 @@
 //! What the world has to do: a function of events, performed live and only once they are durable.
 
+use crate::allocator;
 use crate::event::Event;
 use crate::kernel::units::{Micros, OrderId, VesselId};
 use crate::models::rows::{End, LegKind};
@@ -47,7 +48,13 @@ pub fn effects(events: &[Event]) -> impl Iterator<Item = Effect> + '_ {
 }
 
 fn effects_of(event: &Event) -> [Option<Effect>; 2] {
-    let Event::Workflow(event) = event else { return [None, None] };
+    let event = match event {
+        Event::Workflow(event) => event,
+        Event::Allocator(allocator::words::Event::OrderPreempted { order, vessel, .. }) => {
+            return [Some(Effect::Stop { order: *order, vessel: *vessel }), None];
+        }
+        _ => return [None, None],
+    };
     match *event {
         words::Event::LegDispatched { order, attempt, leg, kind, vessel, timeout, .. } => {
             [Some(Effect::Call { order, attempt, leg, kind, vessel, timeout }), None]

@@ -308,6 +308,7 @@ fn policy() -> Policy {
             cut_off: Ppm(34),
         },
         hedge_percent: [53, 54, 55],
+        preempt: true,
         overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
         charge: Charge { failed: Ppm(46), expired: Ppm(47), cancelled: Ppm(48) },
         forecast: Forecast { samples: 49, prior: Ppm(50), legs: 51, window: Micros(52) },

@@ -8,6 +8,7 @@ mod calendar;
 mod forecast;
 mod hedges;
 mod lifecycle;
+mod preemption;
 mod routes;
 mod rules;
 mod stops;

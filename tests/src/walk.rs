@@ -71,6 +71,7 @@ pub fn policy() -> Policy {
             cut_off: Ppm(500_000),
         },
         hedge_percent: [150, 100, 0],
+        preempt: true,
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
         forecast: Forecast {
@@ -125,6 +126,7 @@ fn some_policy(random: &mut Random) -> Policy {
             least: *random.one(&[0, 1, 2, 1_000]),
         },
         hedge_percent: [(); 3].map(|()| random.below(3) as u32 * 100),
+        preempt: random.below(3) > 0,
         breaker: BreakerRule {
             failures: random.below(5) as u32,
             failing: Ppm(random.below(3) * 300_000),

@@ -5,8 +5,8 @@ use crate::allocator::words::Event;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{BerthId, OrderId, OrderSlot, VesselId};
 use crate::models::fold::alter_load;
-use crate::models::rows::{Leg, Load, Stage, Window, capacity_legs};
-use crate::queue::fold::leave;
+use crate::models::rows::{Leg, Load, Route, Stage, Window, capacity_legs};
+use crate::queue::fold::{leave, settle_turn};
 use crate::state::State;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -38,6 +38,16 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::MaintenanceEnded { berth, vessel } => {
             give_back(state, *berth)?;
             state.wake_vessel(*vessel)
+        }
+        Event::OrderPreempted { order, .. } => {
+            let held: Route = state.edit_order(*order)?.held().iter().cloned().collect();
+            let row = state.edit_order(*order)?;
+            row.stage = Stage::Backoff;
+            row.bounced = row.bounced.saturating_add(1);
+            let deadline = row.deadline;
+            settle_turn(state, *order, 0)?;
+            release(state, order.slot(), &held)?;
+            state.wake_order(*order, deadline)
         }
         Event::OrderHeldBack { order, at, .. } => {
             leave(state, *order)?;

@@ -78,6 +78,20 @@ words! {
             /// Of which vessel.
             vessel: VesselId,
         },
+        /// An order gives up its place aboard to a more urgent one that finds none, before anything of its answer is there.
+        /// It waits again, and is not charged for what was burnt: the answer to the stop tells that.
+        OrderPreempted = 6 {
+            /// Which one.
+            order: OrderId,
+            /// In which attempt.
+            attempt: u16,
+            /// On which leg.
+            leg: u8,
+            /// Where.
+            vessel: VesselId,
+            /// For whom.
+            by: OrderId,
+        },
         /// An order would last into a berth on every vessel that has room for it: it is looked at again later.
         OrderHeldBack = 5 {
             /// Which one.

@@ -22,6 +22,8 @@ pub enum Purpose {
     Berth = 5,
     /// For which of several models those who wait are served.
     Service = 6,
+    /// Which vessels are asked to give up an order for a more urgent one.
+    Preemption = 7,
 }
 
 /// A source of draws for one purpose in one record.

@@ -90,6 +90,9 @@ row! {
         /// After how long another vessel is asked to work an order of each class as well: this multiple, in percent, of
         /// the time that 95 of 100 such legs take there; zero is never.
         pub hedge_percent: [u32; 3],
+        /// Whether an interactive order that finds no room takes the place of a batch order of whose answer nothing is there
+        /// yet.
+        pub preempt: bool,
         /// How vessels are cut off.
         pub breaker: BreakerRule,
         /// How vessels are left in peace that say they have no room.

@@ -13,7 +13,7 @@ use crate::transaction::Transaction;
 const POSTPONED_MIN: Micros = Micros(100_000);
 
 /// How often an order may be told that there is no room for it before that uses up its attempts.
-const BOUNCES_MAX: u16 = 8;
+pub(crate) const BOUNCES_MAX: u16 = 8;
 
 /// Trips the breaker of a vessel that has failed or was slow too often, in a row or of its calls lately, or
 /// whose probe was; unless too many of those that could stand in for it are cut off already.

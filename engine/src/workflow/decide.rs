@@ -4,6 +4,7 @@ mod admission;
 mod clock;
 mod hedges;
 mod legs;
+mod preemption;
 mod service;
 mod stops;
 

@@ -182,6 +182,7 @@ pub(crate) fn policy() -> Policy {
             cut_off: Ppm(500_000),
         },
         hedge_percent: [200, 0, 300],
+        preempt: true,
         overload: OverloadRule { pause: Micros(500_000), pause_max: Micros(32_000_000) },
         charge: Charge { failed: Ppm(0), expired: Ppm(250_000), cancelled: Ppm(1_000_000) },
         forecast: Forecast {

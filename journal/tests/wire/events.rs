@@ -217,6 +217,13 @@ examples! { Event {
         one(allocator::Event::MaintenanceEnded { berth: BerthId(26), vessel: VesselId(27) }),
     "allocator.order_held_back" Event::Allocator(allocator::Event::OrderHeldBack { .. }) =>
         one(allocator::Event::OrderHeldBack { order: order(), berthed_at: Micros(9_000_000), at: Micros(1_500_000) }),
+    "allocator.order_preempted" Event::Allocator(allocator::Event::OrderPreempted { .. }) => one(allocator::Event::OrderPreempted {
+        order: order(),
+        attempt: 2,
+        leg: 1,
+        vessel: VesselId(33),
+        by: OrderId(77),
+    }),
     "workflow.order_ended" Event::Workflow(workflow::Event::OrderEnded { .. }) => each(End::ALL, |end| workflow::Event::OrderEnded {
         order: order(),
         tenant: TenantId(3),

@@ -95,7 +95,10 @@ impl Model {
         match berth {
             Some((berth, window)) => self.take_berth(slot, berth, window),
             None if room => self.route(slot, None),
-            None => self.enqueue(slot),
+            None => {
+                self.enqueue(slot)?;
+                self.take_place(slot)
+            }
         }
     }
 
@@ -399,7 +402,11 @@ impl Model {
     pub(super) fn route_or_queue(&mut self, slot: u32) -> Decided<()> {
         let demand = self.order(slot)?.demand.clone();
         let room = self.has_room(&demand) && self.next(demand.model).is_none();
-        if room { self.route(slot, None) } else { self.enqueue(slot) }
+        if room {
+            return self.route(slot, None);
+        }
+        self.enqueue(slot)?;
+        self.take_place(slot)
     }
 
     pub(super) fn dispatch(&mut self, slot: u32) -> Decided<()> {
@@ -583,7 +590,7 @@ impl Model {
     }
 
     /// The legs of a route that still hold room.
-    fn held(order: &Live) -> Vec<Leg> {
+    pub(super) fn held(order: &Live) -> Vec<Leg> {
         if order.stage != Stage::Running {
             return Vec::new();
         }
@@ -591,7 +598,7 @@ impl Model {
         rest.filter(|leg| leg.kind != LegKind::Hop).cloned().collect()
     }
 
-    fn give_back(&mut self, legs: &[Leg]) -> Decided<()> {
+    pub(super) fn give_back(&mut self, legs: &[Leg]) -> Decided<()> {
         let now = self.now;
         for leg in legs {
             let ship = self.ship(leg.vessel)?;

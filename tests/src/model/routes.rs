@@ -46,7 +46,7 @@ impl Model {
         open.map(|(id, _)| *id).collect()
     }
 
-    fn holds(&self, vessel: u32, demand: &Demand) -> bool {
+    pub(super) fn holds(&self, vessel: u32, demand: &Demand) -> bool {
         self.ships[&vessel].manifest.context_max.0 >= size(demand)
     }
 

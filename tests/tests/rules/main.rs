@@ -25,6 +25,7 @@ mod fairness;
 mod forecasts;
 mod hedges;
 mod money;
+mod preemption;
 mod room;
 mod vessels;
 

@@ -93,6 +93,7 @@ table! { PolicyFile {
     key_age_ms: Millis = Millis::new(86_400_000),
     berth_grace_ms: Millis = Millis::new(60_000),
     stop_ms: Millis = Millis::new(10_000),
+    preempt: bool = false,
     weights: WeightsEntry = WeightsEntry::default(),
     shares: SharesEntry = SharesEntry::default(),
     patience_ms: Patience = Patience::default(),
@@ -225,6 +226,7 @@ impl PolicyFile {
         let Lifetime { interactive, standard, batch } = self.lifetime_ms;
         Policy {
             hedge_percent,
+            preempt: self.preempt,
             route_by: self.route_by,
             weights: Weights { time, cost, energy },
             candidates: self.candidates,

@@ -15,8 +15,8 @@ use crate::routing::decide::{self as routing, NoRoute, held_up};
 use crate::state::State;
 use crate::telemetry::decide::{expected, settlement};
 use crate::transaction::Transaction;
-use crate::workflow::decide::hedges;
 use crate::workflow::decide::stops::{await_stop, report_late};
+use crate::workflow::decide::{hedges, preemption};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
 
@@ -47,6 +47,7 @@ pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId) {
     if queue::must_wait(tx.state(), model, size) || !route(tx, id) {
         queue::enqueue(tx, id);
         tx.note_model(model);
+        preemption::make_room(tx, id);
     }
 }
 

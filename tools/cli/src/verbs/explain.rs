@@ -170,6 +170,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
         | Event::Allocator(allocator::Event::BerthReleased { order, .. })
         | Event::Allocator(allocator::Event::OrderHeldBack { order, .. })
+        | Event::Allocator(allocator::Event::OrderPreempted { order, .. })
         | Event::Workflow(workflow::Event::StopSettled { order, .. })
         | Event::Routing(routing::Event::OrderRouted { order, .. })
         | Event::Workflow(workflow::Event::LegDispatched { order, .. })
@@ -214,7 +215,8 @@ impl Teller<'_> {
             | Event::Allocator(
                 allocator::Event::BerthReleased { .. }
                 | allocator::Event::BerthOpened { .. }
-                | allocator::Event::OrderHeldBack { .. },
+                | allocator::Event::OrderHeldBack { .. }
+                | allocator::Event::OrderPreempted { .. },
             )
             | Event::Resilience(resilience::Event::RetryScheduled { .. })
             | Event::Resilience(resilience::Event::RetryPostponed { .. }) => {
@@ -359,6 +361,13 @@ impl Teller<'_> {
                     "its berth begins, and no slot of {} is free: the next one is kept for it, for {}",
                     self.names.vessel(*vessel),
                     self.ahead(*until),
+                )
+            }
+            Event::Allocator(allocator::Event::OrderPreempted { leg, vessel, by, .. }) => {
+                format!(
+                    "leg {leg} on {} given up to order {}, which is interactive and found no room; it waits again, and pays nothing",
+                    self.names.vessel(*vessel),
+                    by.number(),
                 )
             }
             Event::Allocator(allocator::Event::OrderHeldBack { berthed_at, at, .. }) => {

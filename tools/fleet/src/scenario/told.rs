@@ -136,6 +136,9 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
             | allocator::Event::MaintenanceEnded { vessel: id, .. }
             | allocator::Event::BerthOpened { vessel: id, .. },
         ) => vessel(*id),
+        Event::Allocator(allocator::Event::OrderPreempted { order, vessel: id, by, .. }) => {
+            format!("{order} {} by={by}", vessel(*id))
+        }
         Event::Allocator(allocator::Event::OrderHeldBack { order, at, .. }) => {
             format!("{order} at={at}")
         }
