@@ -118,7 +118,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t5, TenantId(4), tenant(), DIGESTS[5]);
     golden.check(t6, TenantId(5), account(), DIGESTS[6]);
     golden.check(t7, RegionId(6), region(), DIGESTS[7]);
-    golden.check(t8, ModelId(7), Model { name: "coral-70b".into() }, DIGESTS[8]);
+    golden.check(t8, ModelId(7), Model { name: "coral-70b".into(), turns: 9 }, DIGESTS[8]);
     golden.check(t9, VesselId(8), vessel(), DIGESTS[9]);
     golden.check(t10, VesselId(300), load(), DIGESTS[10]);
     golden.check(t11, OrderSlot(70_000), order(), DIGESTS[11]);

@@ -170,6 +170,8 @@ pub struct Model {
     tenants: Vec<(Tenant, Account)>,
     regions: Vec<(String, u64)>,
     models: Vec<String>,
+    /// How many routes have been chosen by turns, by model.
+    turned: BTreeMap<ModelId, u64>,
     ships: BTreeMap<u32, Ship>,
     /// Live orders by slot.
     orders: BTreeMap<u32, Live>,
@@ -819,6 +821,9 @@ impl Model {
             ));
             same(format!("orders.{slot}"), format!("{model:?}"), format!("{engine:?}"));
         }
+        let turned = state.tables.models.iter().filter(|(_, row)| row.turns > 0);
+        let turned: BTreeMap<_, _> = turned.map(|(id, row)| (id, row.turns)).collect();
+        same("turns of models".into(), format!("{:?}", self.turned), format!("{turned:?}"));
         let prefixes: Vec<_> = state
             .tables
             .prefixes

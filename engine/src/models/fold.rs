@@ -146,7 +146,9 @@ fn fold_region(state: &mut State, region: RegionId, name: &str, hop: Micros) -> 
 }
 
 fn fold_model(state: &mut State, model: ModelId, name: &str) -> Result<(), Breach> {
-    state.tables.models.put(model, Model { name: name.to_owned() }, &mut state.writer)?;
+    let turns = state.tables.models.get(model).map_or(0, |row| row.turns);
+    let row = Model { name: name.to_owned(), turns };
+    state.tables.models.put(model, row, &mut state.writer)?;
     state.index.parties.models.insert(name.to_owned(), model);
     state.index.parties.serve(model);
     Ok(())
@@ -207,9 +209,10 @@ fn fold_vessel(
         completed: 0,
         failed: 0,
     };
+    // Rows first: they are bounded, and what is found by them is as long as there are rows.
+    state.tables.vessels.insert(vessel, row.clone(), &mut state.writer)?;
+    state.tables.loads.insert(vessel, load.clone(), &mut state.writer)?;
     state.index.parties.enter(vessel, &row, &load);
-    state.tables.vessels.insert(vessel, row, &mut state.writer)?;
-    state.tables.loads.insert(vessel, load, &mut state.writer)?;
     state.wake_vessel(vessel)
 }
 

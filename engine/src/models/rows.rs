@@ -238,6 +238,8 @@ row! {
     pub struct Model {
         /// Its name, unique among models.
         pub name: String,
+        /// How many routes have been chosen for it by turns.
+        pub turns: u64,
     }
 }
 

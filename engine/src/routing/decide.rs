@@ -243,7 +243,7 @@ fn parts(
     let mut vessels = Vec::new();
     let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
     match policy.route_by {
-        Choice::RoundRobin => vessels.extend(next_in_turn(order, open)),
+        Choice::RoundRobin => vessels.extend(next_in_turn(state, order, open)),
         Choice::Affinity => vessels.extend(at_home(order, serving, open)),
         Choice::Score | Choice::LeastLoad => {
             draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
@@ -289,9 +289,9 @@ fn parts(
 }
 
 /// Whose turn it is among those that have room.
-fn next_in_turn(order: &Order, open: &Bits) -> Option<u32> {
-    let turn = order.id.number().saturating_add(u64::from(order.attempt));
-    let rank = turn.checked_rem(u64::from(open.count()))?;
+fn next_in_turn(state: &State, order: &Order, open: &Bits) -> Option<u32> {
+    let turns = state.tables.models.get(order.demand.model)?.turns;
+    let rank = turns.checked_rem(u64::from(open.count()))?;
     open.select(u32::try_from(rank).ok()?)
 }
 

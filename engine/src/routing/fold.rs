@@ -7,7 +7,7 @@ use crate::kernel::table::Breach;
 use crate::kernel::units::{Micros, OrderId, PrefixSlot, Tokens, VesselId};
 use crate::models::rows::{Leg, Stage, capacity_legs};
 use crate::queue::fold::{leave, note_routed};
-use crate::routing::rows::{Holder, Prefix};
+use crate::routing::rows::{Choice, Holder, Prefix};
 use crate::routing::words::Event;
 use crate::state::State;
 
@@ -26,6 +26,11 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     row.tokens_out = Tokens::ZERO;
     row.first_token = Micros::ZERO;
     row.wasted += core::mem::take(&mut row.cost);
+    let model = row.demand.model;
+    if state.policy().is_some_and(|(_, policy)| policy.route_by == Choice::RoundRobin) {
+        let row = state.tables.models.edit(model, &mut state.writer)?;
+        row.turns = row.turns.saturating_add(1);
+    }
     take(state, order.slot(), route)?;
     believe(state, *order, route)
 }

@@ -252,6 +252,9 @@ impl Model {
             candidates,
             route,
         })?;
+        if self.policy()?.1.route_by == Choice::RoundRobin {
+            *self.turned.entry(order.demand.model).or_default() += 1;
+        }
         // Another attempt yields all of it again.
         let row = self.order(slot)?;
         (row.cached, row.tokens_out, row.first_token) = (0, 0, 0);
@@ -371,7 +374,7 @@ impl Model {
         let alone = match policy.route_by {
             Choice::Score | Choice::LeastLoad => None,
             Choice::RoundRobin => {
-                let turn = (order.id.0 >> 24) + u64::from(order.attempt);
+                let turn = self.turned.get(&order.demand.model).copied().unwrap_or(0);
                 open.iter().nth((turn % open.len().max(1) as u64) as usize).copied()
             }
             Choice::Affinity => {
