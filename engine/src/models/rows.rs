@@ -311,7 +311,9 @@ impl Pace {
     /// That of a vessel that takes as long as its manifest says, in percent.
     pub(crate) const AS_DECLARED: u16 = 100;
     /// A vessel is not taken to be faster than this, nor slower: it may have recovered.
-    const BOUNDS: [u64; 2] = [25, 1_600];
+    const BOUNDS: [u64; 2] = [25, Self::SLOWEST as u64];
+    /// The slowest, in percent.
+    pub(crate) const SLOWEST: u16 = 1_600;
 
     /// Counts a leg.
     pub(crate) fn note(&mut self, now: Micros, window: Micros, took: Micros, predicted: Micros) {

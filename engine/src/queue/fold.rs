@@ -25,6 +25,8 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             state.edit_waiting()?.serve_at = Micros::MAX;
             Ok(())
         }
+        // Its end says it all.
+        Event::OrderOverdue { .. } => Ok(()),
         Event::OrderChosen { order, tokens, share, class_served, tenant_served } => {
             fold_chosen(state, *order, *tokens, *share, *class_served, *tenant_served)
         }

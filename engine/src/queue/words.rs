@@ -23,6 +23,16 @@ words! {
         },
         /// Those who wait are served, as far as there is room.
         ServiceResumed = 2,
+        /// It is an order's turn, and it would take longer than it has left: it ends here, so that there is room for
+        /// others who wait and may be done in time.
+        OrderOverdue = 4 {
+            /// Which one.
+            order: OrderId,
+            /// How long it would take, if its answer is as long as 95 of 100 are at most.
+            needs: Micros,
+            /// How long it has left.
+            left: Micros,
+        },
         /// It is an order's turn: of those who wait for its model and find room, its class has been served
         /// least for its share, and of that class its tenant.
         OrderChosen = 3 {

@@ -16,7 +16,9 @@ use crate::kernel::units::{
     BerthId, MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Ppm, Tokens, VesselId, clamp,
 };
 use crate::models::index::Serving;
-use crate::models::rows::{Leg, LegKind, Load, Manifest, Mark, Order, Role, Route, TRIED_MAX};
+use crate::models::rows::{
+    Leg, LegKind, Load, Manifest, Mark, Order, Pace, Role, Route, Stage, TRIED_MAX,
+};
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
 use crate::routing::fold::prefix_slot;
@@ -45,7 +47,11 @@ struct Part {
     failing: Ppm,
     /// The share of its slots that are in use.
     load: Ppm,
+    /// Whether it works the prompt.
+    prompts: bool,
     hop: Micros,
+    /// How much longer it takes where its answer is as long as few are.
+    spread: Micros,
     /// When the first berth begins that it would last into.
     promised: Option<Micros>,
 }
@@ -55,12 +61,27 @@ impl Part {
     fn work(&self) -> Micros {
         self.prompt + self.answer
     }
+
+    /// How long it takes at most from this moment on, at the pace of the vessel: a slot is free, and so it begins at
+    /// once.
+    fn span(&self, state: &State) -> Micros {
+        let load = state.tables.loads.get(self.vessel);
+        let pace = load.map_or(Pace::AS_DECLARED, |load| pace(state, load));
+        self.way() + (self.work() + self.spread).percent(pace)
+    }
+
+    /// How long it takes to get there; it is counted where the prompt is worked.
+    fn way(&self) -> Micros {
+        if self.prompts { self.hop } else { Micros::ZERO }
+    }
 }
 
 /// A route that was considered.
 struct Scored {
     candidate: Candidate,
     route: Route,
+    /// How long it takes at most from this moment on.
+    span: Micros,
     promised: Option<Micros>,
 }
 
@@ -76,6 +97,7 @@ impl Scored {
         Self {
             candidate: candidate(tx, order, policy, first, second),
             route: route_of(first, second),
+            span: span(tx.state(), first, second),
             promised: promised.into_iter().flatten().min(),
         }
     }
@@ -91,6 +113,11 @@ struct Wanted<'a> {
 pub(crate) enum NoRoute {
     /// There is no room for it.
     Full,
+    /// It would not be done in time, and others wait who may.
+    Late {
+        /// How long it would take.
+        needs: Micros,
+    },
     /// Wherever there is room, it would last into a berth.
     Promised {
         /// When the first of them begins.
@@ -114,7 +141,11 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     pairs(tx, &wanted, policy, serving, &mut scored);
     scored.sort_by_key(|scored| rank(&scored.candidate));
     match scored.first().map_or(Verdict::TooLarge, |best| best.candidate.verdict) {
-        Verdict::Eligible | Verdict::Kept | Verdict::Tried => {
+        Verdict::Late if others_wait(state, order) => {
+            let best = scored.first().map_or(Micros::ZERO, |best| best.span);
+            Err(NoRoute::Late { needs: best })
+        }
+        Verdict::Eligible | Verdict::Kept | Verdict::Tried | Verdict::Late => {
             let [whole, prefill, _] = &serving.open;
             let open = whole.count().saturating_add(prefill.count());
             Ok(routed(order, version, open, scored))
@@ -125,6 +156,13 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
         }
         Verdict::TooLarge => Err(NoRoute::Full),
     }
+}
+
+/// Whether an order waits, and another one for the same model.
+fn others_wait(state: &State, order: &Order) -> bool {
+    let line = state.tables.lines.get(order.demand.model);
+    let waiting = line.map_or(0, |line| line.queued.iter().map(|count| u64::from(*count)).sum());
+    order.stage == Stage::Queued && waiting > 1
 }
 
 /// The way to the vessel where an order has a berth, if there is a slot free on it, kept or not.
@@ -165,7 +203,8 @@ pub(crate) fn plan_hedge(
     let wanted = Wanted { order, answer: expected(state, order) };
     let mut found = parts(tx, &wanted, policy, serving, Role::Whole);
     found.retain(|part| {
-        part.vessel != besides && part.verdict == Verdict::Eligible && part.hop == Micros::ZERO
+        let fits = part.verdict == Verdict::Eligible && !is_late(state, order, part, None);
+        part.vessel != besides && fits && part.hop == Micros::ZERO
     });
     let mut scored: Vec<(Candidate, &Part)> =
         found.iter().map(|part| (candidate(tx, order, policy, part, None), part)).collect();
@@ -378,6 +417,8 @@ fn part(
         Role::Decode => (false, true),
     };
     let mut part = Part {
+        prompts: prompt,
+        spread: Micros::ZERO,
         vessel,
         verdict: Verdict::Eligible,
         eta: Micros::ZERO,
@@ -396,29 +437,25 @@ fn part(
         hop: hop(state, order, manifest),
         promised: None,
     };
-    let (mut spread, mut way) = (Micros::ZERO, Micros::ZERO);
     if prompt {
         part.prompt = cost::prefill_time(manifest, fresh);
         part.cost += cost::price_in(manifest, demand.tokens_in, cached);
         part.energy += cost::fuel(manifest, fresh, Tokens::ZERO);
-        way = part.hop;
     }
     if answer {
         part.answer = cost::decode_time(manifest, usual);
         part.cost += cost::price_out(manifest, usual);
         part.energy += cost::fuel(manifest, Tokens::ZERO, usual);
-        spread = cost::decode_time(manifest, late - usual);
+        part.spread = cost::decode_time(manifest, late - usual);
     }
-    part.eta = way + held_up(state, load, manifest, prompt) + part.work();
+    part.eta = part.way() + held_up(state, load, manifest, prompt) + part.work();
     part.verdict = fits(manifest, demand.size(), kept, tried);
     // Whoever has a berth here is promised this himself.
     if part.verdict < Verdict::Promised
         && state.index.berths.contains_key(&vessel)
         && order.berth == BerthId::NONE
     {
-        // A slot is free, and so it begins at once.
-        let span = way + (part.work() + spread).percent(pace(state, load));
-        part.promised = promised(state, vessel, state.now() + span);
+        part.promised = promised(state, vessel, state.now() + part.span(state));
         if part.promised.is_some() {
             part.verdict = Verdict::Promised;
         }
@@ -472,12 +509,18 @@ fn candidate(
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
     let failing = second.map_or(first.failing, |part| part.failing.max(first.failing));
+    let verdict = second.map_or(first.verdict, |part| part.verdict.max(first.verdict));
+    let verdict = if is_late(tx.state(), order, first, second) {
+        verdict.max(Verdict::Late)
+    } else {
+        verdict
+    };
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
     let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
     Candidate {
         vessel: first.vessel,
         decode,
-        verdict: second.map_or(first.verdict, |part| part.verdict.max(first.verdict)),
+        verdict,
         failing,
         score: match policy.route_by {
             Choice::LeastLoad => (first.load + second.map_or(Ppm::ZERO, |part| part.load)).0,
@@ -489,6 +532,19 @@ fn candidate(
         energy,
         cached: first.cached,
     }
+}
+
+/// How long a candidate takes at most from this moment on.
+fn span(state: &State, first: &Part, second: Option<&Part>) -> Micros {
+    first.span(state) + second.map_or(Micros::ZERO, |part| part.span(state))
+}
+
+/// Whether an order would not be done by its deadline. Most are not near it, however slow a vessel is.
+fn is_late(state: &State, order: &Order, first: &Part, second: Option<&Part>) -> bool {
+    let of = |part: &Part| part.way() + part.work() + part.spread;
+    let least = of(first) + second.map_or(Micros::ZERO, of);
+    let left = order.deadline - state.now();
+    least.percent(Pace::SLOWEST) > left && span(state, first, second) > left
 }
 
 /// The points of a candidate, rounded down: fewer are better. Who fails a share of its calls takes as much

@@ -23,10 +23,13 @@ code! {
         Kept = 1,
         /// It has failed this order: it is taken only where there is no other.
         Tried = 2,
+        /// The order would not be done there by its deadline, if its answer is as long as 95 of 100 are at most: it is
+        /// taken only where there is no other, and nobody else waits.
+        Late = 3,
         /// The order would last into a berth that is promised there: it is not taken.
-        Promised = 3,
+        Promised = 4,
         /// The order is larger than its context.
-        TooLarge = 4,
+        TooLarge = 5,
     }
 }
 

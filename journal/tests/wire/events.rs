@@ -107,6 +107,8 @@ examples! { Event {
             class_served: 70_000,
             tenant_served: 5_000_000_000,
         }),
+    "queue.order_overdue" Event::Queue(queue::Event::OrderOverdue { .. }) =>
+        one(queue::Event::OrderOverdue { order: order(), needs: Micros(3_000_000), left: Micros(2_500_000) }),
     "queue.service_resumed" Event::Queue(queue::Event::ServiceResumed) => one(queue::Event::ServiceResumed),
     "allocator.order_berthed" Event::Allocator(allocator::Event::OrderBerthed { .. }) => one(allocator::Event::OrderBerthed {
         order: order(),
@@ -300,6 +302,7 @@ fn routed() -> routing::Event {
             candidate(1, VesselId(2), Verdict::Eligible),
             candidate(4, VesselId::NONE, Verdict::Kept),
             candidate(5, VesselId::NONE, Verdict::Tried),
+            candidate(7, VesselId::NONE, Verdict::Late),
             candidate(6, VesselId::NONE, Verdict::Promised),
             candidate(3, VesselId::NONE, Verdict::TooLarge),
         ]),

@@ -18,6 +18,8 @@ struct Share {
     failing: u64,
     load: u64,
     hop: u64,
+    /// How long it takes at most from now on, at the pace of the vessel.
+    span: u64,
 }
 
 impl Model {
@@ -159,6 +161,7 @@ impl Model {
             }),
             load: rules::share(ship.used.into(), manifest.slots.into()),
             hop,
+            span,
         }
     }
 
@@ -179,6 +182,10 @@ impl Model {
             sum.energy += second.energy;
             sum.failing = sum.failing.max(second.failing);
             sum.load += second.load;
+            sum.span += second.span;
+        }
+        if self.now + sum.span > order.deadline {
+            sum.verdict = sum.verdict.max(Verdict::Late);
         }
         // As often as it would have to be asked, so much longer.
         let time =
@@ -212,6 +219,10 @@ impl Model {
             self.may_hold_back(&order, berthed_at)?;
             return self.hold_back(slot, berthed_at);
         }
+        if let Some(Event::Queue(queue::Event::OrderOverdue { needs, .. })) = self.record.front() {
+            let needs = needs.0;
+            return self.give_up(slot, needs);
+        }
         if order.stage == Stage::Queued {
             self.choose(slot)?;
         }
@@ -230,6 +241,9 @@ impl Model {
         let Some(best) = candidates.first().filter(|c| c.verdict < Verdict::Promised) else {
             return wrong(format!("nothing to be had: {candidates:?}"));
         };
+        if best.verdict == Verdict::Late && self.has_rivals(&order) {
+            return wrong(format!("{} is late, and others wait: {best:?}", order.id));
+        }
         match only {
             Some(only) if candidates.len() != 1 || best.vessel.0 != only => {
                 return wrong(format!("only {only} was to be considered: {candidates:?}"));
@@ -260,6 +274,41 @@ impl Model {
         (row.cached, row.tokens_out, row.first_token) = (0, 0, 0);
         row.wasted += std::mem::take(&mut row.cost);
         self.take(slot, legs)
+    }
+
+    /// Whether an order waits, and another one for its model.
+    fn has_rivals(&self, order: &Live) -> bool {
+        order.stage == Stage::Queued && self.waiting(order.demand.model).count() > 1
+    }
+
+    /// An order ends that would be late wherever there is room for it, while others wait.
+    fn give_up(&mut self, slot: u32, needs: u64) -> Decided<()> {
+        let order = self.order(slot)?.clone();
+        let (_, policy) = self.policy()?;
+        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode]
+            .map(|role| self.open(order.demand.model, role));
+        let all = usize::from(policy.candidates) >= self.ships.len()
+            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad);
+        let singles = whole.iter().map(|id| (VesselId(*id), VesselId::NONE));
+        let pairs =
+            prefill.iter().flat_map(|a| decode.iter().map(|b| (VesselId(*a), VesselId(*b))));
+        let mut spans = BTreeSet::new();
+        for (vessel, second) in singles.chain(pairs) {
+            let candidate = self.candidate(&order, vessel, second)?;
+            if all && candidate.verdict < Verdict::Late {
+                return wrong(format!("{} is given up, but {candidate:?}", order.id));
+            }
+            let of =
+                |id: VesselId| if id == VesselId::NONE { 0 } else { self.share(&order, id.0).span };
+            spans.insert(of(vessel) + of(second));
+        }
+        let left = order.deadline.saturating_sub(self.now);
+        if !self.has_rivals(&order) || !spans.contains(&needs) || needs <= left {
+            return wrong(format!("{} needs {needs}, has {left}: {spans:?}", order.id));
+        }
+        let (id, needs, left) = (order.id, Micros(needs), Micros(left));
+        self.expect(queue::Event::OrderOverdue { order: id, needs, left })?;
+        self.end(slot, End::Expired)
     }
 
     /// Whether every vessel, or pair, that has room for an order promises it to others, the first of these at

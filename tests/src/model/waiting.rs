@@ -158,7 +158,10 @@ impl Model {
                 return self.expect(deferred);
             }
             let order = match self.record.front() {
-                Some(Event::Queue(queue::Event::OrderChosen { order, .. })) => *order,
+                Some(Event::Queue(
+                    queue::Event::OrderChosen { order, .. }
+                    | queue::Event::OrderOverdue { order, .. },
+                )) => *order,
                 Some(Event::Allocator(allocator::Event::OrderHeldBack { order, .. })) => *order,
                 other => return wrong(format!("{turns:?} wait, but {other:?}")),
             };

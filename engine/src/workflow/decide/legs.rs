@@ -8,6 +8,7 @@ use crate::models::fold::lost_of;
 use crate::models::rows::{End, Leg, LegKind, Order, Route, Stage, capacity_legs};
 use crate::policy::rows::Policy;
 use crate::queue::decide as queue;
+use crate::queue::words::Event as Queue;
 use crate::resilience::decide as resilience;
 use crate::resilience::fold::is_slow;
 use crate::resilience::words;
@@ -26,6 +27,10 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
     let routed = match routing::plan(tx, order) {
         Ok(routed) => routed,
         Err(NoRoute::Full) => return false,
+        Err(NoRoute::Late { needs }) => {
+            give_up(tx, order, needs);
+            return true;
+        }
         Err(NoRoute::Promised { at }) => {
             hold_back(tx, order, at);
             return true;
@@ -37,6 +42,14 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
     tx.emit(routed);
     dispatch(tx, order, 0);
     true
+}
+
+/// Ends an order that waits and would not be done in time.
+fn give_up(tx: &mut Transaction, id: OrderId, needs: Micros) {
+    let Some(order) = tx.state().order(id) else { return };
+    let left = order.deadline - tx.now();
+    tx.emit(Queue::OrderOverdue { order: id, needs, left });
+    end(tx, id, End::Expired);
 }
 
 /// Routes an order, or has it wait: where there is no room, and where somebody waits who would find it

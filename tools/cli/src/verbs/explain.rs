@@ -167,6 +167,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Workflow(workflow::Event::KeyForgotten { order, .. })
         | Event::Queue(queue::Event::OrderQueued { order, .. })
         | Event::Queue(queue::Event::OrderChosen { order, .. })
+        | Event::Queue(queue::Event::OrderOverdue { order, .. })
         | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
         | Event::Allocator(allocator::Event::BerthReleased { order, .. })
         | Event::Allocator(allocator::Event::OrderHeldBack { order, .. })
@@ -210,7 +211,11 @@ impl Teller<'_> {
             | Event::Workflow(workflow::Event::OrderDeduplicated { .. }) => self.arrival(event),
             Event::Routing(routing::Event::OrderRouted { .. }) => self.route(event),
             Event::Workflow(workflow::Event::LegHedged { .. }) => self.hedge(event),
-            Event::Queue(queue::Event::OrderQueued { .. } | queue::Event::OrderChosen { .. })
+            Event::Queue(
+                queue::Event::OrderQueued { .. }
+                | queue::Event::OrderChosen { .. }
+                | queue::Event::OrderOverdue { .. },
+            )
             | Event::Allocator(allocator::Event::OrderBerthed { .. })
             | Event::Allocator(
                 allocator::Event::BerthReleased { .. }
@@ -325,6 +330,11 @@ impl Teller<'_> {
                     counted(*ahead, "order"),
                 )
             }
+            Event::Queue(queue::Event::OrderOverdue { needs, left, .. }) => format!(
+                "its turn, and too late: it might take {} and has {} left, so it gives way to others who wait",
+                span(needs.0),
+                span(left.0),
+            ),
             Event::Queue(queue::Event::OrderChosen {
                 tokens,
                 share,
@@ -582,6 +592,8 @@ impl Names {
             Verdict::Eligible => "      ".into(),
             Verdict::Kept if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Tried if rank == 0 => paint(GOOD, "chosen"),
+            Verdict::Late if rank == 0 => paint(GOOD, "chosen"),
+            Verdict::Late => paint(BAD, "late  "),
             Verdict::Promised => paint(BAD, "berth "),
             Verdict::Kept => paint(BAD, "kept  "),
             Verdict::Tried => paint(BAD, "tried "),

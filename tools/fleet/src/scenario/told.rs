@@ -184,6 +184,9 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Resilience(resilience::Event::RetryScheduled { order, attempts, .. }) => {
             format!("{order} attempts={attempts}")
         }
+        Event::Queue(queue::Event::OrderOverdue { order, needs, left }) => {
+            format!("{order} needs={needs} left={left}")
+        }
         Event::Queue(queue::Event::OrderQueued { order, ahead, .. }) => {
             format!("{order} ahead={ahead}")
         }
