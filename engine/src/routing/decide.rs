@@ -151,7 +151,10 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
             Ok(routed(order, version, open, scored))
         }
         Verdict::Promised => {
-            let begins = scored.iter().filter_map(|scored| scored.promised).min();
+            // A pair of which one is too small has no room to promise.
+            let promised =
+                scored.iter().filter(|scored| scored.candidate.verdict == Verdict::Promised);
+            let begins = promised.filter_map(|scored| scored.promised).min();
             begins.map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
         }
         Verdict::TooLarge => Err(NoRoute::Full),
