@@ -12,6 +12,11 @@ fn asked(demand: &Demand) -> Demand {
 
 impl Model {
     pub(super) fn submit(&mut self, tenant: TenantId, demand: &Demand) -> Decided<()> {
+        self.let_in(tenant, demand, false)
+    }
+
+    /// Lets an order in; it may be sure of a place to wait in already.
+    fn let_in(&mut self, tenant: TenantId, demand: &Demand, sure: bool) -> Decided<()> {
         let now = self.now;
         let Some((contract, account)) = self.tenants.get(tenant.0 as usize).cloned() else {
             return Err(
@@ -68,7 +73,7 @@ impl Model {
             Some(window) => Some((self.berth(&limits, demand, window)?, Window::clone(window))),
             None => None,
         };
-        if berth.is_none() && !room {
+        if berth.is_none() && !room && !sure {
             self.place_to_wait(tenant.0, &contract, &limits, &[demand])?;
         }
         if let Some((slot, key)) = forgotten.and_then(|slot| self.keys.remove_entry(&slot)) {
@@ -142,7 +147,7 @@ impl Model {
             self.all_fit(tenant, demands)?;
         }
         for demand in demands {
-            match self.submit(tenant, demand) {
+            match self.let_in(tenant, demand, whole) {
                 Err(super::Stop::Refused(refusal)) if whole => {
                     return wrong(format!("all were to be let in, but {refusal}"));
                 }

@@ -35,7 +35,7 @@ fn share(parties: [(u32, Class, f64, Demand); 2], spared: bool) {
             (Some(party), _) => {
                 let (tenant, class, _, demand) = &parties[party];
                 desk.tenant = TenantId(*tenant);
-                let deadline = Micros(1_000_000 + random.below(1_000));
+                let deadline = Micros(1_000_000_000 + random.below(1_000));
                 let tokens_in = Tokens(1 + random.below(2 * demand.tokens_in.0));
                 let demand = Demand { class: *class, deadline, tokens_in, ..demand.clone() };
                 let events = desk.submit(time, demand.clone());

@@ -39,6 +39,11 @@ pub(crate) fn next_number(state: &State) -> u64 {
 
 /// Submits an order.
 pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusal> {
+    admit(tx, demand, false)
+}
+
+/// Lets an order in; one that is assured of a place to wait is not asked whether there is one.
+fn admit(tx: &mut Transaction, demand: &Demand, assured: bool) -> Result<(), Refusal> {
     let tenant = tx.stamp().source.tenant;
     let unknown = Models::Unknown { thing: Thing::Tenant, id: u64::from(tenant.0) };
     let state = tx.state();
@@ -73,7 +78,7 @@ pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusa
         reserved,
         demand: Box::new(demand.clone()),
     };
-    place(tx, order, demand, |tx| {
+    place(tx, order, demand, assured, |tx| {
         forgotten.into_iter().for_each(|event| tx.emit(event));
         tx.emit(admitted);
     })
@@ -94,7 +99,7 @@ pub(crate) fn submit_batch(
         check_whole(tx, demands)?;
     }
     for demand in demands {
-        if let Err(refusal) = submit(tx, demand) {
+        if let Err(refusal) = admit(tx, demand, whole) {
             refuse_order(tx, demand, refusal);
         }
     }
@@ -147,6 +152,7 @@ fn place(
     tx: &mut Transaction,
     order: OrderId,
     demand: &Demand,
+    assured: bool,
     admit: impl FnOnce(&mut Transaction),
 ) -> Result<(), Refusal> {
     let size = demand.size();
@@ -165,7 +171,7 @@ fn place(
     }
     let (state, tenant) = (tx.state(), tx.stamp().source.tenant);
     let has_room = tx.has_room();
-    if !has_room || queue::must_wait(state, demand.model, size) {
+    if !assured && (!has_room || queue::must_wait(state, demand.model, size)) {
         let tables = &state.tables;
         if let Some((contract, account)) =
             tables.tenants.get(tenant).zip(tables.accounts.get(tenant))
