@@ -56,13 +56,15 @@ pub mod security;
 pub mod telemetry;
 pub mod workflow;
 
+pub mod statistics;
+
 pub mod kernel;
 
 pub use command::{Command, Stamp};
 pub use effect::{Effect, effects};
 pub use event::Event;
 pub use exchange::Exchange;
-pub use kernel::{bits, draw, image, sketch, table, units, wheel};
+pub use kernel::{bits, draw, fixed, image, sketch, table, units, wheel};
 pub use refusal::Refusal;
 pub use state::tables::Tables;
 pub use state::{Root, State};

@@ -18,7 +18,7 @@ const JOURNAL: Floors<'_> = &[
 ];
 
 const ENGINE: Floors<'_> = &[
-    ("kernel", &["kernel"]),
+    ("kernel", &["kernel", "statistics"]),
     ("words", &["command", "event", "refusal", "effect", "*/rows", "*/words", "*/refusal"]),
     ("state", &["state", "*/index"]),
     ("fold", &["fold", "*/fold"]),
