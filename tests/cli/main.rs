@@ -16,4 +16,5 @@ mod examples;
 mod inputs;
 mod policies;
 mod predicates;
+mod stats;
 mod terminal;

@@ -130,6 +130,34 @@ Examples:
 
 `tensorforge capture --out morning.tfj` makes the journal.")]
     Explain(ExplainArgs),
+    /// Tell what became of all orders: distributions, rates by windows of time, and vessels that are outliers
+    #[command(after_help = "\
+Examples:
+  tensorforge stats morning.tfj
+  tensorforge stats morning.tfj --by vessel --window 60s
+  tensorforge stats morning.tfj --by tenant --json
+
+`tensorforge capture --out morning.tfj` makes the journal.
+
+Distributions are of the orders that were completed, in which a percentile is a value that was
+there (nearest rank) and the deviation (sd) is that of a sample. Waiting is the time until an order
+is first handed to a vessel. By vessel, an order is counted at the one that ended its answer.
+
+A window counts what came and what ended in it. Failing is the share of failed and expired ones of
+those that were admitted and ended; tokens are those of legs that were done. Windows are counted
+from the journal's own zero, and there are 10 000 at most.
+
+A correlation is of all completed orders, from -1 to 1: Pearson's is of the values, Spearman's of
+their ranks.
+
+A pool is the vessels that work one hop for one model. Two figures of each that has had 10 calls
+are compared with those of at least two more: the median time from being handed an order to its
+first token, and the share of calls that failed. One is an outlier whose robust z-score, which is
+0.6745 of its distance from the pool's median by the median of all such distances, is above 3.5
+either way (Iglewicz and Hoaglin 1993).
+
+Exit codes: 0 as asked; 2 bad usage or input; 3 the journal is damaged.")]
+    Stats(StatsArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
@@ -347,6 +375,28 @@ pub(crate) struct ExplainArgs {
     /// The submitter's own number, such as the row of the trace
     #[arg(long, value_name = "N")]
     pub(crate) external: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// By what orders are told apart
+    #[arg(long, value_enum, default_value_t = StatsBy::Class, value_name = "WHAT")]
+    pub(crate) by: StatsBy,
+    /// Tell arrivals, ends and tokens for each such span of time, such as 60s, 1.5s or 2m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) window: Option<String>,
+}
+
+/// By what `stats` tells orders apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatsBy {
+    Class,
+    Tenant,
+    Vessel,
+    Model,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod failure;
 mod interrupt;
 mod machine;
 mod moment;
+mod names;
 mod output;
 mod tally;
 mod text;
@@ -56,6 +57,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Diff(args) => verbs::diff::run(args, cli.json),
         Verb::Bisect(args) => verbs::bisect::run(args, cli.json),
         Verb::Explain(args) => verbs::explain::run(args, cli.json),
+        Verb::Stats(args) => verbs::stats::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),

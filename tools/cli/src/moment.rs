@@ -22,6 +22,14 @@ pub(crate) fn before(journal: &Journal, flag: &str, text: &str) -> Result<u64> {
     }
 }
 
+/// A span of time in microseconds, of one at least.
+pub(crate) fn span(flag: &str, text: &str) -> Result<u64> {
+    moment(text).filter(|micros| *micros > 0).ok_or_else(|| {
+        Failure::input(format!("{flag} {text}: expected a span of time"))
+            .with_help("a span is a whole or decimal number of us, ms, s, m or h, and not nothing: 60s, 1.5s, 2m")
+    })
+}
+
 enum Place {
     Records(u64),
     /// In microseconds.

@@ -7,8 +7,9 @@ use tensorforge_engine::Event;
 use tensorforge_engine::State;
 use tensorforge_engine::models::{End, Usage};
 use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::statistics::nearest_rank;
 use tensorforge_engine::telemetry::{Account, Money};
-use tensorforge_engine::units::{Millijoules, Tokens};
+use tensorforge_engine::units::{Millijoules, Ppm, Tokens};
 use tensorforge_engine::{resilience, telemetry, workflow};
 
 use crate::output::{dollars, grouped, joules, span};
@@ -120,6 +121,11 @@ impl Tally {
         }
     }
 
+    /// How many orders ended in each way, by its name.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        End::ALL.iter().zip(self.ended).map(|(end, count)| (end_name(*end), count))
+    }
+
     /// Orders that ended, in whatever way.
     pub(crate) fn orders(&self) -> u64 {
         self.ended.iter().fold(0, |sum, count| sum.saturating_add(*count))
@@ -150,8 +156,8 @@ impl Tally {
         };
         line("orders", self.orders(), grouped(self.orders()));
         line("sent again", self.repeated, grouped(self.repeated));
-        for (end, count) in End::ALL.iter().zip(self.ended) {
-            line(end_name(*end), count, grouped(count));
+        for (end, count) in self.ends() {
+            line(end, count, grouped(count));
         }
         for (kind, count) in &self.refusals {
             line(&format!("refused: {kind}"), *count, grouped(*count));
@@ -175,13 +181,12 @@ impl Tally {
 
     /// The same as JSON: numbers in base units.
     pub(crate) fn json(&self) -> Value {
-        let ends = End::ALL.iter().zip(self.ended);
         let orders: serde_json::Map<String, Value> =
-            ends.map(|(end, count)| (end_name(*end).to_owned(), count.into())).collect();
+            self.ends().map(|(end, count)| (end.to_owned(), count.into())).collect();
         let latency = |values: &[u64]| {
-            let parts = percentiles(values);
-            let named =
-                parts.into_iter().map(|(percent, value)| (format!("p{percent}"), value.into()));
+            let named = percentiles(values)
+                .into_iter()
+                .map(|(percent, value)| (format!("p{percent}"), value.into()));
             Value::Object(named.collect())
         };
         json!({
@@ -220,11 +225,11 @@ pub(crate) fn refusal_kind(refusal: &Refusal) -> String {
 }
 
 /// The values that 50, 90 and 99 percent do not exceed, by the nearest-rank method.
-fn percentiles(values: &[u64]) -> Vec<(usize, u64)> {
+pub(crate) fn percentiles(values: &[u64]) -> Vec<(u64, u64)> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
-    let at = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1);
-    [50, 90, 99].iter().filter_map(|percent| Some((*percent, *at(*percent)?))).collect()
+    let at = |percent: u64| nearest_rank(&sorted, Ppm(percent * 10_000));
+    [50, 90, 99].iter().filter_map(|percent| Some((*percent, at(*percent)?))).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub(crate) mod salvage;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_test;
 pub(crate) mod state;
+pub(crate) mod stats;
 pub(crate) mod tour;
 pub(crate) mod verify;
 

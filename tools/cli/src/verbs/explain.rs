@@ -1,6 +1,5 @@
 //! `explain`: the whole story of one order, read from the journal. Nothing is decided or folded.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -10,12 +9,13 @@ use tensorforge_engine::command::Stamp;
 use tensorforge_engine::event::Event;
 use tensorforge_engine::routing::{Candidate, Verdict};
 use tensorforge_engine::units::{Micros, OrderId, VesselId};
-use tensorforge_engine::{allocator, models, queue, resilience, routing, telemetry, workflow};
+use tensorforge_engine::{allocator, queue, resilience, routing, telemetry, workflow};
 use tensorforge_journal::{Journal, Record, read_records};
 
 use crate::args::ExplainArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::machine;
+use crate::names::Names;
 use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, exact_dollars, grouped, span};
 use crate::tally::end_name;
 use crate::text::{Text, paint};
@@ -241,13 +241,13 @@ impl Teller<'_> {
                 demand,
                 ..
             }) => {
-                let model = self.names.models.get(&demand.model.0).cloned().unwrap_or_default();
+                let model = self.names.model(demand.model);
                 let prefix = demand.prefix.last().map_or(String::new(), |mark| {
                     format!(", {} of it named by prefix", counted(mark.tokens.0, "token"))
                 });
                 let told = format!(
                     " from {} as external number {}, class {}, under level {}",
-                    self.names.tenant(tenant.0),
+                    self.names.tenant(*tenant),
                     demand.external,
                     word(demand.class),
                     word(level),
@@ -267,7 +267,7 @@ impl Teller<'_> {
             Event::Workflow(workflow::Event::OrderRefused {
                 tenant, external, refusal, ..
             }) => {
-                let (tenant, refusal) = (self.names.tenant(tenant.0), word(refusal));
+                let (tenant, refusal) = (self.names.tenant(*tenant), word(refusal));
                 let told = format!(" from {tenant} as external number {external}: {refusal}");
                 (paint(BAD, "refused") + told, Vec::new())
             }
@@ -547,38 +547,8 @@ fn word(name: impl Serialize) -> String {
     log::value_text(&serde_json::to_value(name).unwrap_or_default())
 }
 
-/// What the journal calls things, learned from its own events.
-#[derive(Default)]
-struct Names {
-    tenants: BTreeMap<u32, String>,
-    models: BTreeMap<u32, String>,
-    vessels: BTreeMap<u32, String>,
-}
-
+/// What is told of those who were considered.
 impl Names {
-    fn learn(&mut self, event: &Event) {
-        match event {
-            Event::Models(models::Event::TenantRegistered { tenant, contract }) => {
-                self.tenants.insert(tenant.0, contract.name.clone());
-            }
-            Event::Models(models::Event::ModelRegistered { model, name }) => {
-                self.models.insert(model.0, name.clone());
-            }
-            Event::Models(models::Event::VesselRegistered { vessel, name, .. }) => {
-                self.vessels.insert(vessel.0, name.clone());
-            }
-            _ => {}
-        }
-    }
-
-    fn vessel(&self, id: VesselId) -> String {
-        self.vessels.get(&id.0).cloned().unwrap_or_else(|| format!("vessel {id}"))
-    }
-
-    fn tenant(&self, id: u32) -> String {
-        self.tenants.get(&id).cloned().unwrap_or_else(|| "an unknown tenant".to_owned())
-    }
-
     fn place(&self, candidate: &Candidate) -> String {
         match candidate.decode {
             VesselId::NONE => self.vessel(candidate.vessel),

@@ -1,0 +1,43 @@
+//! What a journal calls things, learned from its own events.
+
+use std::collections::BTreeMap;
+
+use tensorforge_engine::units::{ModelId, TenantId, VesselId};
+use tensorforge_engine::{Event, models};
+
+/// The names of tenants, models and vessels by their numbers.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) tenants: BTreeMap<u32, String>,
+    pub(crate) models: BTreeMap<u32, String>,
+    pub(crate) vessels: BTreeMap<u32, String>,
+}
+
+impl Names {
+    pub(crate) fn learn(&mut self, event: &Event) {
+        match event {
+            Event::Models(models::Event::TenantRegistered { tenant, contract }) => {
+                self.tenants.insert(tenant.0, contract.name.clone());
+            }
+            Event::Models(models::Event::ModelRegistered { model, name }) => {
+                self.models.insert(model.0, name.clone());
+            }
+            Event::Models(models::Event::VesselRegistered { vessel, name, .. }) => {
+                self.vessels.insert(vessel.0, name.clone());
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn vessel(&self, id: VesselId) -> String {
+        self.vessels.get(&id.0).cloned().unwrap_or_else(|| format!("vessel {id}"))
+    }
+
+    pub(crate) fn tenant(&self, id: TenantId) -> String {
+        self.tenants.get(&id.0).cloned().unwrap_or_else(|| "an unknown tenant".to_owned())
+    }
+
+    pub(crate) fn model(&self, id: ModelId) -> String {
+        self.models.get(&id.0).cloned().unwrap_or_default()
+    }
+}
