@@ -7,6 +7,8 @@ pub(crate) mod fold;
 
 pub(crate) mod decide;
 
+pub mod health;
+
 pub(crate) mod check;
 
 pub use rows::{Account, Charge, Forecast, Lengths, Money, Reserve, Spending};

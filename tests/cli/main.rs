@@ -13,6 +13,7 @@ mod forged;
 mod planted;
 
 mod examples;
+mod health;
 mod inputs;
 mod policies;
 mod predicates;

@@ -23,7 +23,7 @@ const ENGINE: Floors<'_> = &[
     ("state", &["state", "*/index"]),
     ("fold", &["fold", "*/fold"]),
     ("transaction", &["transaction"]),
-    ("decide", &["*/decide", "allocator/cost"]),
+    ("decide", &["*/decide", "allocator/cost", "telemetry/health"]),
     ("exchange", &["exchange", "check", "*/check"]),
 ];
 

@@ -24,6 +24,7 @@ mod calendar;
 mod fairness;
 mod forecasts;
 mod hedges;
+mod health;
 mod money;
 mod preemption;
 mod room;

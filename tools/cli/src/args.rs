@@ -158,6 +158,36 @@ either way (Iglewicz and Hoaglin 1993).
 
 Exit codes: 0 as asked; 2 bad usage or input; 3 the journal is damaged.")]
     Stats(StatsArgs),
+    /// Tell how well vessels, models and the exchange are after some record, from 0 to 100
+    #[command(after_help = "\
+Examples:
+  tensorforge health morning.tfj
+  tensorforge health morning.tfj --at 90s
+  tensorforge health morning.tfj --at 500 --json
+
+`tensorforge capture --out morning.tfj` makes the journal.
+
+Each input takes points as it lies between nothing and its worst, there and beyond its whole
+weight; what is left of 100 is rounded down. Nothing is decided by it.
+
+Of a vessel: lost 100; failing 40, when a quarter of its calls do; breaker 25 when it is open, half
+of that while it is probing; slower 20, when its legs take four times as long as they should (300 %
+more); silent 10, when it counts as lost by that, two periods after it should have reported; full 5,
+while it is left in peace for having no room. One that was retired is left out.
+
+Of a model: vessels 50, as far as these lack points on the mean, weighed by their slots; slots 30,
+when no work is given to any; waiting 20, when as many orders wait as there are other slots, or
+there are none. Vessels that were sent away are left out.
+
+Of the exchange: models 25, as far as these lack points on the mean; failing 20, when a quarter of
+all calls do; queue 15, when it is full; late interactive 12, late standard 8 and late batch 5,
+when a quarter of such orders wait for too much of their time; level 15 when it is halted, 5 for
+each level on the way.
+
+Shares are of what the policy in force counts: of calls and orders of late, where there were enough.
+
+Exit codes: 0 as asked; 2 bad usage or input; 3 the journal is damaged.")]
+    Health(HealthArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
@@ -397,6 +427,16 @@ pub(crate) enum StatsBy {
     Tenant,
     Vessel,
     Model,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// After so many records, or at a moment such as 90s, as in `replay --to`; by default all of them
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Bisect(args) => verbs::bisect::run(args, cli.json),
         Verb::Explain(args) => verbs::explain::run(args, cli.json),
         Verb::Stats(args) => verbs::stats::run(args, cli.json),
+        Verb::Health(args) => verbs::health::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),

@@ -196,6 +196,12 @@ pub(crate) fn change(from: u64, to: u64) -> String {
     format!("{sign}{}.{} %", tenths / 10, tenths % 10)
 }
 
+/// Millionths as percent, to a hundredth.
+pub(crate) fn percent(millionths: u64) -> String {
+    let hundredths = rounded(millionths, 100);
+    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
 /// Micro-dollars as dollars.
 pub(crate) fn dollars(micro_usd: u64) -> String {
     format!("${}.{:06}", grouped(micro_usd / 1_000_000), micro_usd % 1_000_000)
@@ -281,6 +287,12 @@ mod tests {
         ] {
             assert_eq!(change(from, to), text, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn shares_are_rounded() {
+        let told = [0, 49, 50, 3_333, 250_000, 1_000_000].map(percent);
+        assert_eq!(told, ["0.00 %", "0.00 %", "0.01 %", "0.33 %", "25.00 %", "100.00 %"]);
     }
 
     #[test]

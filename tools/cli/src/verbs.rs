@@ -7,6 +7,7 @@ pub(crate) mod compare;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod replay;
 pub(crate) mod rules;

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use tensorforge_engine::fixed::Fixed;
 use tensorforge_engine::models::Class;
 use tensorforge_engine::statistics::{pearson, spearman};
-use tensorforge_engine::units::{ModelId, Ppm, TenantId, VesselId};
+use tensorforge_engine::units::{ModelId, TenantId, VesselId};
 
 use crate::args::{StatsArgs, StatsBy};
 use crate::failure::{Exit, Result};
 use crate::moment;
 use crate::names::Names;
-use crate::output::{self, NAME, counted, grouped, span};
+use crate::output::{self, NAME, counted, grouped, percent, span};
 use crate::text::paint;
 use crate::verbs;
 
@@ -147,15 +147,9 @@ fn window_row(name: String, window: &Window) -> Vec<String> {
         grouped(window.refused),
         grouped(window.completed),
         grouped(window.failed),
-        percent(window.failing()),
+        percent(window.failing().0),
         tenths(window.tokens_per_second()),
     ]
-}
-
-/// A share in percent, to a hundredth.
-pub(super) fn percent(share: Ppm) -> String {
-    let hundredths = share.0 / 100 + u64::from(share.0 % 100 >= 50);
-    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
 }
 
 fn tenths(number: Fixed) -> String {

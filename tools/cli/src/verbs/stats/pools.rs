@@ -9,8 +9,7 @@ use tensorforge_engine::statistics::{interpolated, nearest_rank, robust_z};
 use tensorforge_engine::units::{Micros, ModelId, Ppm, VesselId};
 
 use crate::names::Names;
-use crate::output::span;
-use crate::verbs::stats::percent;
+use crate::output::{percent, span};
 
 /// A vessel that was called less often is not judged.
 const CALLS_MIN: usize = 10;
@@ -63,7 +62,7 @@ impl Figure {
     pub(super) fn text(self, value: u64) -> String {
         match self {
             Self::FirstToken => span(value),
-            Self::Failing => percent(Ppm(value)),
+            Self::Failing => percent(value),
         }
     }
 
