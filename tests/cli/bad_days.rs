@@ -190,3 +190,20 @@ fn a_quick_vessel_that_fails_is_no_trap() {
     let (failed, opened) = (told("leg_failed"), told("breaker_opened"));
     assert!(opened > 0 && failed < 60, "{failed} of 600 failed, cut off {opened} times");
 }
+
+/// Four times as much is asked as can be worked, and somebody is waiting for all of it. Orders that have waited until they
+/// cannot be done in time any more would take the slots of those that can, and in the end hardly anything that is worked
+/// would be worked in time.
+#[test]
+fn what_is_worked_under_overload_is_worked_in_time() {
+    let folder = Folder::new();
+    let mut done = Vec::new();
+    for a_second in [3u64, 12] {
+        let rows = (0..300 * a_second)
+            .map(|n| (n * 1_000_000 / a_second, "alba", "interactive", 1_000, 100));
+        let ended = play(&folder, &fleet(1, "slots = 8\n"), rows.collect(), 1);
+        done.push(ended[0].ends.iter().filter(|end| *end == "completed").count());
+    }
+    assert_eq!(done[0], 900, "three a second can be worked");
+    assert!(done[1] >= 900, "{done:?}");
+}
