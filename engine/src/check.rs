@@ -72,7 +72,7 @@ mod tests {
     use crate::policy::{Escalation, Policy};
     use crate::queue::Shares;
     use crate::queue::index::{Place, Queues};
-    use crate::resilience::{BreakerRule, OverloadRule, RetryRule};
+    use crate::resilience::{BreakerRule, Hedge, OverloadRule, RetryRule};
     use crate::routing::{Choice, Weights};
     use crate::security::Source;
     use crate::state::index::Deciding;
@@ -227,8 +227,21 @@ mod tests {
         check("orders.1: holds an order", &|s| {
             edit(s, 1, |o| o.id = OrderId::new(2, OrderSlot(7)));
         });
-        check("3 orders queued, but 2 wait", &|s| {
+        check("waiting: 3 orders with 220 tokens are queued, but 2 with 220 wait", &|s| {
             s.tables.waiting.edit(Only, &mut s.writer).unwrap().queued = 3;
+            s.settle();
+        });
+        check("waiting: 2 orders with 221 tokens are queued", &|s| {
+            s.tables.waiting.edit(Only, &mut s.writer).unwrap().tokens = Tokens(221);
+            s.settle();
+        });
+        check("accounts.0: 1 orders queued, but 2 wait", &|s| {
+            s.tables.accounts.edit(TenantId(0), &mut s.writer).unwrap().queued = 1;
+            s.settle();
+        });
+        check("hedges.0: its order is not worked by two vessels", &|s| {
+            let hedge = Hedge { dispatched: Micros(0), within: Micros(1) };
+            s.tables.hedges.insert(OrderSlot(0), hedge, &mut s.writer).unwrap();
             s.settle();
         });
         check("accounts.0: 5 live, but 4 are", &|s| {

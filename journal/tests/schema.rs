@@ -19,7 +19,7 @@ use tensorforge_engine::routing::{Choice, Verdict};
 use tensorforge_engine::security::{Scope, Source};
 use tensorforge_engine::table::{AnyTable, Row, Table};
 use tensorforge_engine::units::{JournalId, Key};
-use tensorforge_engine::workflow::{Fault, Outcome};
+use tensorforge_engine::workflow::{Fault, Outcome, Withheld};
 use tensorforge_engine::{
     Command, Event, State, Tables, allocator, config, models, policy, queue, resilience, routing,
     security, telemetry, workflow,
@@ -47,6 +47,7 @@ fn traced() -> String {
         PolicyLevel,
         Scope,
         Fault,
+        Withheld,
         LossCause,
         Outcome,
         Verdict,

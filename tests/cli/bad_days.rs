@@ -204,8 +204,8 @@ fn what_is_worked_under_overload_is_worked_in_time() {
     );
     let mut completed = Vec::new();
     for a_second in [3u64, 12] {
-        let rows = (0..300 * a_second)
-            .map(|n| (n * 1_000_000 / a_second, "alba", "standard", 1_000, 100));
+        let rows =
+            (0..300 * a_second).map(|n| (n * 1_000_000 / a_second, "alba", "standard", 1_000, 100));
         folder.write("fleet.toml", fleet(1, "slots = 8\n"));
         folder.write("trace.jsonl", trace(rows));
         let journal = format!("at-{a_second}.tfj");
@@ -213,9 +213,10 @@ fn what_is_worked_under_overload_is_worked_in_time() {
             "capture --no-sync --trace trace.jsonl --fleet fleet.toml --policy patient.toml --out {journal}"
         ));
         let ends = folder.log(&journal);
-        let ends = ends.iter().flat_map(events).filter(|(kind, fields)| {
-            *kind == "order_ended" && text(fields, "end") == "completed"
-        });
+        let ends = ends
+            .iter()
+            .flat_map(events)
+            .filter(|(kind, fields)| *kind == "order_ended" && text(fields, "end") == "completed");
         completed.push(ends.count());
     }
     assert_eq!(completed[0], 900, "three a second can be worked");

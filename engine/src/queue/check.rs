@@ -36,7 +36,10 @@ fn check_queued(state: &State, faults: &mut Vec<String>) {
     }
     let counted = state.waiting().map_or((0, Tokens::ZERO), |row| (row.queued, row.tokens));
     if counted != (queued, tokens) {
-        faults.push(format!("waiting: {counted:?} queued, but {queued} wait with {tokens}"));
+        let (orders, of_them) = counted;
+        faults.push(format!(
+            "waiting: {orders} orders with {of_them} tokens are queued, but {queued} with {tokens} wait"
+        ));
     }
     for (tenant, account) in state.tables.accounts.iter() {
         let waiting = tenants.get(&tenant).copied().unwrap_or(0);
