@@ -1,5 +1,6 @@
 //! The life of an order, from its submission to the one state in which it ends.
 
+pub mod machine;
 pub mod refusal;
 pub mod rows;
 pub mod words;

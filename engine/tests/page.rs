@@ -13,6 +13,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use tensorforge_engine::models::Stage;
+use tensorforge_engine::workflow::machine::{Standing, TABLE};
+
 /// A struct or an enum, as its source has it.
 struct Item {
     module: &'static str,
@@ -169,6 +172,25 @@ fn tables(source: &str) -> Vec<[String; 3]> {
         .collect()
 }
 
+/// The life of an order, a row a transition.
+fn life(page: &mut String) {
+    let named = |standing: &Standing| match standing {
+        Standing::New => "new",
+        Standing::Live(Stage::Queued) => "queued",
+        Standing::Live(Stage::Berthed) => "berthed",
+        Standing::Live(Stage::Running) => "running",
+        Standing::Live(Stage::Backoff) => "backoff",
+        Standing::Ended => "ended",
+    };
+    page.push_str(LIFE);
+    for row in TABLE {
+        let from: Vec<&str> = row.from.iter().map(named).collect();
+        let to = row.to.as_ref().map_or("where it was", named);
+        writeln!(page, "| `{}` | {} | {to} | {} |", row.word, from.join(", "), row.by).unwrap();
+    }
+    page.push('\n');
+}
+
 /// The modules, in the order of the page, and the files of each that say what people see.
 const MODULES: &[(&str, &[&str])] = &[
     ("config", &["rows", "words"]),
@@ -195,6 +217,16 @@ A path may begin with the module or with the table: `models.loads.0.used` is `lo
 
 This page is made of the sources by a test.
 
+";
+
+const LIFE: &str = "## The life of an order
+
+Every event that is about an order, where the order stands before and after it, and the rule that leads there. A judge
+holds every event of random histories and of all scenarios against this table, and finds every row of it in them. What
+is admitted is in backoff until it is routed, queued, berthed or held back, which the same record decides.
+
+| event | the order is | and is then | because |
+|---|---|---|---|
 ";
 
 #[test]
@@ -225,6 +257,7 @@ fn the_page_is_what_the_sources_say() {
             table(&mut page, item);
         }
     }
+    life(&mut page);
     page.push_str("## What these are made of\n\n");
     let mut parts: Vec<&&Item> = all
         .iter()

@@ -4,6 +4,7 @@
 pub mod arrows;
 pub mod audit;
 pub mod desk;
+pub mod lives;
 pub mod model;
 pub mod walk;
 

@@ -19,7 +19,19 @@ const JOURNAL: Floors<'_> = &[
 
 const ENGINE: Floors<'_> = &[
     ("kernel", &["kernel", "statistics"]),
-    ("words", &["command", "event", "refusal", "effect", "*/rows", "*/words", "*/refusal"]),
+    (
+        "words",
+        &[
+            "command",
+            "event",
+            "refusal",
+            "effect",
+            "*/rows",
+            "*/words",
+            "*/refusal",
+            "workflow/machine",
+        ],
+    ),
     ("state", &["state", "*/index"]),
     ("fold", &["fold", "*/fold"]),
     ("transaction", &["transaction"]),
