@@ -46,6 +46,12 @@ impl Exchange {
         self.state
     }
 
+    /// Has ready what decisions ask for, for whoever asks before the first decision after a fold, which has it so by
+    /// itself.
+    pub fn wind(&mut self) {
+        self.state.wind();
+    }
+
     /// Decides `command`, appends what is decided to `events` and folds it.
     ///
     /// Every command is decided: one that cannot be done is refused by an event.

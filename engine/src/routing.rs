@@ -7,5 +7,8 @@ pub(crate) mod fold;
 
 pub(crate) mod decide;
 
+pub mod room;
+
+pub use room::{Exclusion, Room, exclusion, points, room};
 pub use rows::{Choice, HOLDERS_MAX, Holder, Prefix, Weights};
 pub use words::{Candidate, Candidates, Event, Verdict};

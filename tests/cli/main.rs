@@ -3,6 +3,7 @@
 
 mod support;
 
+mod asking;
 mod bad_days;
 mod captures;
 mod corpus;

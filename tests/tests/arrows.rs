@@ -35,7 +35,7 @@ const ENGINE: Floors<'_> = &[
     ("state", &["state", "*/index"]),
     ("fold", &["fold", "*/fold"]),
     ("transaction", &["transaction"]),
-    ("decide", &["*/decide", "allocator/cost", "telemetry/health"]),
+    ("decide", &["*/decide", "allocator/cost", "routing/room", "telemetry/health"]),
     ("exchange", &["exchange", "check", "*/check"]),
 ];
 

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::Stage;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, OrderId, Seq, VesselId};
@@ -14,13 +13,13 @@ use tensorforge_engine::workflow::{self, Fault};
 use tensorforge_engine::{Command, Event, Exchange, Stamp, State};
 use tensorforge_fleet::scenario::Scenario;
 use tensorforge_tests::lives::Lives;
-use tensorforge_tests::walk::{Random, bounds, command, narrow_bounds, setup};
+use tensorforge_tests::walk::{Random, alike, bounds, command, narrow_bounds, setup};
 
 /// The transitions that a random walk meets.
-fn walk(seed: u64, records: u64, bounds: Limits) -> BTreeSet<(Standing, &'static str)> {
+fn walk(seed: u64, records: u64, setup: Vec<Command>) -> BTreeSet<(Standing, &'static str)> {
     let mut exchange = Exchange::genesis(JournalId([seed as u8; 16]));
     let (mut random, mut lives) = (Random(seed), Lives::default());
-    let mut setup = setup(bounds).into_iter();
+    let mut setup = setup.into_iter();
     let mut time = Micros(1);
     for seq in (0..records).map(Seq) {
         let (source, command) = match setup.next() {
@@ -77,8 +76,9 @@ fn whatever_is_said_of_an_order_is_in_the_table_and_all_of_the_table_is_said() {
     let mut reached = told();
     assert!(reached.len() > 30, "{} transitions in scenarios", reached.len());
     for seed in 1..=48 {
-        reached.append(&mut walk(seed, 4_000, bounds()));
-        reached.append(&mut walk(seed, 1_000, narrow_bounds()));
+        reached.append(&mut walk(seed, 4_000, setup(bounds())));
+        reached.append(&mut walk(seed, 1_000, setup(narrow_bounds())));
+        reached.append(&mut walk(seed, 1_000, alike(bounds())));
     }
     let all = TABLE.iter().flat_map(|row| row.from.iter().map(move |from| (*from, row.word)));
     let unreached: Vec<_> = all.filter(|transition| !reached.contains(transition)).collect();

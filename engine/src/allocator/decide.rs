@@ -145,7 +145,7 @@ pub(crate) fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
 
 /// Until when those aboard a vessel are expected to need their slots; whoever should have been gone by now is there for
 /// a moment more, and what was told to stop for as long as its answer is awaited.
-fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
+pub(crate) fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
     let pace = state.tables.loads.get(vessel).map_or(Pace::AS_DECLARED, |load| pace(state, load));
     let mut ends = Vec::new();
     let Some(deciding) = &state.index.deciding else { return ends };
@@ -179,22 +179,29 @@ fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {
 /// When the first berth of a vessel begins for which there would be no slot, were one more taken until `end`; those
 /// whose windows have begun are kept their slots already.
 pub(crate) fn promised(state: &State, vessel: VesselId, end: Micros) -> Option<Micros> {
+    left_at_berths(state, vessel, end).find(|(_, left)| *left == 0).map(|(at, _)| at)
+}
+
+/// When the berths of a vessel begin that begin before `end`, and how many slots are left then besides what is promised
+/// and what is aboard.
+pub(crate) fn left_at_berths(
+    state: &State,
+    vessel: VesselId,
+    end: Micros,
+) -> impl Iterator<Item = (Micros, u64)> {
     let held: Vec<&Berth> = berths(state, vessel).map(|(_, row)| row).collect();
     let begins = |row: &&&Berth| !row.open && row.window.from < end;
     let mut moments: Vec<Micros> =
         held.iter().filter(begins).map(|row| row.window.from.max(state.now())).collect();
-    if moments.is_empty() {
-        return None;
-    }
     moments.sort_unstable();
-    let slots = u64::from(state.tables.vessels.get(vessel)?.manifest.slots);
-    let aboard = aboard(state, vessel);
-    moments.into_iter().find(|moment| {
+    let slots = state.tables.vessels.get(vessel).map_or(0, |row| u64::from(row.manifest.slots));
+    let aboard = if moments.is_empty() { Vec::new() } else { aboard(state, vessel) };
+    moments.into_iter().map(move |moment| {
         let covers =
-            |row: &&&Berth| row.window.until > *moment && (row.open || row.window.from <= *moment);
+            |row: &&&Berth| row.window.until > moment && (row.open || row.window.from <= moment);
         let promised: u64 = held.iter().filter(covers).map(|row| u64::from(row.slots)).sum();
-        let taken = aboard.iter().filter(|end| *end > moment).count() as u64;
-        promised.saturating_add(taken) >= slots
+        let taken = aboard.iter().filter(|end| **end > moment).count() as u64;
+        (moment, slots.saturating_sub(promised).saturating_sub(taken))
     })
 }
 

@@ -17,7 +17,7 @@ use crate::kernel::units::{
 };
 use crate::models::index::Serving;
 use crate::models::rows::{
-    Leg, LegKind, Load, Manifest, Mark, Order, Pace, Role, Route, Stage, TRIED_MAX,
+    Demand, Leg, LegKind, Load, Manifest, Mark, Order, Pace, Role, Route, Stage, TRIED_MAX,
 };
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
@@ -35,7 +35,7 @@ const FAILING_MOST: Ppm = Ppm(900_000);
 const SEARCHED_MOST: usize = 64;
 
 /// One vessel's share of a candidate: the hops it would take and what they mean.
-struct Part {
+pub(crate) struct Part {
     vessel: VesselId,
     verdict: Verdict,
     eta: Micros,
@@ -49,22 +49,22 @@ struct Part {
     load: Ppm,
     /// Whether it works the prompt.
     prompts: bool,
-    hop: Micros,
+    pub(crate) hop: Micros,
     /// How much longer it takes where its answer is as long as few are.
     spread: Micros,
     /// When the first berth begins that it would last into.
-    promised: Option<Micros>,
+    pub(crate) promised: Option<Micros>,
 }
 
 impl Part {
     /// How long it should take, once nothing is before it.
-    fn work(&self) -> Micros {
+    pub(crate) fn work(&self) -> Micros {
         self.prompt + self.answer
     }
 
     /// How long it takes at most from this moment on, at the pace of the vessel: a slot is free, and so it begins at
     /// once.
-    fn span(&self, state: &State) -> Micros {
+    pub(crate) fn span(&self, state: &State) -> Micros {
         let load = state.tables.loads.get(self.vessel);
         let pace = load.map_or(Pace::AS_DECLARED, |load| pace(state, load));
         self.way() + (self.work() + self.spread).percent(pace)
@@ -103,10 +103,30 @@ impl Scored {
     }
 }
 
-/// An order that wants a route, and how long its answer is expected to be.
+/// An order that wants a route.
 struct Wanted<'a> {
     order: &'a Order,
-    answer: Expected,
+    asked: Asked<'a>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(state: &State, order: &'a Order) -> Self {
+        let berthed = order.berth != BerthId::NONE;
+        let answer = expected(state, order);
+        let asked = Asked { demand: &order.demand, tried: &order.tried, berthed, answer };
+        Self { order, asked }
+    }
+}
+
+/// What is asked of a vessel.
+pub(crate) struct Asked<'a> {
+    pub(crate) demand: &'a Demand,
+    /// Those that have failed it.
+    pub(crate) tried: &'a [VesselId],
+    /// Whether it has a berth.
+    pub(crate) berthed: bool,
+    /// How long its answer is expected to be.
+    pub(crate) answer: Expected,
 }
 
 /// Why an order has no route.
@@ -133,7 +153,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     let serving = state.index.parties.serving.get(order.demand.model.0 as usize);
     let serving = serving.filter(|serving| order.demand.size() <= serving.room());
     let serving = serving.ok_or(NoRoute::Full)?;
-    let wanted = Wanted { order, answer: expected(state, order) };
+    let wanted = Wanted::of(state, order);
     let mut scored = Vec::new();
     for part in parts(tx, &wanted, policy, serving, Role::Whole) {
         scored.push(Scored::of(tx, order, policy, &part, None));
@@ -185,9 +205,9 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     if !serves || sight.load.used >= vessel.slots(sight.load) {
         return None;
     }
-    let wanted = Wanted { order, answer: expected(state, order) };
+    let wanted = Wanted::of(state, order);
     let kept = kept(state, order.demand.model, order.demand.size());
-    let part = part(state, &wanted, &sight, &holders(tx, &order.demand.prefix), kept);
+    let part = part(state, &wanted.asked, &sight, &holders(state, &order.demand.prefix), kept);
     let scored = alloc::vec![Scored::of(tx, order, policy, &part, None)];
     Some(routed(order, version, 1, scored))
 }
@@ -203,7 +223,7 @@ pub(crate) fn plan_hedge(
     let (_, policy) = state.policy()?;
     let order = state.order(id)?;
     let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
-    let wanted = Wanted { order, answer: expected(state, order) };
+    let wanted = Wanted::of(state, order);
     let mut found = parts(tx, &wanted, policy, serving, Role::Whole);
     found.retain(|part| {
         let fits = part.verdict == Verdict::Eligible && !is_late(state, order, part, None);
@@ -281,7 +301,7 @@ fn parts(
         Role::Decode => (decode, Purpose::DecodeCandidates),
     };
     let holders =
-        if role == Role::Decode { ArrayVec::new() } else { holders(tx, &order.demand.prefix) };
+        if role == Role::Decode { ArrayVec::new() } else { holders(state, &order.demand.prefix) };
     let mut vessels = Vec::new();
     let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
     match policy.route_by {
@@ -300,7 +320,7 @@ fn parts(
         }
     }
     let kept = kept(state, order.demand.model, order.demand.size());
-    let assess = |sight: Sight<'_>| part(state, wanted, &sight, &holders, kept);
+    let assess = |sight: Sight<'_>| part(state, &wanted.asked, &sight, &holders, kept);
     // All of them are looked at before the first is assessed: so memory brings their rows all at once.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
@@ -360,8 +380,8 @@ fn jump(mut key: u64, buckets: u32) -> u32 {
 
 /// The vessels that are believed to hold a prefix of the prompt, the longest first, each once, and no more
 /// than are remembered of one prefix.
-fn holders(tx: &Transaction, prefix: &[Mark]) -> ArrayVec<(VesselId, Tokens), HOLDERS_MAX> {
-    let (state, mut holders) = (tx.state(), ArrayVec::new());
+pub(crate) fn holders(state: &State, prefix: &[Mark]) -> ArrayVec<(VesselId, Tokens), HOLDERS_MAX> {
+    let mut holders = ArrayVec::new();
     let Some(places) = state.limits().map(|limits| limits.prefixes) else { return holders };
     let age = state.policy().map_or(Micros::ZERO, |(_, policy)| policy.prefix_age);
     for mark in prefix.iter().rev() {
@@ -371,7 +391,7 @@ fn holders(tx: &Transaction, prefix: &[Mark]) -> ArrayVec<(VesselId, Tokens), HO
         {
             // What a vessel held before it was lost is gone.
             let starts = state.tables.loads.get(holder.vessel).map(|load| load.starts);
-            let holds = starts == Some(holder.starts) && tx.now() <= holder.at + age;
+            let holds = starts == Some(holder.starts) && state.now() <= holder.at + age;
             if holds && !holders.iter().any(|(vessel, _)| *vessel == holder.vessel) {
                 let _ = holders.try_push((holder.vessel, mark.tokens));
             }
@@ -381,13 +401,13 @@ fn holders(tx: &Transaction, prefix: &[Mark]) -> ArrayVec<(VesselId, Tokens), HO
 }
 
 /// What is looked at of a vessel.
-struct Sight<'a> {
+pub(crate) struct Sight<'a> {
     vessel: VesselId,
     manifest: &'a Manifest,
     load: &'a Load,
 }
 
-fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
+pub(crate) fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
     let vessel = VesselId(id);
     let manifest = &state.tables.vessels.get(vessel)?.manifest;
     let load = state.tables.loads.get(vessel)?;
@@ -399,17 +419,16 @@ fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
 
 /// What it would mean to have a vessel do its role's share of an order, where contexts of `kept` and
 /// more are for others who wait.
-fn part(
+pub(crate) fn part(
     state: &State,
-    wanted: &Wanted<'_>,
+    asked: &Asked<'_>,
     sight: &Sight<'_>,
     holders: &[(VesselId, Tokens)],
     kept: Tokens,
 ) -> Part {
     let Sight { vessel, manifest, load } = *sight;
-    let Wanted { order, answer: Expected { usual, late } } = *wanted;
-    let demand = &order.demand;
-    let tried = order.tried.contains(&vessel);
+    let Asked { demand, tried, berthed, answer: Expected { usual, late } } = *asked;
+    let tried = tried.contains(&vessel);
     // What has failed this order is not believed to have worked its prompt.
     let held = holders.iter().find(|(holder, _)| *holder == vessel && !tried);
     let cached = held.map_or(Tokens::ZERO, |(_, tokens)| (*tokens).min(demand.tokens_in));
@@ -437,7 +456,7 @@ fn part(
             }
             _ => Ppm::ZERO,
         },
-        hop: hop(state, order, manifest),
+        hop: hop(state, demand, manifest),
         promised: None,
     };
     if prompt {
@@ -454,10 +473,7 @@ fn part(
     part.eta = part.way() + held_up(state, load, manifest, prompt) + part.work();
     part.verdict = fits(manifest, demand.size(), kept, tried);
     // Whoever has a berth here is promised this himself.
-    if part.verdict < Verdict::Promised
-        && state.index.berths.contains_key(&vessel)
-        && order.berth == BerthId::NONE
-    {
+    if part.verdict < Verdict::Promised && state.index.berths.contains_key(&vessel) && !berthed {
         part.promised = promised(state, vessel, state.now() + part.span(state));
         if part.promised.is_some() {
             part.verdict = Verdict::Promised;
@@ -491,10 +507,8 @@ fn fits(manifest: &Manifest, size: Tokens, kept: Tokens, tried: bool) -> Verdict
     }
 }
 
-fn hop(state: &State, order: &Order, manifest: &Manifest) -> Micros {
-    if order.demand.origin == manifest.region
-        || state.tables.regions.get(order.demand.origin).is_none()
-    {
+fn hop(state: &State, demand: &Demand, manifest: &Manifest) -> Micros {
+    if demand.origin == manifest.region || state.tables.regions.get(demand.origin).is_none() {
         return Micros::ZERO;
     }
     state.tables.regions.get(manifest.region).map_or(Micros::ZERO, |region| region.hop)
@@ -553,6 +567,21 @@ fn is_late(state: &State, order: &Order, first: &Part, second: Option<&Part>) ->
 /// The points of a candidate, rounded down: fewer are better. Who fails a share of its calls takes as much
 /// longer as it has to be asked more often; so who fails at once does not look quick.
 fn score(weights: &Weights, eta: Micros, failing: Ppm, cost: MicroUsd, energy: Millijoules) -> u64 {
+    let [time, cost, energy] = thousandths(weights, eta, failing, cost, energy);
+    let thousandths = time.saturating_add(cost).saturating_add(energy);
+    // A wide division takes ten times as long, and is seldom needed.
+    u64::try_from(thousandths)
+        .map_or_else(|_| clamp(thousandths / 1_000), |thousandths| thousandths / 1_000)
+}
+
+/// What points are made of, in thousandths of one: time, price and fuel.
+pub(crate) fn thousandths(
+    weights: &Weights,
+    eta: Micros,
+    failing: Ppm,
+    cost: MicroUsd,
+    energy: Millijoules,
+) -> [u128; 3] {
     let weigh = |amount: u64, weight: u32| u128::from(amount).saturating_mul(u128::from(weight));
     let time = match failing.min(FAILING_MOST) {
         Ppm::ZERO => eta.0,
@@ -561,12 +590,11 @@ fn score(weights: &Weights, eta: Micros, failing: Ppm, cost: MicroUsd, energy: M
             weigh(eta.0, 1_000_000).checked_div(good).map_or(u64::MAX, clamp)
         }
     };
-    let thousandths = weigh(time, weights.time)
-        .saturating_add(weigh(cost.0, weights.cost).saturating_mul(1_000))
-        .saturating_add(weigh(energy.0, weights.energy));
-    // A wide division takes ten times as long, and is seldom needed.
-    u64::try_from(thousandths)
-        .map_or_else(|_| clamp(thousandths / 1_000), |thousandths| thousandths / 1_000)
+    [
+        weigh(time, weights.time),
+        weigh(cost.0, weights.cost).saturating_mul(1_000),
+        weigh(energy.0, weights.energy),
+    ]
 }
 
 fn route_of(first: &Part, second: Option<&Part>) -> Route {

@@ -89,7 +89,12 @@ pub(crate) struct Expected {
 /// How long the answer of an order will be, by what others of its model and class got that allowed about as long
 /// ones: its tenant's, where there were enough, or else everybody's, or else as the policy says. None is longer than was asked for.
 pub(crate) fn expected(state: &State, order: &Order) -> Expected {
-    let (demand, longest) = (&order.demand, order.demand.tokens_out_max);
+    expected_of(state, order.tenant, &order.demand)
+}
+
+/// The same of a demand of this tenant.
+pub(crate) fn expected_of(state: &State, tenant: TenantId, demand: &Demand) -> Expected {
+    let longest = demand.tokens_out_max;
     let longest_of_all = Expected { usual: longest, late: longest };
     let Some((limits, (_, policy))) = state.limits().zip(state.policy()) else {
         return longest_of_all;
@@ -99,8 +104,8 @@ pub(crate) fn expected(state: &State, order: &Order) -> Expected {
         let enough = row.samples >= policy.forecast.samples && row.holds(demand, tenant);
         enough.then_some(row)
     };
-    let own = Lengths::of_one(limits, demand, order.tenant);
-    let own = own.and_then(|slot| known(slot, order.tenant));
+    let own = Lengths::of_one(limits, demand, tenant);
+    let own = own.and_then(|slot| known(slot, tenant));
     match own.or_else(|| known(Lengths::of_all(demand), TenantId::NONE)) {
         Some(row) => Expected { usual: row.usual.min(longest), late: row.late.min(longest) },
         None => Expected { usual: longest.share(policy.forecast.prior), ..longest_of_all },

@@ -21,6 +21,7 @@ use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
 mod calendar;
+mod exclusions;
 mod fairness;
 mod forecasts;
 mod health;

@@ -13,8 +13,8 @@ use tensorforge_journal::BLOCK_RECORDS;
 Begin with `tensorforge tour`: it captures a small morning at the exchange, proves that it replays
 bit for bit, and shows what each verb answers.
 
-Exit codes: 0 as asked; 1 the answer is \"different\" or \"not verified\"; 2 bad usage or input;
-3 the journal is damaged; 130 interrupted.")]
+Exit codes: 0 as asked; 1 the answer is \"different\", \"not verified\" or \"not at once\"; 2 bad
+usage or input; 3 the journal is damaged; 130 interrupted.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -188,6 +188,21 @@ Shares are of what the policy in force counts: of calls and orders of late, wher
 
 Exit codes: 0 as asked; 2 bad usage or input; 3 the journal is damaged.")]
     Health(HealthArgs),
+    /// Tell where an order would go that came after some record, and nothing is written
+    #[command(after_help = "\
+Examples:
+  tensorforge route morning.tfj --at 90s --model coral-70b
+  tensorforge route morning.tfj --at 500 --model coral-70b --class batch --tokens-in 2435 \\
+      --tokens-out 512 --prefix 73b3179b5e040456:2048
+
+`tensorforge capture --out morning.tfj` makes the journal.
+
+The engine decides it on a copy of the state, as the next record at the time of the last one. What
+it considered is listed as `explain` lists it; every other vessel of the model says why it was not.
+The margin is told in points: what the next best would have cost in time, price and fuel.
+
+Exit code 1 says that it would not be routed at once.")]
+    Route(RouteArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
@@ -407,6 +422,51 @@ pub(crate) struct ExplainArgs {
     pub(crate) external: Option<u64>,
 }
 
+/// A state, and what is asked of it.
+#[derive(Debug, Args)]
+pub(crate) struct AskedArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// After so many records, or at a moment such as 90s, as in `replay --to`; by default all of them
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
+    /// The model that shall answer, by its name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: String,
+    /// Who asks, by name; by default the tenant that was registered first
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// How urgent it is
+    #[arg(long, value_enum, default_value_t = AskedClass::Standard, value_name = "CLASS")]
+    pub(crate) class: AskedClass,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AskedClass {
+    Interactive,
+    Standard,
+    Batch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RouteArgs {
+    #[command(flatten)]
+    pub(crate) asked: AskedArgs,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "N", default_value_t = 1_024)]
+    pub(crate) tokens_in: u64,
+    /// The most tokens that the answer may have
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) tokens_out: u64,
+    /// The region in which it arises, by name; by default none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+    /// A point of the prompt: the hash of what lies before it, in hexadecimal, and its tokens, as `log` shows them
+    #[arg(long = "prefix", value_name = "HASH:TOKENS", value_parser = mark)]
+    pub(crate) prefixes: Vec<(u64, u64)>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
     /// The journal
@@ -574,6 +634,16 @@ pub(crate) enum BenchPart {
     Open,
     /// Making journals of traces
     Capture,
+}
+
+/// A mark of a prompt.
+fn mark(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once(':').and_then(|(hash, tokens)| {
+        let digits = !hash.is_empty() && hash.chars().all(|digit| digit.is_ascii_hexdigit());
+        let hash = u64::from_str_radix(hash, 16).ok().filter(|_| digits)?;
+        Some((hash, tokens.parse().ok()?))
+    });
+    parsed.ok_or_else(|| "expected HASH:TOKENS, such as 7e1ee45fc1090ac6:512".into())
 }
 
 /// A number of records that ends a block.

@@ -6,6 +6,7 @@
 
 mod allocator;
 mod args;
+mod asked;
 mod builtin;
 mod drive;
 mod failure;
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Explain(args) => verbs::explain::run(args, cli.json),
         Verb::Stats(args) => verbs::stats::run(args, cli.json),
         Verb::Health(args) => verbs::health::run(args, cli.json),
+        Verb::Route(args) => verbs::route::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),

@@ -1,9 +1,9 @@
-//! What a journal calls things, learned from its own events.
+//! What a journal calls things, learned from its own events or from a state.
 
 use std::collections::BTreeMap;
 
 use tensorforge_engine::units::{ModelId, TenantId, VesselId};
-use tensorforge_engine::{Event, models};
+use tensorforge_engine::{Event, State, models};
 
 /// The names of tenants, models and vessels by their numbers.
 #[derive(Default)]
@@ -14,6 +14,16 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// What a state calls them.
+    pub(crate) fn of(state: &State) -> Self {
+        let tables = &state.tables;
+        Self {
+            tenants: tables.tenants.iter().map(|(id, row)| (id.0, row.name.clone())).collect(),
+            models: tables.models.iter().map(|(id, row)| (id.0, row.name.clone())).collect(),
+            vessels: tables.vessels.iter().map(|(id, row)| (id.0, row.name.clone())).collect(),
+        }
+    }
+
     pub(crate) fn learn(&mut self, event: &Event) {
         match event {
             Event::Models(models::Event::TenantRegistered { tenant, contract }) => {

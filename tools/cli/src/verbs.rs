@@ -10,6 +10,7 @@ pub(crate) mod generate;
 pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod replay;
+pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod salvage;
 pub(crate) mod snapshot;

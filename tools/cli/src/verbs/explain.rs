@@ -543,20 +543,20 @@ impl Teller<'_> {
 }
 
 /// A name as JSON has it.
-fn word(name: impl Serialize) -> String {
+pub(crate) fn word(name: impl Serialize) -> String {
     log::value_text(&serde_json::to_value(name).unwrap_or_default())
 }
 
 /// What is told of those who were considered.
 impl Names {
-    fn place(&self, candidate: &Candidate) -> String {
+    pub(crate) fn place(&self, candidate: &Candidate) -> String {
         match candidate.decode {
             VesselId::NONE => self.vessel(candidate.vessel),
             decode => format!("{} then {}", self.vessel(candidate.vessel), self.vessel(decode)),
         }
     }
 
-    fn candidate(&self, rank: usize, candidate: &Candidate) -> Text {
+    pub(crate) fn candidate(&self, rank: usize, candidate: &Candidate) -> Text {
         let verdict = match candidate.verdict {
             Verdict::Eligible if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Eligible => "      ".into(),
@@ -569,6 +569,11 @@ impl Names {
             Verdict::Tried => paint(BAD, "tried "),
             Verdict::TooLarge => paint(BAD, "small "),
         };
+        verdict + self.figures(candidate)
+    }
+
+    /// What a candidate would mean.
+    pub(crate) fn figures(&self, candidate: &Candidate) -> String {
         let told = format!(
             " {:<24} score {:>10}  done in {:>11}  {}  {} mJ  cached {}  draw {:08x}",
             self.place(candidate),
@@ -583,6 +588,6 @@ impl Names {
             0 => String::new(),
             ppm => format!("  fails {} %", ppm / 10_000),
         };
-        verdict + told + failing.as_str()
+        told + failing.as_str()
     }
 }

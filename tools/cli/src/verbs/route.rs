@@ -1,0 +1,359 @@
+//! `route`: where an order would go that came now. The engine decides it on a copy of the state; nothing is written.
+
+use serde_json::{Value, json};
+use tensorforge_engine::models::Mark;
+use tensorforge_engine::refusal::Refusal;
+use tensorforge_engine::routing::{
+    Candidate, Choice, Exclusion, Verdict, Weights, exclusion, points,
+};
+use tensorforge_engine::units::{Micros, OrderId, Tokens, VesselId};
+use tensorforge_engine::{Event, State, allocator, queue, routing, workflow};
+
+use crate::args::RouteArgs;
+use crate::asked::Asked;
+use crate::failure::{Exit, Failure, Result};
+use crate::names::Names;
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped, span};
+use crate::text::{Text, paint};
+use crate::verbs::explain::word;
+
+pub(crate) fn run(args: &RouteArgs, as_json: bool) -> Result<Exit> {
+    let mut asked = Asked::read(&args.asked, args.tokens_in, args.tokens_out)?;
+    if let Some(name) = &args.origin {
+        asked.demand.origin = asked.region(name)?;
+    }
+    let marks = args.prefixes.iter();
+    asked.demand.prefix =
+        marks.map(|(hash, at)| Mark { hash: *hash, tokens: Tokens(*at) }).collect();
+    let plan = Plan::of(&asked)?;
+    if as_json {
+        output::json(&plan.json(&asked));
+    } else {
+        plan.print(&asked);
+    }
+    let routed = matches!(plan.answer, Answer::Routed { .. });
+    Ok(if routed { Exit::AsAsked } else { Exit::Different })
+}
+
+/// What would become of the order.
+enum Answer {
+    Routed { open: u32, candidates: Vec<Candidate> },
+    Queued { ahead: u64 },
+    HeldBack { berthed_at: Micros, at: Micros },
+    Refused(Refusal),
+}
+
+/// The answer, and every vessel of the model that was not considered: why it could not be had, if it could not.
+struct Plan {
+    answer: Answer,
+    others: Vec<(VesselId, Option<Exclusion>)>,
+}
+
+impl Plan {
+    fn of(asked: &Asked) -> Result<Self> {
+        let events = asked.decide(&asked.demand)?;
+        let answer = answer(&events)
+            .ok_or_else(|| Failure::input("the engine has decided nothing about such an order"))?;
+        let considered = |id: VesselId| match &answer {
+            Answer::Routed { candidates, .. } => candidates
+                .iter()
+                .any(|candidate| [candidate.vessel, candidate.decode].contains(&id)),
+            _ => false,
+        };
+        let vessels = asked.state().tables.vessels.iter();
+        let serving = vessels.filter(|(_, row)| row.manifest.models.contains(&asked.demand.model));
+        let others = serving
+            .map(|(id, _)| id)
+            .filter(|id| !considered(*id))
+            .map(|id| (id, exclusion(asked.state(), id, asked.tenant, &asked.demand)));
+        Ok(Self { others: others.collect(), answer })
+    }
+
+    fn print(&self, asked: &Asked) {
+        let (state, names) = (asked.state(), Names::of(asked.state()));
+        let (demand, now) = (&asked.demand, state.now());
+        output::say(format!(
+            "after {}, at {}: {}, {} and at most {} generated, from {}, class {}",
+            counted(asked.records, "record"),
+            span(now.0),
+            names.models.get(&demand.model.0).cloned().unwrap_or_default(),
+            counted(demand.tokens_in.0, "prompt token"),
+            grouped(demand.tokens_out_max.0),
+            names.tenant(asked.tenant),
+            word(demand.class),
+        ));
+        match &self.answer {
+            Answer::Routed { open, candidates } => {
+                let chosen = candidates.first().map_or_else(String::new, |best| names.place(best));
+                let open = counted((*open).into(), "vessel");
+                output::say(paint(GOOD, "would go") + format!(" to {chosen}; {open} had room"));
+                for (rank, candidate) in candidates.iter().enumerate() {
+                    let line = match rank {
+                        1 if can_be_had(candidate) => {
+                            paint(NAME, "next  ") + names.figures(candidate)
+                        }
+                        rank => names.candidate(rank, candidate),
+                    };
+                    output::say(Text::from("  ") + line);
+                }
+                margin(state, candidates).iter().for_each(|margin| output::say(margin.text()));
+            }
+            Answer::Queued { ahead } => output::say(
+                paint(BAD, "would wait")
+                    + format!(
+                        ": there is no room for it, or for others first; behind {}",
+                        counted(*ahead, "order")
+                    ),
+            ),
+            Answer::HeldBack { berthed_at, at } => output::say(
+                paint(BAD, "would be held back")
+                    + format!(
+                        ": wherever there is room it would last into a berth, the first of which begins in {}; \
+                         looked at again in {}",
+                        span((*berthed_at - now).0),
+                        span((*at - now).0),
+                    ),
+            ),
+            Answer::Refused(refusal) => {
+                output::say(paint(BAD, "would be refused") + format!(": {}", word(refusal)));
+            }
+        }
+        for (id, why) in &self.others {
+            let why = why.map_or_else(|| self.open().to_owned(), |why| told(why, now));
+            let name = format!("  not    {:<24} ", names.vessel(*id));
+            output::say(paint(FAINT, name) + why);
+        }
+    }
+
+    /// Why an open vessel was not considered.
+    fn open(&self) -> &'static str {
+        match self.answer {
+            Answer::Routed { .. } => "it has room, and was not drawn",
+            Answer::Queued { .. } => "it has room, and others go first",
+            Answer::HeldBack { .. } => "it has room, and was not looked at",
+            Answer::Refused(_) => "it has room",
+        }
+    }
+
+    fn json(&self, asked: &Asked) -> Value {
+        let (state, names) = (asked.state(), Names::of(asked.state()));
+        let mut document = json!({
+            "records": asked.records,
+            "time_us": state.now(),
+            "tenant": names.tenant(asked.tenant),
+            "demand": asked.demand,
+            "answer": match &self.answer {
+                Answer::Routed { .. } => "routed",
+                Answer::Queued { .. } => "queued",
+                Answer::HeldBack { .. } => "held_back",
+                Answer::Refused(_) => "refused",
+            },
+            "open": null,
+            "candidates": [],
+            "margin": null,
+        });
+        match &self.answer {
+            Answer::Routed { open, candidates } => {
+                let weights = state.policy().map(|(_, policy)| policy.weights.clone());
+                let told = candidates.iter().map(|candidate| {
+                    let [time, cost, energy] =
+                        weights.as_ref().map_or([0; 3], |weights| points(weights, candidate));
+                    let mut value = serde_json::to_value(candidate).unwrap_or_default();
+                    value["name"] = names.place(candidate).into();
+                    value["thousandths"] = json!({ "time": time, "cost": cost, "energy": energy });
+                    value
+                });
+                document["candidates"] = told.collect();
+                document["open"] = (*open).into();
+                document["margin"] =
+                    margin(state, candidates).map_or(Value::Null, |margin| margin.json());
+            }
+            Answer::Queued { ahead } => document["ahead"] = (*ahead).into(),
+            Answer::HeldBack { berthed_at, at } => {
+                document["berthed_at"] = json!(berthed_at);
+                document["at"] = json!(at);
+            }
+            Answer::Refused(refusal) => document["refusal"] = json!(refusal),
+        }
+        let others = self.others.iter().map(|(id, why)| {
+            let mut value = why.map_or_else(
+                || json!({ "why": "open" }),
+                |why| serde_json::to_value(why).unwrap_or_default(),
+            );
+            value["vessel"] = json!(id);
+            value["name"] = names.vessel(*id).into();
+            value
+        });
+        document["others"] = others.collect();
+        document
+    }
+}
+
+/// What the events of a submission say of its order.
+fn answer(events: &[Event]) -> Option<Answer> {
+    let mut own: Option<OrderId> = None;
+    for event in events {
+        match event {
+            Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => {
+                return Some(Answer::Refused(refusal.clone()));
+            }
+            Event::Workflow(workflow::Event::OrderAdmitted { order, .. }) => own = Some(*order),
+            Event::Routing(routing::Event::OrderRouted { order, open, candidates, .. })
+                if own == Some(*order) =>
+            {
+                return Some(Answer::Routed { open: *open, candidates: candidates.0.clone() });
+            }
+            Event::Queue(queue::Event::OrderQueued { order, ahead, .. }) if own == Some(*order) => {
+                return Some(Answer::Queued { ahead: *ahead });
+            }
+            Event::Allocator(allocator::Event::OrderHeldBack { order, berthed_at, at })
+                if own == Some(*order) =>
+            {
+                return Some(Answer::HeldBack { berthed_at: *berthed_at, at: *at });
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether the candidate could have been taken.
+fn can_be_had(candidate: &Candidate) -> bool {
+    matches!(candidate.verdict, Verdict::Eligible | Verdict::Kept | Verdict::Tried)
+}
+
+/// What the next best route would have had more than the chosen one, in thousandths of a point.
+enum Margin {
+    /// It is taken only where there is no other.
+    Verdict(Verdict),
+    /// Time, price and fuel.
+    Points { all: u64, parts: [i128; 3], tie: bool },
+    /// The share of slots in use, in ppm.
+    Load(u64),
+}
+
+fn margin(state: &State, candidates: &[Candidate]) -> Option<Margin> {
+    let (_, policy) = state.policy()?;
+    let [best, next, ..] = candidates else { return None };
+    if !can_be_had(next) {
+        return None;
+    }
+    if next.verdict != best.verdict {
+        return Some(Margin::Verdict(next.verdict));
+    }
+    let all = next.score.saturating_sub(best.score);
+    match policy.route_by {
+        Choice::LeastLoad => Some(Margin::Load(all)),
+        _ => {
+            let [best, other] = [best, next].map(|candidate| parts(&policy.weights, candidate));
+            let parts = [0, 1, 2].map(|part: usize| other[part] - best[part]);
+            Some(Margin::Points { all, parts, tie: all == 0 })
+        }
+    }
+}
+
+fn parts(weights: &Weights, candidate: &Candidate) -> [i128; 3] {
+    points(weights, candidate).map(i128::from)
+}
+
+impl Margin {
+    fn text(&self) -> String {
+        match self {
+            Self::Verdict(verdict) => {
+                format!(
+                    "  the next one is {}: it is taken only where there is no other",
+                    word(verdict)
+                )
+            }
+            Self::Load(0) => {
+                "  no margin: as large a share of slots is in use, and a draw decides".into()
+            }
+            Self::Load(ppm) => format!("  by {} ppm of its slots in use", grouped(*ppm)),
+            Self::Points { all, parts: [time, cost, energy], tie } => {
+                let head = if *tie {
+                    let head =
+                        "  no margin: the points are the same, and a draw decides".to_owned();
+                    if [time, cost, energy] == [&0; 3] {
+                        return head;
+                    }
+                    head
+                } else {
+                    let points = if *all == 1 { "point" } else { "points" };
+                    format!("  by {} {points}", grouped(*all))
+                };
+                let [time, cost, energy] = [time, cost, energy].map(|part| signed(*part));
+                format!("{head}: {time} for time, {cost} for the price, {energy} for fuel")
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Verdict(verdict) => json!({ "by": "verdict", "verdict": verdict }),
+            Self::Load(ppm) => json!({ "by": "load", "ppm": ppm }),
+            Self::Points { all, parts, tie } => {
+                let [time, cost, energy] =
+                    parts.map(|part| i64::try_from(part).unwrap_or(i64::MAX));
+                json!({
+                    "by": if *tie { "draw" } else { "score" },
+                    "points": all,
+                    "thousandths": { "time": time, "cost": cost, "energy": energy },
+                })
+            }
+        }
+    }
+}
+
+/// Thousandths of a point as points, with their sign.
+fn signed(thousandths: i128) -> String {
+    let (whole, part) = (thousandths.unsigned_abs() / 1_000, thousandths.unsigned_abs() % 1_000);
+    let sign = match thousandths {
+        0 => "",
+        1.. => "+",
+        _ => "-",
+    };
+    let whole = grouped(u64::try_from(whole).unwrap_or(u64::MAX));
+    if part == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:03}") }
+}
+
+/// Why a vessel cannot be had, for people.
+pub(crate) fn told(why: Exclusion, now: Micros) -> String {
+    let left = |until: Micros| span((until - now).0);
+    match why {
+        Exclusion::Unknown => "there is none of that number".into(),
+        Exclusion::OtherModel => "it does not serve the model".into(),
+        Exclusion::Draining => "it drains, and takes no more".into(),
+        Exclusion::Drained => "it is drained".into(),
+        Exclusion::Lost => "it is lost".into(),
+        Exclusion::Restarting => "it began anew, and what it had is still failed over".into(),
+        Exclusion::Retired => "it is gone for good".into(),
+        Exclusion::WrongRole { role } => format!("it has no berths: it works {} alone", word(role)),
+        Exclusion::TooLarge { asked, max } => {
+            format!("it is too small: {} of {} asked", grouped(max.0), counted(asked.0, "token"))
+        }
+        Exclusion::BreakerOpen { until } => {
+            format!("its breaker is open; a probe may pass in {}", left(until))
+        }
+        Exclusion::Paused { until } => format!("it is left in peace for {}", left(until)),
+        Exclusion::Maintenance { until } => format!("it is in maintenance for {}", left(until)),
+        Exclusion::Probing { used, probes } => {
+            format!(
+                "its breaker is being probed: {used} of {} aboard",
+                counted(probes.into(), "probe")
+            )
+        }
+        Exclusion::Full { used, slots } => {
+            format!("it is full: {used} of {slots} slots are in use")
+        }
+        Exclusion::KeptForBerths { used, kept, slots } => format!(
+            "the rest of it is kept for berths: {used} of {slots} slots are in use, {kept} kept"
+        ),
+        Exclusion::NoOtherHalf { role } => format!(
+            "it works {} alone, and nobody that could do the rest is open and large enough",
+            word(role)
+        ),
+        Exclusion::Promised { berthed_at } => {
+            format!("it would last into a berth that begins in {}", left(berthed_at))
+        }
+    }
+}
