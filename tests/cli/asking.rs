@@ -1,4 +1,4 @@
-//! What is asked of a state: where an order would go.
+//! What is asked of a state: where an order would go, and how many would fit.
 
 use std::fs;
 
@@ -286,4 +286,103 @@ fn points_add_up() {
             [&candidates[0], &candidates[1]].map(|candidate| number(candidate, "score"));
         assert_eq!(number(&told["margin"], "points"), next - best, "{told}");
     }
+}
+
+#[test]
+fn what_fits_is_told() {
+    let folder = Folder::new();
+    folder.ok("capture --out morning.tfj");
+    let size = "--model coral-70b --tokens-in 4096 --tokens-out 512";
+    let calendar =
+        "fits fixtures/corpus/calendar.tfj --model minnow --tokens-in 1000 --tokens-out 100";
+    let all = [
+        format!("fits morning.tfj --at 90s {size}"),
+        format!("fits morning.tfj --at 500 {size} --count 99"),
+        format!("fits morning.tfj --at 500 {size} --count 300"),
+        "fits morning.tfj --model coral-70b --tokens-in 300000 --tokens-out 512".to_owned(),
+        format!("fits morning.tfj {size} --window 30m"),
+        format!("fits morning.tfj {size} --window soon"),
+        // Berthed from 10 to 20 s; then with one aboard beside the berth that is kept.
+        format!("{calendar} --at 7 --window 12s"),
+        format!("{calendar} --at 9 --count 6 --window 5s"),
+        format!("{calendar} --at 12 --count 2"),
+        "fits fixtures/corpus/prefill-decode.tfj --at 8 --model minnow --tokens-in 1000 --tokens-out 100 --count 9".to_owned(),
+    ];
+    accept("fits", &transcript(&folder, &all.each_ref().map(String::as_str)));
+}
+
+/// As many as are told to fit begin at once when they come, and not one more.
+#[test]
+fn as_many_begin_as_fit() {
+    let folder = Folder::new();
+    let fleet = fs::read_to_string(workspace().join("fixtures/fleets/four-vessels.toml"));
+    let fleet = fleet.expect("a fixture").replace("\npreset = ", "\nslots = 3\npreset = ");
+    folder.write("narrow.toml", fleet);
+    let row = |at: u64| {
+        format!(
+            "{{\"at\":{at},\"tenant\":\"kelp\",\"tokens_in\":4000,\"tokens_out\":400,\"tokens_out_max\":500}}\n"
+        )
+    };
+    let capture = |name: &str, rows: &[u64]| {
+        let rows: String = rows.iter().map(|at| row(*at)).collect();
+        let head = "{\"tensorforge_trace\":1,\"name\":\"n\",\"block_tokens\":512}\n";
+        folder.write("t.jsonl", format!("{head}{rows}"));
+        folder.ok(&format!(
+            "capture --trace t.jsonl --fleet narrow.toml --journal-id 7 --out {name}.tfj"
+        ));
+    };
+    let (first, later) = (vec![0, 1], 500_000);
+    let wave = |size: u64| {
+        let mut rows = first.clone();
+        rows.extend((0..size).map(|_| later));
+        rows
+    };
+    capture("few", &wave(1));
+    let log = folder.log("few.tfj");
+    let before = log.iter().take_while(|record| number(record, "time_us") < later).count();
+    let told = folder.json(&format!(
+        "fits few.tfj --at {before} --model coral-70b --tokens-in 4000 --tokens-out 500"
+    ));
+    let fits = number(&told, "fits");
+    assert_eq!(fits, 4 * 3 - 2, "{told}");
+    let parts = told["where"].as_array().expect("vessels").iter();
+    assert_eq!(parts.map(|part| number(part, "orders")).sum::<u64>(), fits);
+
+    capture("many", &wave(fits + 2));
+    let log = folder.log("many.tfj");
+    let wave: Vec<&Value> = log
+        .iter()
+        .filter(|record| record["command"]["workflow"]["submit"].is_object())
+        .filter(|record| number(record, "time_us") == later)
+        .collect();
+    let count = |kind: &str| {
+        let all = wave.iter().flat_map(|record| events(record));
+        all.filter(|(found, _)| *found == kind).count() as u64
+    };
+    assert_eq!((count("order_routed"), count("order_queued")), (fits, 2));
+    // Two more than fit wait, and the first of them for whoever is expected to be done first.
+    let ran = folder.run(&format!(
+        "fits few.tfj --at {before} --model coral-70b --tokens-in 4000 --tokens-out 500 --count {} --json",
+        fits + 2
+    ));
+    let told = document(&ran.stdout);
+    assert_eq!(
+        (ran.code, number(&told, "waits"), number(&told, "ahead")),
+        (Some(1), 2, 0),
+        "{told}"
+    );
+    let begins = number(&told, "first_begins_us");
+    assert!(begins > later && begins < later + 60_000_000, "{told}");
+}
+
+/// A berth that is told is one that the exchange gives, and there is none before it.
+#[test]
+fn the_earliest_berth_is_one() {
+    let folder = Folder::new();
+    let words = "fits fixtures/corpus/calendar.tfj --at 7 --model minnow --tokens-in 1000 --tokens-out 0 --window 12s";
+    let berth = folder.json(words)["berth"].clone();
+    // A job has the only slot from 10 to 20 s, and the state is at 1 s: twelve seconds are free from 20 s on.
+    assert_eq!(berth, json!({ "vessel": 0, "from_us": 20_000_000, "until_us": 32_000_000 }));
+    let short = folder.json(&words.replace("12s", "9s"))["berth"].clone();
+    assert_eq!(short, json!({ "vessel": 0, "from_us": 1_000_000, "until_us": 10_000_000 }));
 }

@@ -203,6 +203,26 @@ The margin is told in points: what the next best would have cost in time, price 
 
 Exit code 1 says that it would not be routed at once.")]
     Route(RouteArgs),
+    /// Tell how many orders of a size could begin at once, and where
+    #[command(after_help = "\
+Examples:
+  tensorforge fits morning.tfj --at 90s --model coral-70b --tokens-in 4096 --tokens-out 512
+  tensorforge fits morning.tfj --model coral-70b --tokens-in 4096 --tokens-out 512 --count 99
+  tensorforge fits morning.tfj --model coral-70b --tokens-in 9000 --tokens-out 512 --window 30m
+
+`tensorforge capture --out morning.tfj` makes the journal.
+
+Orders are packed first fit decreasing, vessels by best fit (Johnson, \"Near-optimal bin packing
+algorithms\", MIT, 1973): all are of one size, and the vessel whose context holds it most tightly
+is filled first, which leaves the larger ones to larger orders. It is capacity that is asked for:
+contracts and budgets are not looked at. With --window the exchange is asked for a berth that long.
+
+Whoever does not fit takes the slot that is expected to come free first, behind those who wait
+already (list scheduling: Graham, Bell System Technical Journal 45(9), 1966).
+
+Exit code 1 says that not all of --count, or none, could begin at once, or that no berth is that
+long at any time.")]
+    Fits(FitsArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
@@ -497,6 +517,24 @@ pub(crate) struct HealthArgs {
     /// After so many records, or at a moment such as 90s, as in `replay --to`; by default all of them
     #[arg(long, value_name = "SEQ|TIME")]
     pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FitsArgs {
+    #[command(flatten)]
+    pub(crate) asked: AskedArgs,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens_in: u64,
+    /// The most tokens that the answer may have
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens_out: u64,
+    /// So many of them; by default as many as fit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: Option<u32>,
+    /// Find the earliest berth of this length too, such as 30m
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) window: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -61,6 +61,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Stats(args) => verbs::stats::run(args, cli.json),
         Verb::Health(args) => verbs::health::run(args, cli.json),
         Verb::Route(args) => verbs::route::run(args, cli.json),
+        Verb::Fits(args) => verbs::fits::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),

@@ -6,6 +6,7 @@ pub(crate) mod capture;
 pub(crate) mod compare;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod fits;
 pub(crate) mod generate;
 pub(crate) mod health;
 pub(crate) mod log;
