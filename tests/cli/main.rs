@@ -20,3 +20,4 @@ mod policies;
 mod predicates;
 mod stats;
 mod terminal;
+mod times;

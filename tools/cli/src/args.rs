@@ -223,6 +223,29 @@ already (list scheduling: Graham, Bell System Technical Journal 45(9), 1966).
 Exit code 1 says that not all of --count, or none, could begin at once, or that no berth is that
 long at any time.")]
     Fits(FitsArgs),
+    /// Tell how long orders were in each of their states, and where the time of the slowest went
+    #[command(after_help = "\
+Example:
+  tensorforge dwell morning.tfj
+
+`tensorforge capture --out morning.tfj` makes the journal.
+
+Little's law (Little, \"A proof for the queuing formula L = lambda W\", Operations Research 9(3),
+1961) is held against the queue and every vessel: the mean number there, counted record by record,
+is the rate of arrivals times the mean stay. The stays that had not ended by the end are the rest.")]
+    Dwell(DwellArgs),
+    /// List what operators and tenants told the exchange besides their orders: who, when, and what was decided
+    #[command(after_help = "\
+Examples:
+  tensorforge audit morning.tfj
+  tensorforge audit morning.tfj --who operator --what policy
+  tensorforge audit morning.tfj --who kelp --what submit --since 17s --until 17.1s
+
+`tensorforge capture --out morning.tfj` makes the journal.
+
+Submissions, the reports of legs and of stops, heartbeats and the clock are listed only where --what
+names them, or their module.")]
+    Audit(AuditArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
@@ -535,6 +558,32 @@ pub(crate) struct FitsArgs {
     /// Find the earliest berth of this length too, such as 30m
     #[arg(long, value_name = "SPAN")]
     pub(crate) window: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DwellArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Only what this sender said: a tenant by its name, or `operator`
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) who: Option<String>,
+    /// Only commands of this module, or of this name: `policy`, `drain`, `models.drain`
+    #[arg(long, value_name = "MODULE|COMMAND")]
+    pub(crate) what: Option<String>,
+    /// The first record, or the moment of the first, such as 90s, as in `replay --to`
+    #[arg(long, value_name = "SEQ|TIME", default_value = "0")]
+    pub(crate) since: String,
+    /// The record to stop before, or the moment of the last; by default the end
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) until: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,8 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Health(args) => verbs::health::run(args, cli.json),
         Verb::Route(args) => verbs::route::run(args, cli.json),
         Verb::Fits(args) => verbs::fits::run(args, cli.json),
+        Verb::Dwell(args) => verbs::dwell::run(args, cli.json),
+        Verb::Audit(args) => verbs::audit::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),

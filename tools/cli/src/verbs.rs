@@ -1,10 +1,12 @@
 //! The verbs, a file each, and what several of them need.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod bisect;
 pub(crate) mod capture;
 pub(crate) mod compare;
 pub(crate) mod diff;
+pub(crate) mod dwell;
 pub(crate) mod explain;
 pub(crate) mod fits;
 pub(crate) mod generate;
