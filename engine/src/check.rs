@@ -69,7 +69,7 @@ mod tests {
     use crate::models::{
         Class, Demand, Kind, Manifest, Order, Role, Stage, Tenant, VesselStatus, Window,
     };
-    use crate::policy::{Escalation, Policy};
+    use crate::policy::{DriftRule, Escalation, Policy, RiskWeights};
     use crate::queue::Shares;
     use crate::queue::index::{Place, Queues};
     use crate::resilience::{BreakerRule, Hedge, OverloadRule, RetryRule};
@@ -122,9 +122,19 @@ mod tests {
             forecast: Forecast { samples: 1, prior: Ppm(1_000_000), legs: 1, window: Micros(1) },
             escalation: Escalation {
                 elevated: Ppm(600_000),
+                elevated_below: Ppm(599_999),
                 restricted: Ppm(700_000),
+                restricted_below: Ppm(699_999),
                 halted: Ppm(800_000),
-                hysteresis: Ppm(1),
+                halted_below: Ppm(799_999),
+                weights: RiskWeights {
+                    failing: Ppm::ONE,
+                    pressure: Ppm::ONE,
+                    late: Ppm::ONE,
+                    cut_off: Ppm::ZERO,
+                    drift: Ppm::ZERO,
+                },
+                drift: DriftRule { slack: Ppm(1), threshold: Ppm(1), reviews: 1 },
                 dwell: Micros(90_000_000),
                 review: Micros(90_000_000),
                 window: Micros(1),

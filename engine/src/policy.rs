@@ -7,5 +7,7 @@ pub(crate) mod fold;
 
 pub(crate) mod decide;
 
-pub use rows::{Escalation, Policy, PolicyLevel, Stance};
+pub use rows::{
+    Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Signal, Signals, Stance,
+};
 pub use words::{Command, Event, Refusal};

@@ -12,7 +12,7 @@ use crate::config::rows::Limits;
 use crate::kernel::table::{AnyTable as _, Breach, Difference, Only, Problem, Scratch, Writer};
 use crate::kernel::units::{JournalId, Micros, OrderId, PolicyVersion, Ppm, Seq, Tokens};
 use crate::models::rows::Order;
-use crate::policy::rows::{Policy, PolicyLevel, Stance};
+use crate::policy::rows::{Drift, Policy, PolicyLevel, Stance};
 use crate::queue::rows::{Flow, Waiting};
 use crate::resilience::rows::Outcomes;
 use crate::state::index::Index;
@@ -47,6 +47,7 @@ impl State {
             level_since: Micros::ZERO,
             risk: Ppm::ZERO,
             review_at: Micros::ZERO,
+            drift: Drift::default(),
         };
         let waiting =
             Waiting { tickets: 0, queued: 0, tokens: Tokens::ZERO, serve_at: Micros::MAX };

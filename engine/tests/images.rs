@@ -22,8 +22,9 @@ use tensorforge_engine::command::Stamp;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::image::{Fault, Misread, Reader};
 use tensorforge_engine::models::*;
-use tensorforge_engine::policy::Stance;
-use tensorforge_engine::policy::{Escalation, Policy, PolicyLevel};
+use tensorforge_engine::policy::{
+    Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Stance,
+};
 use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::{
     Breaker, BreakerRule, Hedge, Outcomes, OverloadRule, RetryRule,
@@ -243,6 +244,7 @@ fn stance() -> Stance {
         level_since: Micros(9),
         risk: Ppm(8),
         review_at: Micros(10),
+        drift: Drift { usual: Ppm(11), sum: Ppm(12), reviews: 13, alarm: true },
     }
 }
 
@@ -315,9 +317,19 @@ fn policy() -> Policy {
         forecast: Forecast { samples: 49, prior: Ppm(50), legs: 51, window: Micros(52) },
         escalation: Escalation {
             elevated: Ppm(19),
+            elevated_below: Ppm(22),
             restricted: Ppm(20),
+            restricted_below: Ppm(55),
             halted: Ppm(21),
-            hysteresis: Ppm(22),
+            halted_below: Ppm(56),
+            weights: RiskWeights {
+                failing: Ppm(57),
+                pressure: Ppm(58),
+                late: Ppm(59),
+                cut_off: Ppm(60),
+                drift: Ppm(61),
+            },
+            drift: DriftRule { slack: Ppm(62), threshold: Ppm(63), reviews: 64 },
             dwell: Micros(23),
             review: Micros(24),
             window: Micros(35),

@@ -12,7 +12,7 @@ use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{
     Class, End, Kind, LegKind, LossCause, Role, Stage, Thing, VesselStatus,
 };
-use tensorforge_engine::policy::PolicyLevel;
+use tensorforge_engine::policy::{PolicyLevel, Signal};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::routing::{Choice, Verdict};
@@ -45,6 +45,7 @@ fn traced() -> String {
         End,
         LegKind,
         PolicyLevel,
+        Signal,
         Scope,
         Fault,
         Withheld,

@@ -9,6 +9,7 @@ mod forecast;
 mod hedges;
 mod lifecycle;
 mod preemption;
+mod risk;
 mod routes;
 mod rules;
 mod stops;
@@ -197,6 +198,7 @@ pub struct Model {
     level_since: u64,
     review_at: u64,
     risk: u64,
+    drift: risk::Drift,
     legs: Spans<3>,
     /// Orders of each class that were routed, those that were late, and retries.
     flow: Spans<7>,
@@ -752,14 +754,14 @@ impl Model {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
                 (control.orders, waiting.tickets, waiting.queued, waiting.tokens.0),
-                (stance.risk.0, told(calls), waiting.serve_at.0),
+                (stance.risk.0, stance.drift, told(calls), waiting.serve_at.0),
                 (flow.since.0, routed(&flow.present), routed(&flow.before)),
             )
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
             (self.submitted, self.tickets, self.queue_length(), self.queued_tokens()),
-            (self.risk, own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
+            (self.risk, self.drift.row(), own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
             (self.flow.since, self.flow.now, self.flow.before),
         ));
         same("control".into(), format!("{model:?}"), format!("{engine:?}"));

@@ -5,7 +5,7 @@ use tensorforge_engine::models::{
     Allowance, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Usage, VesselStatus,
     Window,
 };
-use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -82,9 +82,19 @@ pub fn policy() -> Policy {
         },
         escalation: Escalation {
             elevated: Ppm(300_000),
+            elevated_below: Ppm(250_000),
             restricted: Ppm(500_000),
+            restricted_below: Ppm(450_000),
             halted: Ppm(900_000),
-            hysteresis: Ppm(50_000),
+            halted_below: Ppm(850_000),
+            weights: RiskWeights {
+                failing: Ppm(1_000_000),
+                pressure: Ppm(1_000_000),
+                late: Ppm(1_000_000),
+                cut_off: Ppm(0),
+                drift: Ppm(0),
+            },
+            drift: DriftRule { slack: Ppm(30_000), threshold: Ppm(200_000), reviews: 8 },
             dwell: Micros(2_000_000),
             review: Micros(1_000_000),
             window: Micros(1_500_000),
@@ -141,6 +151,21 @@ fn some_policy(random: &mut Random) -> Policy {
             prior: Ppm(random.below(5) * 250_000),
             legs: 1 + random.below(4) as u32,
             window: Micros(200_000 + random.below(3_000_000)),
+        },
+        escalation: Escalation {
+            weights: RiskWeights {
+                failing: Ppm(random.below(4) * 400_003),
+                pressure: Ppm(random.below(4) * 400_001),
+                late: Ppm(1 + random.below(4) * 400_007),
+                cut_off: Ppm(random.below(3) * 300_000),
+                drift: Ppm(random.below(3) * 200_000),
+            },
+            drift: DriftRule {
+                slack: Ppm(1 + random.below(90_000)),
+                threshold: Ppm(1 + random.below(600_000)),
+                reviews: 1 + random.below(9) as u32,
+            },
+            ..policy().escalation
         },
         ..policy()
     }

@@ -108,6 +108,11 @@ impl Ppm {
         let scaled = u128::from(part).saturating_mul(1_000_000);
         Self(clamp(scaled.checked_div(u128::from(whole)).unwrap_or(0)))
     }
+
+    /// A share of it, rounded down.
+    pub fn share(self, share: Self) -> Self {
+        Self(clamp(u128::from(self.0).saturating_mul(u128::from(share.0)) / 1_000_000))
+    }
 }
 
 impl PicoUsd {

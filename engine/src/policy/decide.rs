@@ -1,14 +1,19 @@
 //! Which rules come into force, and when the level moves.
 
 use alloc::boxed::Box;
+use core::cmp::Reverse;
+use core::ops::Add;
+
+use arrayvec::ArrayVec;
 
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
-use crate::kernel::units::{PolicyVersion, Ppm};
-use crate::models::rows::Class;
-use crate::policy::rows::{Policy, PolicyLevel};
+use crate::kernel::units::{Micros, PolicyVersion, Ppm};
+use crate::models::rows::{Class, VesselStatus};
+use crate::policy::rows::{Drift, Escalation, Policy, PolicyLevel, Signal, Signals, Stance};
 use crate::policy::words::{Command, Event, Refusal as Rules};
 use crate::refusal::Refusal;
+use crate::resilience::rows::Breaker;
 use crate::state::State;
 use crate::transaction::Transaction;
 
@@ -58,39 +63,125 @@ fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
 
 /// Reviews the risk and moves the level by what becomes of the work, and not by a count of who is there:
 /// legs that fail, a queue that fills, orders that wait for too much of the time they have, each class's
-/// for the levels that turn it or a less urgent one away. Up at once to where the risk is, down by one
-/// step and only once the level has held for its dwell time and the risk is clear of the threshold.
+/// for the levels that turn it or a less urgent one away. Each adds to the risk as the policy weighs it. Up at once to
+/// where the risk is, down by one step and only once the level has held for its dwell time and the risk is below what the
+/// policy says of it.
 pub(crate) fn review(tx: &mut Transaction) {
     let state = tx.state();
     let (Some((_, policy)), Some(stance)) = (state.policy(), state.stance()) else { return };
-    let (Some(calls), Some(flow)) = (state.calls(), state.flow()) else { return };
-    let Some(waiting) = state.waiting() else { return };
-    let levels = policy.escalation.clone();
-    let (from, since) = (stance.level, stance.level_since);
-    let failing = calls.failing(tx.now(), levels.window, levels.calls);
+    let Some(found) = find(state, &policy.escalation) else { return };
+    let (levels, stance) = (policy.escalation.clone(), stance.clone());
+    tx.emit(found.told(tx.now() + levels.review));
+    move_level(tx, &levels, &stance, &found);
+}
+
+/// What a review finds.
+struct Found {
+    failing: Ppm,
+    pressure: Ppm,
+    late: [Ppm; 3],
+    cut_off: Ppm,
+    drift: Drift,
+    /// What each signal adds to the risk of elevated, of restricted and of halted, in the order of their numbers.
+    parts: [[Ppm; Signal::ALL.len()]; 3],
+}
+
+impl Found {
+    /// The risk of each level: the sum of its parts, and no more than one.
+    fn risks(&self) -> [Ppm; 3] {
+        self.parts.map(|parts| parts.into_iter().fold(Ppm::ZERO, Add::add).min(Ppm::ONE))
+    }
+
+    /// What is told of it.
+    fn told(&self, next: Micros) -> Event {
+        let [risk, ..] = self.risks();
+        let Self { failing, pressure, late, cut_off, drift, .. } = *self;
+        Event::RiskReviewed { risk, failing, pressure, late, cut_off, drift, next }
+    }
+
+    /// The fewest signals that reach this threshold of a level, the greatest first.
+    fn reasons(&self, level: PolicyLevel, threshold: Ppm) -> Signals {
+        let Some(place) = place(level) else { return Signals::new() };
+        let parts = self.parts.get(place).into_iter().flatten().copied();
+        let mut parts: ArrayVec<(Ppm, Signal), { Signal::ALL.len() }> =
+            parts.zip(Signal::ALL.iter().copied()).collect();
+        parts.sort_unstable_by_key(|(part, signal)| (Reverse(*part), *signal));
+        let mut sum = Ppm::ZERO;
+        let needed = parts.into_iter().take_while(|(part, _)| {
+            let needed = sum < threshold;
+            sum += *part;
+            needed
+        });
+        needed.map(|(_, signal)| signal).collect()
+    }
+}
+
+/// The place of a level among those above normal.
+fn place(level: PolicyLevel) -> Option<usize> {
+    (level as usize).checked_sub(1)
+}
+
+/// Looks at everything that the risk is made of.
+fn find(state: &State, levels: &Escalation) -> Option<Found> {
+    let (calls, flow, waiting) = (state.calls()?, state.flow()?, state.waiting()?);
+    let (now, weights) = (state.now(), &levels.weights);
+    let failing = calls.failing(now, levels.window, levels.calls);
+    let enough = calls.counted(now, levels.window) >= u64::from(levels.calls);
+    let drift = state.stance()?.drift.after(&levels.drift, enough.then_some(failing));
     let queue = state.limits().map_or(1, |limits| limits.queued);
     let pressure = Ppm::ratio(waiting.queued, u64::from(queue));
-    let flow = flow.at(tx.now(), levels.window);
+    let flow = flow.at(now, levels.window);
     let late = [Class::Interactive, Class::Standard, Class::Batch]
         .map(|class| flow.late(class, levels.calls));
+    let cut_off = cut_off(state);
     // A class that is turned away is no reason to turn away a more urgent one.
     let [interactive, standard, batch] = late;
-    let halted = failing.max(pressure).max(interactive);
-    let restricted = halted.max(standard);
-    let risks = [restricted.max(batch), restricted, halted];
-    let [risk, ..] = risks;
-    let next = tx.now() + levels.review;
-    tx.emit(Event::RiskReviewed { risk, failing, pressure, late, next });
+    let restricted = interactive.max(standard);
+    let parts = [restricted.max(batch), restricted, interactive].map(|late| {
+        [
+            failing.share(weights.failing),
+            pressure.share(weights.pressure),
+            late.share(weights.late),
+            cut_off.share(weights.cut_off),
+            if drift.alarm { weights.drift } else { Ppm::ZERO },
+        ]
+    });
+    Some(Found { failing, pressure, late, cut_off, drift, parts })
+}
+
+/// The share of the slots of vessels that are up which lie behind open breakers.
+fn cut_off(state: &State) -> Ppm {
+    let (mut all, mut behind) = (0u64, 0u64);
+    for (id, vessel) in state.tables.vessels.iter() {
+        if vessel.status != VesselStatus::Up {
+            continue;
+        }
+        let slots = u64::from(vessel.manifest.slots);
+        all = all.saturating_add(slots);
+        if state.tables.loads.get(id).is_some_and(|load| load.breaker == Breaker::Open) {
+            behind = behind.saturating_add(slots);
+        }
+    }
+    Ppm::ratio(behind, all)
+}
+
+/// Moves the level to where the risk is, if it may.
+fn move_level(tx: &mut Transaction, levels: &Escalation, stance: &Stance, found: &Found) {
+    let (from, risks) = (stance.level, found.risks());
     let reached = levels.level_at(risks);
-    let relaxed = levels.level_at(risks.map(|risk| risk + levels.hysteresis));
-    let to = if reached > from {
-        reached
-    } else if relaxed < from && tx.now() >= since + levels.dwell {
-        below(from)
-    } else {
-        return;
+    let of = |level: PolicyLevel, each: [Ppm; 3]| {
+        place(level).and_then(|place| each.get(place).copied()).unwrap_or(Ppm::ZERO)
     };
-    tx.emit(Event::LevelChanged { from, to, risk });
+    if reached > from {
+        let reasons = found.reasons(reached, of(reached, levels.begins()));
+        let risk = of(reached, risks);
+        tx.emit(Event::LevelChanged { from, to: reached, risk, reasons });
+    } else if of(from, risks) < of(from, levels.ends())
+        && tx.now() >= stance.level_since + levels.dwell
+    {
+        let (to, risk, reasons) = (below(from), of(from, risks), Signals::new());
+        tx.emit(Event::LevelChanged { from, to, risk, reasons });
+    }
 }
 
 fn below(level: PolicyLevel) -> PolicyLevel {

@@ -17,8 +17,10 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             state.edit_stance()?.policy = *version;
             review_at(state, at)
         }
-        Event::RiskReviewed { risk, next, .. } => {
-            state.edit_stance()?.risk = *risk;
+        Event::RiskReviewed { risk, drift, next, .. } => {
+            let stance = state.edit_stance()?;
+            stance.risk = *risk;
+            stance.drift = *drift;
             review_at(state, *next)
         }
         Event::LevelChanged { to, .. } => {

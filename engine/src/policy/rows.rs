@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+
 use crate::kernel::image::{code, row};
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::queue::rows::Shares;
@@ -25,17 +27,114 @@ code! {
     }
 }
 
+code! {
+    /// What speaks for a risk.
+    pub enum Signal {
+        /// Legs that fail.
+        Failing = 0,
+        /// The queue that fills.
+        Pressure = 1,
+        /// Orders that wait for too much of the time they have.
+        Late = 2,
+        /// Slots behind open breakers.
+        CutOff = 3,
+        /// More legs that fail than usually do.
+        Drift = 4,
+    }
+}
+
+/// How many signals there are.
+const SIGNALS: usize = Signal::ALL.len();
+
+/// Signals, the greatest first.
+pub type Signals = ArrayVec<Signal, SIGNALS>;
+
+row! {
+    /// How much each input adds to the risk: so much for all of it, in millionths.
+    pub struct RiskWeights {
+        /// The share of legs that fail.
+        pub failing: Ppm,
+        /// How full the queue is.
+        pub pressure: Ppm,
+        /// The share of orders that are late, of the class of which it is greatest.
+        pub late: Ppm,
+        /// The share of slots behind open breakers.
+        pub cut_off: Ppm,
+        /// That more legs fail than usually do: all or nothing.
+        pub drift: Ppm,
+    }
+}
+
+row! {
+    /// When more legs fail than usually do.
+    pub struct DriftRule {
+        /// How much more than usual may fail at every review.
+        pub slack: Ppm,
+        /// What exceeds that may add up to less than this.
+        pub threshold: Ppm,
+        /// What is usual is a mean of about so many reviews.
+        pub reviews: u32,
+    }
+}
+
+row! {
+    /// Whether more legs fail than usually do (one-sided cumulative sum: Page, Biometrika 41, 1954).
+    #[derive(Copy, Default)]
+    pub struct Drift {
+        /// The share that usually fails: a mean in which every review weighs as much as those before it together
+        /// do by their number, up to that of the policy.
+        pub usual: Ppm,
+        /// What exceeded that and the slack, added up; what falls short of it is taken off, down to nothing.
+        pub sum: Ppm,
+        /// How many reviews the mean is of.
+        pub reviews: u32,
+        /// Whether the sum has reached the threshold.
+        pub alarm: bool,
+    }
+}
+
+impl Drift {
+    /// The same after a review that finds so large a share of legs failed. Where there were too few legs to say,
+    /// as many as usual are taken to have, and nothing is learnt.
+    ///
+    /// The sum stops at twice the threshold, so that a shift which is over is forgotten in time. A mean of n
+    /// reviews is moved by a n-th of what a share differs, rounded down: it may stay off by n millionths.
+    pub(crate) fn after(&self, rule: &DriftRule, failing: Option<Ppm>) -> Self {
+        let first = self.reviews == 0;
+        let seen = failing.unwrap_or(self.usual);
+        // The first one is compared with itself.
+        let usual = if first { seen } else { self.usual };
+        let most = rule.threshold + rule.threshold;
+        let sum = (self.sum + seen - usual - rule.slack).min(most);
+        let alarm = sum >= rule.threshold;
+        if failing.is_none() {
+            return Self { sum, alarm, ..*self };
+        }
+        let reviews = self.reviews.saturating_add(1).min(rule.reviews);
+        let part = |differs: Ppm| Ppm(differs.0.checked_div(u64::from(reviews)).unwrap_or(0));
+        Self { usual: usual + part(seen - usual) - part(usual - seen), sum, reviews, alarm }
+    }
+}
+
 row! {
     /// The risk at which each level above normal begins, and how it is left again.
     pub struct Escalation {
         /// Risk at which the level becomes elevated.
         pub elevated: Ppm,
+        /// Risk below which it may be so no more.
+        pub elevated_below: Ppm,
         /// Risk at which it becomes restricted.
         pub restricted: Ppm,
+        /// Risk below which it may be so no more.
+        pub restricted_below: Ppm,
         /// Risk at which it becomes halted.
         pub halted: Ppm,
-        /// How far below its threshold the risk has to be before a level is left.
-        pub hysteresis: Ppm,
+        /// Risk below which it may be so no more.
+        pub halted_below: Ppm,
+        /// What the risk is made of.
+        pub weights: RiskWeights,
+        /// When more legs fail than usually do.
+        pub drift: DriftRule,
         /// How long a level holds before it may be relaxed.
         pub dwell: Micros,
         /// How often the risk is reviewed.
@@ -119,6 +218,8 @@ row! {
         pub risk: Ppm,
         /// When the risk is reviewed next; zero before a policy is in force.
         pub review_at: Micros,
+        /// Whether more legs fail than usually do.
+        pub drift: Drift,
     }
 }
 
@@ -182,16 +283,11 @@ impl Policy {
         fault(window.0 == 0, "breaker.window is 0");
         fault(probes == 0, "breaker.probes is 0");
         fault(cut_off > Ppm::ONE, "breaker.cut_off is above 1000000, which no share exceeds");
-        let Escalation { elevated, restricted, halted, hysteresis, dwell, review, .. } =
-            self.escalation;
-        let Escalation { window, calls, late, .. } = self.escalation;
+        let Escalation { dwell, review, window, calls, late, .. } = self.escalation;
         fault(window.0 == 0, "escalation.window is 0");
         fault(late == Ppm::ZERO || late > Ppm::ONE, "escalation.late is 0 or above 1000000");
         fault(calls == 0, "escalation.calls is 0");
-        fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
-        fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
-        fault(halted > Ppm::ONE, "escalation.halted is above 1000000, which no risk exceeds");
-        fault(hysteresis >= elevated, "escalation.hysteresis is not below escalation.elevated");
+        self.escalation.risk_faults(&mut fault);
         fault(review.0 == 0, "escalation.review is 0");
         fault(dwell < review, "escalation.dwell is below escalation.review");
         faults
@@ -199,6 +295,66 @@ impl Policy {
 }
 
 impl Escalation {
+    /// The most that a weight may be.
+    const WEIGHT_MOST: Ppm = Ppm(10_000_000);
+
+    /// The most reviews that a mean may be of.
+    const REVIEWS_MOST: u32 = 10_000;
+
+    /// What is wrong with thresholds, weights and drift.
+    fn risk_faults(&self, fault: &mut impl FnMut(bool, &str)) {
+        let Self { elevated, restricted, halted, .. } = *self;
+        fault(elevated >= restricted, "escalation.elevated is not below escalation.restricted");
+        fault(restricted >= halted, "escalation.restricted is not below escalation.halted");
+        fault(halted > Ppm::ONE, "escalation.halted is above 1000000, which no risk exceeds");
+        let [low, middle, high] = self.ends();
+        for (name, at, below) in [
+            ("elevated", elevated, low),
+            ("restricted", restricted, middle),
+            ("halted", halted, high),
+        ] {
+            let text = format!("escalation.{name}_below is not below escalation.{name}");
+            fault(below >= at, &text);
+        }
+        fault(low == Ppm::ZERO, "escalation.elevated_below is 0, below which no risk is");
+        fault(low > middle, "escalation.elevated_below is above escalation.restricted_below");
+        fault(middle > high, "escalation.restricted_below is above escalation.halted_below");
+        let RiskWeights { failing, pressure, late, cut_off, drift } = self.weights;
+        let weights = [
+            ("failing", failing),
+            ("pressure", pressure),
+            ("late", late),
+            ("cut_off", cut_off),
+            ("drift", drift),
+        ];
+        let none = weights.iter().all(|(_, weight)| *weight == Ppm::ZERO);
+        fault(none, "escalation.weights: all are 0");
+        for (name, weight) in weights {
+            let text = format!("escalation.weights.{name} is above 10000000");
+            fault(weight > Self::WEIGHT_MOST, &text);
+        }
+        let DriftRule { slack, threshold, reviews } = self.drift;
+        fault(
+            slack == Ppm::ZERO || slack > Ppm::ONE,
+            "escalation.drift.slack is 0 or above 1000000",
+        );
+        fault(threshold == Ppm::ZERO, "escalation.drift.threshold is 0");
+        fault(
+            reviews == 0 || reviews > Self::REVIEWS_MOST,
+            "escalation.drift.reviews is 0 or above 10000",
+        );
+    }
+
+    /// The risks at which elevated, restricted and halted begin.
+    pub(crate) fn begins(&self) -> [Ppm; 3] {
+        [self.elevated, self.restricted, self.halted]
+    }
+
+    /// Those below which they may be left.
+    pub(crate) fn ends(&self) -> [Ppm; 3] {
+        [self.elevated_below, self.restricted_below, self.halted_below]
+    }
+
     /// The highest level whose threshold its risk has reached: those of elevated, restricted and halted.
     pub(crate) fn level_at(&self, [elevated, restricted, halted]: [Ppm; 3]) -> PolicyLevel {
         if halted >= self.halted {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::image::words;
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::models::rows::Class;
-use crate::policy::rows::{Policy, PolicyLevel};
+use crate::policy::rows::{Drift, Policy, PolicyLevel, Signals};
 
 /// Which rules shall be in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ words! {
         },
         /// The risk was reviewed.
         RiskReviewed = 2 {
-            /// What it is: the greatest of all that follow.
+            /// What it is: the sum of what follows, as the policy weighs it, for the level that turns away least.
             risk: Ppm,
             /// The share of legs that have failed lately; zero where there were too few.
             failing: Ppm,
@@ -54,6 +54,10 @@ words! {
             pressure: Ppm,
             /// The share of orders of each class that have been late lately; zero where there were too few.
             late: [Ppm; 3],
+            /// The share of the slots of vessels that are up which lie behind open breakers.
+            cut_off: Ppm,
+            /// Whether more legs fail than usually do.
+            drift: Drift,
             /// When it is reviewed next.
             next: Micros,
         },
@@ -63,8 +67,11 @@ words! {
             from: PolicyLevel,
             /// To where.
             to: PolicyLevel,
-            /// The risk that moved it.
+            /// The risk of the level that it has reached, or left.
             risk: Ppm,
+            /// The fewest signals that by themselves reach the threshold of that level, the greatest first; none
+            /// where it was left.
+            reasons: Signals,
         },
     }
 }

@@ -98,6 +98,12 @@ impl Outcomes {
         lately.share(lately.slow, lately.slow_before, least)
     }
 
+    /// How many calls are counted.
+    pub(crate) fn counted(&self, now: Micros, window: Micros) -> u64 {
+        let lately = self.at(now, window);
+        u64::from(lately.calls).saturating_add(u64::from(lately.calls_before))
+    }
+
     fn share(&self, some: u32, before: u32, least: u32) -> Ppm {
         let some = u64::from(some).saturating_add(u64::from(before));
         let calls = u64::from(self.calls).saturating_add(u64::from(self.calls_before));

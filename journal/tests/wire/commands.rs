@@ -5,7 +5,7 @@ use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
     Allowance, Class, Demand, Kind, Manifest, Mark, Role, Tenant, Usage, Window,
 };
-use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -193,9 +193,19 @@ pub(crate) fn policy() -> Policy {
         },
         escalation: Escalation {
             elevated: Ppm(300_000),
+            elevated_below: Ppm(200_000),
             restricted: Ppm(550_000),
+            restricted_below: Ppm(450_000),
             halted: Ppm(850_000),
-            hysteresis: Ppm(90_000),
+            halted_below: Ppm(760_000),
+            weights: RiskWeights {
+                failing: Ppm(1_000_000),
+                pressure: Ppm(900_000),
+                late: Ppm(800_000),
+                cut_off: Ppm(100_000),
+                drift: Ppm(50_000),
+            },
+            drift: DriftRule { slack: Ppm(20_000), threshold: Ppm(200_000), reviews: 120 },
             dwell: Micros(31_000_000),
             review: Micros(5_500_000),
             window: Micros(30_000_000),

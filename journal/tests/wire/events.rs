@@ -4,7 +4,7 @@ use tensorforge_engine::Event;
 use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{Class, End, Leg, LegKind, Role, Route};
 use tensorforge_engine::models::{LossCause, Thing};
-use tensorforge_engine::policy::PolicyLevel;
+use tensorforge_engine::policy::{Drift, PolicyLevel, Signal};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
@@ -67,10 +67,17 @@ examples! { Event {
         failing: Ppm(100_000),
         pressure: Ppm(400_000),
         late: [Ppm(20_000), Ppm(300_000), Ppm(250_000)],
+        cut_off: Ppm(125_000),
+        drift: Drift { usual: Ppm(30_000), sum: Ppm(210_000), reviews: 12, alarm: true },
         next: Micros(5_000_000),
     }),
     "policy.level_changed" Event::Policy(policy::Event::LevelChanged { .. }) => each(PolicyLevel::ALL, |to| {
-        policy::Event::LevelChanged { from: PolicyLevel::Normal, to, risk: Ppm(400_000) }
+        policy::Event::LevelChanged {
+            from: PolicyLevel::Normal,
+            to,
+            risk: Ppm(400_000),
+            reasons: Signal::ALL.iter().rev().copied().collect(),
+        }
     }),
     "workflow.command_refused" Event::Workflow(workflow::Event::CommandRefused { .. }) => refused(),
     "workflow.order_refused" Event::Workflow(workflow::Event::OrderRefused { .. }) => one(workflow::Event::OrderRefused {

@@ -323,45 +323,4 @@ impl Model {
         self.flow.add(self.now, policy.escalation.window.0, &places);
         Ok(())
     }
-
-    fn review(&mut self) -> Decided<()> {
-        let (_, policy) = self.policy()?;
-        let escalation = policy.escalation;
-        let queued = u64::from(self.limits.as_ref().map_or(1, |limits| limits.queued));
-        let (window, least) = (escalation.window.0, escalation.calls);
-        let failing = self.legs.share(self.now, window, least, [FAILED, CALLS]);
-        let pressure = rules::share(self.queue_length(), queued);
-        let late = [0, 1, 2].map(|c| self.flow.share(self.now, window, least, [c + 3, c]));
-        let any = failing.max(pressure);
-        // Each level looks at the classes that it leaves, and at the one that it turns away.
-        let risks = [3, 2, 1].map(|classes| late[..classes].iter().fold(any, |a, b| a.max(*b)));
-        let risk = risks[0];
-        let next = self.now + escalation.review.0;
-        (self.risk, self.review_at) = (risk, next);
-        self.expect(policy::Event::RiskReviewed {
-            risk: Ppm(risk),
-            failing: Ppm(failing),
-            pressure: Ppm(pressure),
-            late: late.map(Ppm),
-            next: Micros(next),
-        })?;
-        let thresholds = [escalation.elevated, escalation.restricted, escalation.halted];
-        let level = |more: u64| {
-            let reached = |place: &usize| risks[*place - 1] + more >= thresholds[*place - 1].0;
-            (1..=3).rev().find(reached).unwrap_or(0) as u8
-        };
-        let from = self.level;
-        let held = self.now - self.level_since;
-        if level(0) > from {
-            self.level = level(0);
-        } else if level(escalation.hysteresis.0) < from && held >= escalation.dwell.0 {
-            self.level -= 1;
-        }
-        if self.level == from {
-            return Ok(());
-        }
-        self.level_since = self.now;
-        let [from, to] = [from, self.level].map(|level| LEVELS[usize::from(level)]);
-        self.expect(policy::Event::LevelChanged { from, to, risk: Ppm(risk) })
-    }
 }

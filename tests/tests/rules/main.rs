@@ -27,6 +27,7 @@ mod forecasts;
 mod health;
 mod hedges;
 mod money;
+mod policy;
 mod preemption;
 mod room;
 mod vessels;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use tensorforge_engine::policy::{Escalation, Policy};
+use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -60,7 +60,9 @@ fn in_file(fault: &str) -> String {
                 | ("charge", _)
                 | ("forecast", "prior"),
             ) => word.replacen(key, &format!("{key}_ppm"), 1),
-            Some(("escalation", name)) if name != "calls" => {
+            Some(("escalation", name))
+                if !matches!(name, "calls" | "weights" | "drift.reviews") =>
+            {
                 word.replacen(key, &format!("{key}_ppm"), 1)
             }
             _ => word.to_owned(),
@@ -187,13 +189,64 @@ table! { EscalationEntry {
     elevated_ppm: u64 = 300_000,
     restricted_ppm: u64 = 550_000,
     halted_ppm: u64 = 850_000,
-    hysteresis_ppm: u64 = 100_000,
+    elevated_below_ppm: Option<u64> = None,
+    restricted_below_ppm: Option<u64> = None,
+    halted_below_ppm: Option<u64> = None,
+    weights: RiskEntry = RiskEntry::default(),
+    drift: DriftEntry = DriftEntry::default(),
     dwell_ms: Millis = Millis::new(30_000),
     review_ms: Millis = Millis::new(5_000),
     window_ms: Millis = Millis::new(30_000),
     calls: u32 = 20,
     late_ppm: u64 = 500_000,
 } }
+
+table! { RiskEntry {
+    failing_ppm: u64 = 1_000_000,
+    pressure_ppm: u64 = 1_000_000,
+    late_ppm: u64 = 1_000_000,
+    cut_off_ppm: u64 = 100_000,
+    drift_ppm: u64 = 50_000,
+} }
+
+table! { DriftEntry {
+    slack_ppm: u64 = 20_000,
+    threshold_ppm: u64 = 200_000,
+    reviews: u32 = 120,
+} }
+
+impl EscalationEntry {
+    fn rule(self) -> Escalation {
+        // A tenth below, or half of it where it is small.
+        let below = |stated: Option<u64>, at: u64| {
+            Ppm(stated.unwrap_or_else(|| at.saturating_sub(100_000).max(at / 2)))
+        };
+        let RiskEntry { failing_ppm, pressure_ppm, late_ppm, cut_off_ppm, drift_ppm } =
+            self.weights;
+        let DriftEntry { slack_ppm, threshold_ppm, reviews } = self.drift;
+        Escalation {
+            elevated: Ppm(self.elevated_ppm),
+            elevated_below: below(self.elevated_below_ppm, self.elevated_ppm),
+            restricted: Ppm(self.restricted_ppm),
+            restricted_below: below(self.restricted_below_ppm, self.restricted_ppm),
+            halted: Ppm(self.halted_ppm),
+            halted_below: below(self.halted_below_ppm, self.halted_ppm),
+            weights: RiskWeights {
+                failing: Ppm(failing_ppm),
+                pressure: Ppm(pressure_ppm),
+                late: Ppm(late_ppm),
+                cut_off: Ppm(cut_off_ppm),
+                drift: Ppm(drift_ppm),
+            },
+            drift: DriftRule { slack: Ppm(slack_ppm), threshold: Ppm(threshold_ppm), reviews },
+            dwell: self.dwell_ms.micros(),
+            review: self.review_ms.micros(),
+            window: self.window_ms.micros(),
+            calls: self.calls,
+            late: Ppm(self.late_ppm),
+        }
+    }
+}
 
 impl BreakerEntry {
     fn rule(self) -> BreakerRule {
@@ -262,17 +315,7 @@ impl PolicyFile {
                 legs: self.forecast.legs,
                 window: self.forecast.window_ms.micros(),
             },
-            escalation: Escalation {
-                elevated: Ppm(self.escalation.elevated_ppm),
-                restricted: Ppm(self.escalation.restricted_ppm),
-                halted: Ppm(self.escalation.halted_ppm),
-                hysteresis: Ppm(self.escalation.hysteresis_ppm),
-                dwell: self.escalation.dwell_ms.micros(),
-                review: self.escalation.review_ms.micros(),
-                window: self.escalation.window_ms.micros(),
-                calls: self.escalation.calls,
-                late: Ppm(self.escalation.late_ppm),
-            },
+            escalation: self.escalation.rule(),
         }
     }
 }

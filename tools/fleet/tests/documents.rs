@@ -374,8 +374,32 @@ fn policies_that_contradict_themselves() {
         ": escalation.halted_ppm is above 1000000, which no risk exceeds",
     );
     check(
-        "escalation = { hysteresis_ppm = 300_000 }",
-        ": escalation.hysteresis_ppm is not below escalation.elevated_ppm",
+        "escalation = { elevated_below_ppm = 300_000 }",
+        ": escalation.elevated_below_ppm is not below escalation.elevated_ppm",
+    );
+    check(
+        "escalation = { elevated_below_ppm = 0, restricted_below_ppm = 850_001, halted_below_ppm = 850_000 }",
+        ": escalation.restricted_below_ppm is not below escalation.restricted_ppm; \
+         escalation.halted_below_ppm is not below escalation.halted_ppm; \
+         escalation.elevated_below_ppm is 0, below which no risk is; \
+         escalation.restricted_below_ppm is above escalation.halted_below_ppm",
+    );
+    check(
+        "escalation = { restricted_below_ppm = 199_999 }",
+        ": escalation.elevated_below_ppm is above escalation.restricted_below_ppm",
+    );
+    check(
+        "escalation.weights = { failing_ppm = 0, pressure_ppm = 0, late_ppm = 0, cut_off_ppm = 0, drift_ppm = 0 }",
+        ": escalation.weights: all are 0",
+    );
+    check(
+        "escalation.weights.cut_off_ppm = 10_000_001",
+        ": escalation.weights.cut_off_ppm is above 10000000",
+    );
+    check(
+        "escalation.drift = { slack_ppm = 0, threshold_ppm = 0, reviews = 0 }",
+        ": escalation.drift.slack_ppm is 0 or above 1000000; \
+         escalation.drift.threshold_ppm is 0; escalation.drift.reviews is 0 or above 10000",
     );
     check("escalation = { review_ms = 0 }", ": escalation.review_ms is 0");
     check(

@@ -288,6 +288,9 @@ fn the_page_on_policies_is_true() {
             page.check(&format!("### `[{table}]`"), &table, &[]);
         }
     }
+    for table in ["weights", "drift"] {
+        page.check(&format!("### `[escalation.{table}]`"), &format!("escalation.{table}"), &[]);
+    }
 }
 
 #[test]

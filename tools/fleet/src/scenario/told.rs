@@ -202,7 +202,9 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
             format!("{order} {}", name(end))
         }
         Event::Policy(policy::Event::RiskReviewed { risk, .. }) => risk.to_string(),
-        Event::Policy(policy::Event::LevelChanged { to, .. }) => name(to),
+        Event::Policy(policy::Event::LevelChanged { to, reasons, .. }) => {
+            reasons.iter().fold(name(to), |told, reason| told + " " + &name(reason))
+        }
         _ => String::new(),
     }
 }

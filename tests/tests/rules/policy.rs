@@ -1,0 +1,158 @@
+//! The risk, what it is made of, and the level that follows it.
+
+use tensorforge_engine::policy::{self, Drift, DriftRule, Policy, RiskWeights, Signal};
+
+use super::*;
+
+const NOTHING: RiskWeights =
+    RiskWeights { failing: Ppm(0), pressure: Ppm(0), late: Ppm(0), cut_off: Ppm(0), drift: Ppm(0) };
+
+/// What is tried once, before breakers that never open, and reviewed every second.
+fn rules() -> Policy {
+    let mut policy = walk::policy();
+    policy.retry.attempts = 1;
+    policy.breaker.failures = 0;
+    policy.breaker.failing = Ppm(0);
+    policy.escalation.calls = 10;
+    policy.escalation.window = Micros(100_000);
+    policy.escalation.review = Micros(1_000_000);
+    policy.escalation.dwell = Micros(1_000_000);
+    policy
+}
+
+/// Ten orders shortly before the end of a second, of which so many fail; then the review.
+fn second(desk: &mut Desk, number: u64, failing: usize) -> Vec<Event> {
+    let end = number * 1_000_000;
+    for turn in 0..10 {
+        let events = desk.submit(end - 50_000, Demand { class: Class::Interactive, ..demand() });
+        let Some(Event::Workflow(workflow::Event::OrderAdmitted { order, .. })) = events.first()
+        else {
+            continue;
+        };
+        let outcome = if turn < failing { Outcome::Failed(Fault::Error) } else { DONE };
+        desk.report(end - 50_000, order.slot().0, outcome);
+    }
+    desk.tell(end, workflow::Command::Advance)
+}
+
+/// The level that these events lead to, the risk it is for, and what carried it.
+fn moved(events: &[Event]) -> Option<(PolicyLevel, u64, Vec<Signal>)> {
+    events.iter().find_map(|event| match event {
+        Event::Policy(policy::Event::LevelChanged { to, risk, reasons, .. }) => {
+            Some((*to, risk.0, reasons.to_vec()))
+        }
+        _ => None,
+    })
+}
+
+/// Half of four legs fail, and a quarter of all slots is behind the breaker that this opens: each counts as it
+/// is weighed, and the fewest that reach the threshold are told.
+#[test]
+fn what_speaks_for_a_risk_adds_up() {
+    use PolicyLevel::{Elevated, Halted, Restricted};
+    use Signal::{CutOff, Failing};
+    let check = |failing: u64, cut_off: u64, risk: u64, level| {
+        let mut policy = walk::policy();
+        policy.retry.attempts = 1;
+        policy.breaker.failures = 2;
+        policy.escalation.calls = 4;
+        policy.escalation.window = Micros(10_000_000);
+        policy.escalation.review = Micros(60_000_000);
+        policy.escalation.dwell = Micros(60_000_000);
+        policy.escalation.weights =
+            RiskWeights { failing: Ppm(failing), cut_off: Ppm(cut_off), ..NOTHING };
+        let mut desk = Desk::open(1, &policy, (0, 0, 0));
+        desk.vessel("dory", boat());
+        // Takes no order by itself.
+        desk.vessel("tug", Manifest { role: Role::Prefill, slots: 6, ..boat() });
+        answer(&mut desk, 59_500_000, 1_000, "..xx");
+        assert_eq!(breakers::breaker(&desk, 0), Breaker::Open);
+        let events = desk.tell(60_000_000, workflow::Command::Advance);
+        let stance = desk.state().stance().unwrap();
+        assert_eq!((stance.risk, moved(&events)), (Ppm(risk), level), "{failing} {cut_off}");
+    };
+    // 500 000, and of 300 000, 500 000 and 900 000 the second is reached.
+    check(1_000_000, 0, 500_000, Some((Restricted, 500_000, vec![Failing])));
+    // 750 000, of which the first is enough.
+    check(1_000_000, 1_000_000, 750_000, Some((Restricted, 750_000, vec![Failing])));
+    // Two alike: the one that is listed first is told first.
+    check(500_000, 1_000_000, 500_000, Some((Restricted, 500_000, vec![Failing, CutOff])));
+    check(400_000, 1_000_000, 450_000, Some((Elevated, 450_000, vec![CutOff, Failing])));
+    check(0, 1_000_000, 250_000, None);
+    // A third of a third of 500 000 is rounded down.
+    check(111_111, 0, 55_555, None);
+    // There is no more than all.
+    check(10_000_000, 10_000_000, 1_000_000, Some((Halted, 1_000_000, vec![Failing])));
+}
+
+/// Each level has a risk at which it begins, and one below which it is left, step by step.
+#[test]
+fn a_level_is_left_below_its_own_threshold() {
+    use PolicyLevel::{Elevated, Halted, Normal, Restricted};
+    let mut policy = rules();
+    policy.escalation.elevated = Ppm(400_000);
+    policy.escalation.elevated_below = Ppm(200_000);
+    policy.escalation.restricted = Ppm(600_000);
+    policy.escalation.restricted_below = Ppm(500_000);
+    policy.escalation.halted = Ppm(800_000);
+    policy.escalation.halted_below = Ppm(700_000);
+    policy.escalation.weights = RiskWeights { failing: Ppm(1_000_000), ..NOTHING };
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    for (number, (failing, level)) in (1..).zip([
+        (3, Normal),
+        (4, Elevated),
+        (3, Elevated),
+        // Not below 200 000.
+        (2, Elevated),
+        (1, Normal),
+        // Two at once.
+        (6, Restricted),
+        (5, Restricted),
+        // Below 500 000, and not below 200 000.
+        (4, Elevated),
+        (4, Elevated),
+        (9, Halted),
+        // Nobody is admitted, and so nothing fails.
+        (9, Restricted),
+        (0, Elevated),
+        (0, Normal),
+    ]) {
+        second(&mut desk, number, failing);
+        assert_eq!(desk.state().stance().unwrap().level, level, "second {number}");
+    }
+}
+
+/// What fails beyond the usual and a slack of 50 000 is added up to twice 200 000; the usual is a mean of four reviews.
+#[test]
+fn what_creeps_in_is_told_from_what_is_usual() {
+    let mut policy = rules();
+    policy.escalation.weights = RiskWeights { drift: Ppm(200_000), ..NOTHING };
+    policy.escalation.drift = DriftRule { slack: Ppm(50_000), threshold: Ppm(200_000), reviews: 4 };
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    for (number, (failing, usual, sum, reviews, alarm)) in (1..).zip([
+        // The first share is what is usual.
+        (Some(1), 100_000, 0, 1, false),
+        (Some(1), 100_000, 0, 2, false),
+        // 300 000 - 100 000 - 50 000; and a third of 200 000.
+        (Some(3), 166_666, 150_000, 3, false),
+        // 150 000 + 300 000 - 166 666 - 50 000; and a fourth of 133 334.
+        (Some(3), 199_999, 233_334, 4, true),
+        (Some(3), 224_999, 283_335, 4, true),
+        // No more than twice 200 000.
+        (Some(10), 418_749, 400_000, 4, true),
+        // Nobody came: as many as usual, but for the slack.
+        (None, 418_749, 350_000, 4, true),
+        (Some(0), 314_062, 0, 4, false),
+    ]) {
+        match failing {
+            Some(failing) => second(&mut desk, number, failing),
+            None => desk.tell(number * 1_000_000, workflow::Command::Advance),
+        };
+        let stance = desk.state().stance().unwrap();
+        let drift = Drift { usual: Ppm(usual), sum: Ppm(sum), reviews, alarm };
+        assert_eq!(stance.drift, drift, "second {number}");
+        assert_eq!(stance.risk, Ppm(if alarm { 200_000 } else { 0 }), "second {number}");
+    }
+}
