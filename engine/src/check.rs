@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::units::Micros;
 use crate::state::State;
-use crate::{allocator, models, queue, telemetry, workflow};
+use crate::{allocator, models, policy, queue, telemetry, workflow};
 
 impl State {
     /// Everything that contradicts itself, in sentences; empty for a sound state.
@@ -17,6 +17,7 @@ impl State {
         check_digests(self, &mut faults);
         allocator::check::check(self, &mut faults);
         models::check::check(self, &mut faults);
+        policy::check::check(self, &mut faults);
         telemetry::check::check(self, &mut faults);
         workflow::check::check(self, &mut faults);
         queue::check::check(self, &mut faults);
@@ -140,6 +141,7 @@ mod tests {
                 window: Micros(1),
                 calls: 1,
                 late: Ppm::ONE,
+                override_max: Micros::ZERO,
             },
         }
     }
@@ -308,6 +310,18 @@ mod tests {
             let reserved = Money { picos: 5, ..nothing };
             let row = Spending { since, reserved, spent: nothing };
             s.tables.spending.put(TenantId(0), row, &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("level is from the future", &|s| {
+            s.tables.stance.edit(Only, &mut s.writer).unwrap().level_since = Micros(10);
+            s.settle();
+        });
+        check("nobody looks at the override", &|s| {
+            s.tables.stance.edit(Only, &mut s.writer).unwrap().override_until = Micros(10);
+            s.settle();
+        });
+        check("drifts from nothing", &|s| {
+            s.tables.stance.edit(Only, &mut s.writer).unwrap().drift.sum = Ppm(1);
             s.settle();
         });
         check("keys: found otherwise", &|s| {

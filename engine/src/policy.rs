@@ -7,7 +7,10 @@ pub(crate) mod fold;
 
 pub(crate) mod decide;
 
+pub(crate) mod check;
+
 pub use rows::{
-    Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Signal, Signals, Stance,
+    Drift, DriftRule, Escalation, OverrideEnd, Policy, PolicyLevel, RiskWeights, Signal, Signals,
+    Stance,
 };
 pub use words::{Command, Event, Refusal};

@@ -75,6 +75,10 @@ impl fmt::Display for Refusal {
             Self::Policy(p::Refusal::LevelForbids { level, class }) => {
                 write!(f, "level_forbids level={level:?} class={class:?}")
             }
+            Self::Policy(p::Refusal::NoOverride) => f.write_str("no_override"),
+            Self::Policy(p::Refusal::OverrideTooLong { asked, max }) => {
+                write!(f, "override_too_long asked={asked} max={max}")
+            }
             Self::Security(security::words::Refusal::Forbidden { scope }) => {
                 write!(f, "forbidden scope={scope:?}")
             }

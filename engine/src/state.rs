@@ -47,6 +47,7 @@ impl State {
             level_since: Micros::ZERO,
             risk: Ppm::ZERO,
             review_at: Micros::ZERO,
+            override_until: Micros::ZERO,
             drift: Drift::default(),
         };
         let waiting =

@@ -244,6 +244,7 @@ fn stance() -> Stance {
         level_since: Micros(9),
         risk: Ppm(8),
         review_at: Micros(10),
+        override_until: Micros(14),
         drift: Drift { usual: Ppm(11), sum: Ppm(12), reviews: 13, alarm: true },
     }
 }
@@ -335,6 +336,7 @@ fn policy() -> Policy {
             window: Micros(35),
             calls: 36,
             late: Ppm(43),
+            override_max: Micros(65),
         },
     }
 }

@@ -12,7 +12,7 @@ use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{
     Class, End, Kind, LegKind, LossCause, Role, Stage, Thing, VesselStatus,
 };
-use tensorforge_engine::policy::{PolicyLevel, Signal};
+use tensorforge_engine::policy::{OverrideEnd, PolicyLevel, Signal};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::routing::{Choice, Verdict};
@@ -46,6 +46,7 @@ fn traced() -> String {
         LegKind,
         PolicyLevel,
         Signal,
+        OverrideEnd,
         Scope,
         Fault,
         Withheld,

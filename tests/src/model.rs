@@ -24,7 +24,7 @@ use tensorforge_engine::models::{
     Class, Demand, End, Leg, LegKind, Manifest, Role, Stage, Tenant, VesselStatus, Window,
 };
 use tensorforge_engine::models::{LossCause, Thing};
-use tensorforge_engine::policy::{Policy, PolicyLevel};
+use tensorforge_engine::policy::{OverrideEnd, Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Scope;
@@ -199,6 +199,8 @@ pub struct Model {
     review_at: u64,
     risk: u64,
     drift: risk::Drift,
+    /// Until when somebody has the level hold.
+    held_until: Option<u64>,
     legs: Spans<3>,
     /// Orders of each class that were routed, those that were late, and retries.
     flow: Spans<7>,
@@ -355,7 +357,9 @@ impl Model {
             | Command::Workflow(workflow::Command::ReportFirstToken { .. })
             | Command::Allocator(_) => (Scope::Fleet, 2),
             Command::Policy(policy::Command::SetPolicy(_))
-            | Command::Policy(policy::Command::RollBackPolicy { .. }) => (Scope::Policy, 4),
+            | Command::Policy(policy::Command::RollBackPolicy { .. })
+            | Command::Policy(policy::Command::Override { .. })
+            | Command::Policy(policy::Command::EndOverride) => (Scope::Policy, 4),
             Command::Config(config::Command::Configure(_))
             | Command::Models(models::Command::RegisterTenant(_))
             | Command::Models(models::Command::RegisterRegion { .. })
@@ -420,6 +424,13 @@ impl Model {
             }
             Command::Policy(policy::Command::SetPolicy(policy)) => self.set_policy(&limits, policy),
             Command::Policy(policy::Command::RollBackPolicy { to }) => self.roll_back(&limits, *to),
+            Command::Policy(policy::Command::Override { level, until }) => {
+                self.hold_level(*level, until.0)
+            }
+            Command::Policy(policy::Command::EndOverride) => match self.held_until {
+                Some(_) => self.end_override(OverrideEnd::Withdrawn),
+                None => Err(policy::Refusal::NoOverride.into()),
+            },
             Command::Workflow(workflow::Command::Submit(demand)) => {
                 self.submit(stamp.source.tenant, demand)
             }
@@ -648,7 +659,7 @@ impl Model {
         }
         let version = self.next_version(limits)?;
         self.policies.push(policy.clone());
-        self.review_at = self.now + policy.escalation.review.0;
+        self.review_at = self.review_by(policy.escalation.review.0);
         self.expect(policy::Event::PolicyChanged { version, policy: Box::new(policy.clone()) })
     }
 
@@ -657,7 +668,7 @@ impl Model {
         let policy = self.policies.get(to.0 as usize).cloned().ok_or(unknown)?;
         let version = self.next_version(limits)?;
         self.policies.push(policy.clone());
-        self.review_at = self.now + policy.escalation.review.0;
+        self.review_at = self.review_by(policy.escalation.review.0);
         self.expect(policy::Event::PolicyRolledBack { version, to, policy: Box::new(policy) })
     }
 
@@ -753,6 +764,7 @@ impl Model {
         let engine = engine.zip(lately).map(|(((control, stance), waiting), (flow, calls))| {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
+                stance.override_until.0,
                 (control.orders, waiting.tickets, waiting.queued, waiting.tokens.0),
                 (stance.risk.0, stance.drift, told(calls), waiting.serve_at.0),
                 (flow.since.0, routed(&flow.present), routed(&flow.before)),
@@ -760,6 +772,7 @@ impl Model {
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
+            self.held_until.unwrap_or(0),
             (self.submitted, self.tickets, self.queue_length(), self.queued_tokens()),
             (self.risk, self.drift.row(), own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
             (self.flow.since, self.flow.now, self.flow.before),

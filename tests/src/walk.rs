@@ -5,7 +5,7 @@ use tensorforge_engine::models::{
     Allowance, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Usage, VesselStatus,
     Window,
 };
-use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights};
+use tensorforge_engine::policy::{DriftRule, Escalation, Policy, PolicyLevel, RiskWeights};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -100,6 +100,7 @@ pub fn policy() -> Policy {
             window: Micros(1_500_000),
             calls: 3,
             late: Ppm(300_000),
+            override_max: Micros(2_000_000),
         },
     }
 }
@@ -243,6 +244,14 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
     let command = match random.below(100) {
         0 if random.below(20) == 0 => Command::Config(config::Command::Configure(bounds())),
         0 => Command::Policy(policy::Command::SetPolicy(Box::new(some_policy(random)))),
+        1 if random.below(2) == 0 => {
+            let level = *random.one(PolicyLevel::ALL);
+            let until = state.now() + Micros(random.below(2_200_000));
+            Command::Policy(match random.below(3) {
+                0 => policy::Command::EndOverride,
+                _ => policy::Command::Override { level, until },
+            })
+        }
         1 => Command::Policy(policy::Command::RollBackPolicy {
             to: PolicyVersion(random.below(3) as u32),
         }),

@@ -10,7 +10,9 @@ use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::models::rows::{Class, VesselStatus};
-use crate::policy::rows::{Drift, Escalation, Policy, PolicyLevel, Signal, Signals, Stance};
+use crate::policy::rows::{
+    Drift, Escalation, OverrideEnd, Policy, PolicyLevel, Signal, Signals, Stance,
+};
 use crate::policy::words::{Command, Event, Refusal as Rules};
 use crate::refusal::Refusal;
 use crate::resilience::rows::Breaker;
@@ -31,6 +33,8 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
     match command {
         Command::SetPolicy(policy) => set(tx, policy),
         Command::RollBackPolicy { to } => roll_back(tx, *to),
+        Command::Override { level, until } => hold(tx, *level, *until),
+        Command::EndOverride => withdraw(tx),
     }
 }
 
@@ -61,18 +65,58 @@ fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {
     Ok(state.tables.policies.vacancy())
 }
 
+/// Has a level hold until then.
+fn hold(tx: &mut Transaction, level: PolicyLevel, until: Micros) -> Result<(), Refusal> {
+    let state = tx.state();
+    let (_, policy) = state.policy().ok_or(Rules::NoPolicy)?;
+    if until <= tx.now() {
+        return Err(Rules::Invalid { fault: "until is not ahead".into() }.into());
+    }
+    let (asked, max) = (until - tx.now(), policy.escalation.override_max);
+    if asked > max {
+        return Err(Rules::OverrideTooLong { asked, max }.into());
+    }
+    let from = state.stance().map_or(PolicyLevel::Normal, |stance| stance.level);
+    tx.emit(Event::LevelOverridden { from, level, until });
+    Ok(())
+}
+
+/// Has the level be what the risk says, before the override of it is over.
+fn withdraw(tx: &mut Transaction) -> Result<(), Refusal> {
+    if tx.state().stance().is_none_or(|stance| stance.override_until == Micros::ZERO) {
+        return Err(Rules::NoOverride.into());
+    }
+    look(tx, Some(OverrideEnd::Withdrawn));
+    Ok(())
+}
+
+/// Reviews the risk, at its time or when an override is over.
+pub(crate) fn review(tx: &mut Transaction) {
+    let until = tx.state().stance().map_or(Micros::ZERO, |stance| stance.override_until);
+    let over = until != Micros::ZERO && until <= tx.now();
+    look(tx, over.then_some(OverrideEnd::Expired));
+}
+
 /// Reviews the risk and moves the level by what becomes of the work, and not by a count of who is there:
 /// legs that fail, a queue that fills, orders that wait for too much of the time they have, each class's
 /// for the levels that turn it or a less urgent one away. Each adds to the risk as the policy weighs it. Up at once to
 /// where the risk is, down by one step and only once the level has held for its dwell time and the risk is below what the
-/// policy says of it.
-pub(crate) fn review(tx: &mut Transaction) {
+/// policy says of it. An override holds the level; once that is over the level is where the risk is, up or down.
+fn look(tx: &mut Transaction, over: Option<OverrideEnd>) {
     let state = tx.state();
     let (Some((_, policy)), Some(stance)) = (state.policy(), state.stance()) else { return };
     let Some(found) = find(state, &policy.escalation) else { return };
     let (levels, stance) = (policy.escalation.clone(), stance.clone());
-    tx.emit(found.told(tx.now() + levels.review));
-    move_level(tx, &levels, &stance, &found);
+    let next = tx.now() + levels.review;
+    if let Some(reason) = over {
+        tx.emit(found.told(next));
+        let (from, level) = (stance.level, levels.level_at(found.risks()));
+        return tx.emit(Event::OverrideEnded { from, level, reason });
+    }
+    tx.emit(found.told(stance.review_by(next)));
+    if stance.override_until == Micros::ZERO {
+        move_level(tx, &levels, &stance, &found);
+    }
 }
 
 /// What a review finds.

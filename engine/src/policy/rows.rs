@@ -145,6 +145,18 @@ row! {
         pub calls: u32,
         /// The share of its time that an order may wait in the queue before it counts as late.
         pub late: Ppm,
+        /// The longest that the level may be overridden at once; zero is never.
+        pub override_max: Micros,
+    }
+}
+
+code! {
+    /// Why the level is overridden no more.
+    pub enum OverrideEnd {
+        /// Its time was over.
+        Expired = 0,
+        /// Somebody withdrew it.
+        Withdrawn = 1,
     }
 }
 
@@ -218,8 +230,17 @@ row! {
         pub risk: Ppm,
         /// When the risk is reviewed next; zero before a policy is in force.
         pub review_at: Micros,
+        /// Until when the level is overridden; zero where it is not.
+        pub override_until: Micros,
         /// Whether more legs fail than usually do.
         pub drift: Drift,
+    }
+}
+
+impl Stance {
+    /// When the risk is reviewed that would be at this time: at the end of an override at the latest.
+    pub(crate) fn review_by(&self, at: Micros) -> Micros {
+        if self.override_until == Micros::ZERO { at } else { at.min(self.override_until) }
     }
 }
 
@@ -317,8 +338,15 @@ impl Escalation {
             fault(below >= at, &text);
         }
         fault(low == Ppm::ZERO, "escalation.elevated_below is 0, below which no risk is");
-        fault(low > middle, "escalation.elevated_below is above escalation.restricted_below");
-        fault(middle > high, "escalation.restricted_below is above escalation.halted_below");
+        // Where those at which levels begin do not ascend either, that is enough.
+        fault(
+            low > middle && elevated < restricted,
+            "escalation.elevated_below is above escalation.restricted_below",
+        );
+        fault(
+            middle > high && restricted < halted,
+            "escalation.restricted_below is above escalation.halted_below",
+        );
         let RiskWeights { failing, pressure, late, cut_off, drift } = self.weights;
         let weights = [
             ("failing", failing),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::image::words;
 use crate::kernel::units::{Micros, PolicyVersion, Ppm};
 use crate::models::rows::Class;
-use crate::policy::rows::{Drift, Policy, PolicyLevel, Signals};
+use crate::policy::rows::{Drift, OverrideEnd, Policy, PolicyLevel, Signals};
 
 /// Which rules shall be in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,15 @@ pub enum Command {
         /// The earlier version.
         to: PolicyVersion,
     },
+    /// Has a level hold for a while, whatever the risk is; in place of another override, if there is one.
+    Override {
+        /// Which one.
+        level: PolicyLevel,
+        /// Until when.
+        until: Micros,
+    },
+    /// Has the level be what the risk says again.
+    EndOverride,
 }
 
 words! {
@@ -73,6 +82,24 @@ words! {
             /// where it was left.
             reasons: Signals,
         },
+        /// Somebody has a level hold for a while. Reviews are told meanwhile, and do not move it.
+        LevelOverridden = 4 {
+            /// From where.
+            from: PolicyLevel,
+            /// Which one.
+            level: PolicyLevel,
+            /// Until when.
+            until: Micros,
+        },
+        /// An override is over: the level is what the risk says.
+        OverrideEnded = 5 {
+            /// From where.
+            from: PolicyLevel,
+            /// Which one that is.
+            level: PolicyLevel,
+            /// Why it is over.
+            reason: OverrideEnd,
+        },
     }
 }
 
@@ -98,6 +125,15 @@ words! {
             level: PolicyLevel,
             /// The class.
             class: Class,
+        },
+        /// The level is not overridden.
+        NoOverride = 4,
+        /// The policy has no level be overridden for so long.
+        OverrideTooLong = 5 {
+            /// How long it was to hold.
+            asked: Micros,
+            /// The longest that one may.
+            max: Micros,
         },
     }
 }

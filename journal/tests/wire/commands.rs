@@ -5,7 +5,7 @@ use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
     Allowance, Class, Demand, Kind, Manifest, Mark, Role, Tenant, Usage, Window,
 };
-use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights};
+use tensorforge_engine::policy::{DriftRule, Escalation, Policy, PolicyLevel, RiskWeights};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -36,6 +36,10 @@ examples! { Command {
     "policy.set_policy" Command::Policy(policy::Command::SetPolicy(_)) => one(policy::Command::SetPolicy(Box::new(policy()))),
     "policy.roll_back_policy" Command::Policy(policy::Command::RollBackPolicy { .. }) =>
         one(policy::Command::RollBackPolicy { to: PolicyVersion(3) }),
+    "policy.override" Command::Policy(policy::Command::Override { .. }) => each(PolicyLevel::ALL, |level| {
+        policy::Command::Override { level, until: Micros(7_200_000_000) }
+    }),
+    "policy.end_override" Command::Policy(policy::Command::EndOverride) => one(policy::Command::EndOverride),
     "workflow.submit" Command::Workflow(workflow::Command::Submit(_)) => submissions(),
     "workflow.submit_batch" Command::Workflow(workflow::Command::SubmitBatch { .. }) => one(workflow::Command::SubmitBatch {
         demands: vec![demand(), Demand { class: Class::Batch, ..demand() }],
@@ -211,6 +215,7 @@ pub(crate) fn policy() -> Policy {
             window: Micros(30_000_000),
             calls: 20,
             late: Ppm(500_000),
+            override_max: Micros(14_400_000_000),
         },
     }
 }

@@ -4,7 +4,7 @@ use tensorforge_engine::Event;
 use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{Class, End, Leg, LegKind, Role, Route};
 use tensorforge_engine::models::{LossCause, Thing};
-use tensorforge_engine::policy::{Drift, PolicyLevel, Signal};
+use tensorforge_engine::policy::{Drift, OverrideEnd, PolicyLevel, Signal};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
@@ -78,6 +78,14 @@ examples! { Event {
             risk: Ppm(400_000),
             reasons: Signal::ALL.iter().rev().copied().collect(),
         }
+    }),
+    "policy.level_overridden" Event::Policy(policy::Event::LevelOverridden { .. }) => one(policy::Event::LevelOverridden {
+        from: PolicyLevel::Elevated,
+        level: PolicyLevel::Halted,
+        until: Micros(7_200_000_000),
+    }),
+    "policy.override_ended" Event::Policy(policy::Event::OverrideEnded { .. }) => each(OverrideEnd::ALL, |reason| {
+        policy::Event::OverrideEnded { from: PolicyLevel::Halted, level: PolicyLevel::Elevated, reason }
     }),
     "workflow.command_refused" Event::Workflow(workflow::Event::CommandRefused { .. }) => refused(),
     "workflow.order_refused" Event::Workflow(workflow::Event::OrderRefused { .. }) => one(workflow::Event::OrderRefused {
@@ -359,6 +367,9 @@ mod refusals {
         "allocator.no_maintenance" Refusal::Allocator(allocator::Refusal::NoMaintenance) =>
             one(allocator::Refusal::NoMaintenance),
         "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
+        "policy.no_override" Refusal::Policy(policy::Refusal::NoOverride) => one(policy::Refusal::NoOverride),
+        "policy.override_too_long" Refusal::Policy(policy::Refusal::OverrideTooLong { .. }) =>
+            one(policy::Refusal::OverrideTooLong { asked: Micros(15_000_000_000), max: Micros(14_400_000_000) }),
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
         "telemetry.budget_spent" Refusal::Telemetry(telemetry::Refusal::BudgetSpent { .. }) =>
             one(telemetry::Refusal::BudgetSpent { asked: MicroUsd(1_200), left: MicroUsd(70), renewed_at: Micros(86_400_000_000) }),

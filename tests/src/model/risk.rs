@@ -5,6 +5,54 @@ use tensorforge_engine::policy::{DriftRule, Signal, Signals};
 
 impl Model {
     pub(super) fn review(&mut self) -> Decided<()> {
+        if self.held_until.is_some_and(|until| until <= self.now) {
+            return self.end_override(OverrideEnd::Expired);
+        }
+        let risks = self.look()?;
+        if self.held_until.is_some() {
+            return Ok(());
+        }
+        self.move_level(risks)
+    }
+
+    /// When the risk is reviewed next, every so often.
+    pub(super) fn review_by(&self, every: u64) -> u64 {
+        (self.now + every).min(self.held_until.unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn hold_level(&mut self, level: PolicyLevel, until: u64) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        if until <= self.now {
+            return Err(policy::Refusal::Invalid { fault: "told".into() }.into());
+        }
+        let (asked, max) = (Micros(until - self.now), policy.escalation.override_max);
+        if asked > max {
+            return Err(policy::Refusal::OverrideTooLong { asked, max }.into());
+        }
+        let from = LEVELS[usize::from(self.level)];
+        self.held_until = Some(until);
+        self.review_at = self.review_at.min(until);
+        self.put_level(level as u8);
+        self.expect(policy::Event::LevelOverridden { from, level, until: Micros(until) })
+    }
+
+    /// The level is where the risk is, wherever it was held.
+    pub(super) fn end_override(&mut self, reason: OverrideEnd) -> Decided<()> {
+        self.held_until = None;
+        let risks = self.look()?;
+        let from = LEVELS[usize::from(self.level)];
+        let reached = risks.reached();
+        self.put_level(reached as u8);
+        self.expect(policy::Event::OverrideEnded { from, level: LEVELS[reached], reason })
+    }
+
+    fn put_level(&mut self, level: u8) {
+        if self.level != level {
+            (self.level, self.level_since) = (level, self.now);
+        }
+    }
+
+    fn look(&mut self) -> Decided<Risks> {
         let (_, policy) = self.policy()?;
         let escalation = policy.escalation;
         let queued = u64::from(self.limits.as_ref().map_or(1, |limits| limits.queued));
@@ -29,10 +77,11 @@ impl Model {
             ]
             .map(|(signal, input, weight)| (input * weight / 1_000_000, signal))
         };
-        let risk_of =
-            |level: usize| of(level).iter().map(|(part, _)| part).sum::<u64>().min(1_000_000);
-        let next = self.now + escalation.review.0;
-        (self.risk, self.review_at) = (risk_of(1), next);
+        let risks = Risks {
+            parts: [1, 1, 2, 3].map(of),
+            begins: [0, escalation.elevated.0, escalation.restricted.0, escalation.halted.0],
+        };
+        (self.risk, self.review_at) = (risks.of(1), self.review_by(escalation.review.0));
         self.expect(policy::Event::RiskReviewed {
             risk: Ppm(self.risk),
             failing: Ppm(failing),
@@ -40,40 +89,27 @@ impl Model {
             late: late.map(Ppm),
             cut_off: Ppm(cut_off),
             drift: self.drift.row(),
-            next: Micros(next),
+            next: Micros(self.review_at),
         })?;
-        let begins = [0, escalation.elevated.0, escalation.restricted.0, escalation.halted.0];
-        let ends =
-            [escalation.elevated_below.0, escalation.restricted_below.0, escalation.halted_below.0];
-        let from = usize::from(self.level);
-        let reached = (1..=3).rev().find(|level| risk_of(*level) >= begins[*level]).unwrap_or(0);
+        Ok(risks)
+    }
+
+    fn move_level(&mut self, risks: Risks) -> Decided<()> {
+        let (_, policy) = self.policy()?;
+        let rule = policy.escalation;
+        let ends = [0, rule.elevated_below.0, rule.restricted_below.0, rule.halted_below.0];
+        let (from, reached) = (usize::from(self.level), risks.reached());
         let held = self.now - self.level_since;
-        let mut reasons = Signals::new();
-        let (to, about) = if reached > from {
-            let mut left = of(reached).to_vec();
-            let mut sum = 0;
-            while sum < begins[reached] {
-                // The greatest that is left; of equal ones the first.
-                let most = left.iter().map(|(part, _)| *part).max().unwrap_or(0);
-                let place = left.iter().position(|(part, _)| *part == most).unwrap_or(0);
-                let (part, signal) = left.remove(place);
-                sum += part;
-                reasons.push(signal);
-            }
-            (reached, reached)
-        } else if from > 0 && risk_of(from) < ends[from - 1] && held >= escalation.dwell.0 {
-            (from - 1, from)
+        let (to, about, reasons) = if reached > from {
+            (reached, reached, risks.reasons(reached))
+        } else if risks.of(from) < ends[from] && held >= rule.dwell.0 {
+            (from - 1, from, Signals::new())
         } else {
             return Ok(());
         };
-        (self.level, self.level_since) = (to as u8, self.now);
-        let risk = Ppm(risk_of(about));
-        self.expect(policy::Event::LevelChanged {
-            from: LEVELS[from],
-            to: LEVELS[to],
-            risk,
-            reasons,
-        })
+        self.put_level(to as u8);
+        let (from, to, risk) = (LEVELS[from], LEVELS[to], Ppm(risks.of(about)));
+        self.expect(policy::Event::LevelChanged { from, to, risk, reasons })
     }
 
     /// Millionths of all slots of vessels that are up, of those whose breakers are open.
@@ -82,6 +118,35 @@ impl Model {
         let slots = |ship: &Ship| u64::from(ship.manifest.slots);
         let open = up().filter(|ship| ship.breaker == Breaker::Open);
         rules::share(open.map(slots).sum(), up().map(slots).sum())
+    }
+}
+
+/// What each signal adds to the risk of each level, and where the level begins.
+struct Risks {
+    parts: [[(u64, Signal); 5]; 4],
+    begins: [u64; 4],
+}
+
+impl Risks {
+    fn of(&self, level: usize) -> u64 {
+        self.parts[level].iter().map(|(part, _)| part).sum::<u64>().min(1_000_000)
+    }
+
+    fn reached(&self) -> usize {
+        (1..=3).rev().find(|level| self.of(*level) >= self.begins[*level]).unwrap_or(0)
+    }
+
+    /// As many as it takes, the greatest first; of equal ones the first.
+    fn reasons(&self, level: usize) -> Signals {
+        let (mut left, mut sum, mut reasons) = (self.parts[level].to_vec(), 0, Signals::new());
+        while sum < self.begins[level] {
+            let most = left.iter().map(|(part, _)| *part).max().unwrap_or(0);
+            let place = left.iter().position(|(part, _)| *part == most).unwrap_or(0);
+            let (part, signal) = left.remove(place);
+            sum += part;
+            reasons.push(signal);
+        }
+        reasons
     }
 }
 

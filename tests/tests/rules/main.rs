@@ -318,6 +318,7 @@ fn levels_follow_what_waits() {
     policy.escalation.review = Micros(1_000_000);
     policy.escalation.dwell = Micros(1_000_000);
     policy.escalation.halted = Ppm(700_000);
+    policy.escalation.halted_below = Ppm(650_000);
     policy.lifetime = [Micros(20_000_000); 3];
     let level = |desk: &Desk| desk.state().stance().unwrap().level;
     let mut desk = Desk::open(1, &policy, (0, 0, 0));

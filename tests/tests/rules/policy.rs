@@ -156,3 +156,65 @@ fn what_creeps_in_is_told_from_what_is_usual() {
         assert_eq!(stance.risk, Ppm(if alarm { 200_000 } else { 0 }), "second {number}");
     }
 }
+
+/// Somebody has the level hold where the risk would not have it, for no longer than the policy lets him; after that
+/// the level is where the risk is.
+#[test]
+fn an_override_holds_and_ends() {
+    use PolicyLevel::{Elevated, Halted, Normal, Restricted};
+    let mut policy = rules();
+    policy.escalation.weights = RiskWeights { failing: Ppm(1_000_000), ..NOTHING };
+    policy.escalation.override_max = Micros(3_500_000);
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", boat());
+    let told = |events: &[Event]| -> Vec<String> {
+        let told = events.iter().map(|event| match event {
+            Event::Policy(policy::Event::RiskReviewed { risk, next, .. }) => {
+                format!("risk {risk}, next {next}")
+            }
+            Event::Policy(policy::Event::LevelOverridden { from, level, until }) => {
+                format!("{from:?} -> {level:?} until {until}")
+            }
+            Event::Policy(policy::Event::OverrideEnded { from, level, reason }) => {
+                format!("{from:?} -> {level:?} {reason:?}")
+            }
+            Event::Policy(policy::Event::LevelChanged { from, to, .. }) => {
+                format!("{from:?} -> {to:?}")
+            }
+            Event::Workflow(workflow::Event::CommandRefused { refusal }) => refusal.to_string(),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    };
+    let hold = |level, until| policy::Command::Override { level, until: Micros(until) };
+    // The time before the bound, and there has to be one.
+    for (until, refusal) in [
+        (100, "invalid: until is not ahead"),
+        (3_500_101, "override_too_long asked=3500001 max=3500000"),
+    ] {
+        assert_eq!(told(&desk.tell(100, hold(Halted, until))), [refusal]);
+    }
+    assert_eq!(told(&desk.tell(100, policy::Command::EndOverride)), ["no_override"]);
+    let events = desk.tell(100, hold(Restricted, 3_500_100));
+    assert_eq!(told(&events), ["Normal -> Restricted until 3500100"]);
+    // The risk alone would have it halted, and then normal.
+    let events = second(&mut desk, 1, 9);
+    assert_eq!(told(&events), ["risk 900000, next 2000000"]);
+    let advance = workflow::Command::Advance;
+    assert_eq!(told(&desk.tell(2_000_000, advance.clone())), ["risk 0, next 3000000"]);
+    // Another policy does not end it, and the review is no later than its end.
+    desk.tell(2_900_000, policy::Command::SetPolicy(Box::new(policy.clone())));
+    assert_eq!(desk.state().next_deadline(), Some(Micros(3_500_100)));
+    let events = desk.tell(3_500_100, advance.clone());
+    assert_eq!(told(&events), ["risk 0, next 4500100", "Restricted -> Normal Expired"]);
+    // Let in although everything fails; one override takes the place of another. It is withdrawn at once.
+    desk.tell(3_600_000, hold(Elevated, 7_000_000));
+    let events = desk.tell(3_700_000, hold(Normal, 7_000_000));
+    assert_eq!(told(&events), ["Elevated -> Normal until 7000000"]);
+    desk.settle(4_600_000);
+    second(&mut desk, 5, 6);
+    let events = desk.tell(5_000_001, policy::Command::EndOverride);
+    assert_eq!(told(&events), ["risk 600000, next 6000001", "Normal -> Restricted Withdrawn"]);
+    let stance = desk.state().stance().unwrap();
+    assert_eq!((stance.override_until, stance.level_since), (Micros(0), Micros(5_000_001)));
+}

@@ -51,7 +51,7 @@ fn in_file(fault: &str) -> String {
                 ("retry", "backoff" | "backoff_max")
                 | ("breaker", "open" | "open_max" | "window")
                 | ("overload", "pause" | "pause_max")
-                | ("escalation", "dwell" | "review" | "window")
+                | ("escalation", "dwell" | "review" | "window" | "override_max")
                 | ("forecast", "window"),
             ) => word.replacen(key, &format!("{key}_ms"), 1),
             Some(
@@ -199,6 +199,7 @@ table! { EscalationEntry {
     window_ms: Millis = Millis::new(30_000),
     calls: u32 = 20,
     late_ppm: u64 = 500_000,
+    override_max_ms: Millis = Millis::new(14_400_000),
 } }
 
 table! { RiskEntry {
@@ -244,6 +245,7 @@ impl EscalationEntry {
             window: self.window_ms.micros(),
             calls: self.calls,
             late: Ppm(self.late_ppm),
+            override_max: self.override_max_ms.micros(),
         }
     }
 }

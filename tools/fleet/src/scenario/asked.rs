@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tensorforge_engine::command::{ANYWHERE, Command};
 use tensorforge_engine::models::{Class, Demand, Kind, Mark, Usage, Window};
-use tensorforge_engine::policy::Policy;
+use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
     Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, TenantId, Tokens, VesselId,
@@ -100,6 +100,13 @@ struct StoppedStep {
 struct Maintain {
     vessel: String,
     window_ms: (Millis, Millis),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OverrideStep {
+    level: PolicyLevel,
+    for_ms: Millis,
 }
 
 #[derive(Deserialize)]
@@ -271,11 +278,18 @@ impl Scenario {
             "roll_back" => operator(Command::Policy(policy::Command::RollBackPolicy {
                 to: PolicyVersion(read(name, value)?),
             })),
+            "override" => {
+                let asked: OverrideStep = read(name, value)?;
+                let now = state.now().max(step.at_ms.micros());
+                let (level, until) = (asked.level, now + asked.for_ms.micros());
+                operator(Command::Policy(policy::Command::Override { level, until }))
+            }
+            "end_override" => operator(Command::Policy(policy::Command::EndOverride)),
             "wait" => Ok(None),
             other => Err(format!(
                 "expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
                  heartbeat, drain, lose, retire, configure, register, maintain, end_maintenance, \
-                 policy, roll_back and wait, found `{other}`"
+                 policy, roll_back, override, end_override and wait, found `{other}`"
             )),
         }
     }

@@ -205,6 +205,10 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Policy(policy::Event::LevelChanged { to, reasons, .. }) => {
             reasons.iter().fold(name(to), |told, reason| told + " " + &name(reason))
         }
+        Event::Policy(policy::Event::LevelOverridden { level, .. }) => name(level),
+        Event::Policy(policy::Event::OverrideEnded { level, reason, .. }) => {
+            format!("{} {}", name(level), name(reason))
+        }
         _ => String::new(),
     }
 }
