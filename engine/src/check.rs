@@ -70,7 +70,7 @@ mod tests {
     use crate::models::{
         Class, Demand, Kind, Manifest, Order, Role, Stage, Tenant, VesselStatus, Window,
     };
-    use crate::policy::{DriftRule, Escalation, Policy, RiskWeights};
+    use crate::policy::{DriftRule, Escalation, Policy, RiskWeights, Sla, SlaRule};
     use crate::queue::Shares;
     use crate::queue::index::{Place, Queues};
     use crate::resilience::{BreakerRule, Hedge, OverloadRule, RetryRule};
@@ -143,6 +143,7 @@ mod tests {
                 late: Ppm::ONE,
                 override_max: Micros::ZERO,
             },
+            sla: SlaRule { burns: [Ppm(1); 3], clear: Ppm(1), hold: Micros::ZERO, orders: 1 },
         }
     }
 
@@ -322,6 +323,23 @@ mod tests {
         });
         check("drifts from nothing", &|s| {
             s.tables.stance.edit(Only, &mut s.writer).unwrap().drift.sum = Ppm(1);
+            s.settle();
+        });
+        check("sla.0: counted, but not promised", &|s| {
+            s.tables.sla.put(TenantId(0), Sla::NONE, &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("sla.0: a window holds more", &|s| {
+            let mut row = Sla::NONE;
+            row.note(Micros(1), true);
+            row.good = 0;
+            s.tables.sla.put(TenantId(0), row, &mut s.writer).unwrap();
+            s.settle();
+        });
+        check("sla.0: an alert of no time", &|s| {
+            let mut row = Sla::NONE;
+            row.alerts[1].raised = true;
+            s.tables.sla.put(TenantId(0), row, &mut s.writer).unwrap();
             s.settle();
         });
         check("keys: found otherwise", &|s| {

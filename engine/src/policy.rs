@@ -10,7 +10,7 @@ pub(crate) mod decide;
 pub(crate) mod check;
 
 pub use rows::{
-    Drift, DriftRule, Escalation, OverrideEnd, Policy, PolicyLevel, RiskWeights, Signal, Signals,
-    Stance,
+    Burn, BurnAlert, BurnWindow, Drift, DriftRule, Escalation, OverrideEnd, Policy, PolicyLevel,
+    RiskWeights, Signal, Signals, Sla, SlaRule, SlaWindow, Stance,
 };
 pub use words::{Command, Event, Refusal};

@@ -48,6 +48,7 @@ impl State {
             risk: Ppm::ZERO,
             review_at: Micros::ZERO,
             override_until: Micros::ZERO,
+            reviews: 0,
             drift: Drift::default(),
         };
         let waiting =

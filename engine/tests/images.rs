@@ -23,7 +23,8 @@ use tensorforge_engine::config::Limits;
 use tensorforge_engine::image::{Fault, Misread, Reader};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::{
-    Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Stance,
+    BurnAlert, Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Sla, SlaRule,
+    SlaWindow, Stance,
 };
 use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::{
@@ -110,6 +111,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         lengths: t21,
         stops: t22,
         hedges: t23,
+        sla: t24,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -136,6 +138,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t22, StopSlot(19), stop(), DIGESTS[22]);
     let hedge = Hedge { dispatched: Micros(3), within: Micros(4) };
     golden.check(t23, OrderSlot(20), hedge, DIGESTS[23]);
+    golden.check(t24, TenantId(21), sla(), DIGESTS[24]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -143,13 +146,13 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 }
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
-const DIGESTS: [u128; 24] = [
+const DIGESTS: [u128; 25] = [
     0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x371b_c912_aec6_9a6f_492d_d6b6_a4e8_dac2,
-    0x2f0a_73fa_e056_7a48_defd_c5a5_dc20_6418,
-    0x9c1e_f1ee_7cb8_61e6_cf79_4b6c_8eb0_f9a8,
+    0x401f_5262_1d26_acac_08e3_2c14_8e4d_dcec,
+    0x1281_ce0a_ee6e_3be8_20b8_0d12_3d93_e5f2,
     0x64a0_656d_73a1_c6a5_046d_69cc_b09c_c0be,
-    0xb845_2157_28a3_699e_c893_57bb_1575_1fc2,
+    0xed8a_a175_1d7c_48f9_9ef6_03fe_cd8f_f72f,
     0xf26e_7ecd_ac9f_8f59_6f9f_6fa4_68ab_3146,
     0x0881_20fe_e661_2d86_fb52_fc83_b4a1_0b5d,
     0x088e_f76c_2615_f822_cdd8_5e01_fea9_5dba,
@@ -168,6 +171,7 @@ const DIGESTS: [u128; 24] = [
     0x2ecd_6e54_bb8d_566a_1f45_5682_cc1f_fc2b,
     0x14ee_a368_17cf_717f_7951_906b_c53c_6fc1,
     0xa698_677c_f148_d3ec_c499_949b_e718_6950,
+    0x9e62_8e1a_a932_a95b_afa6_7409_9cfa_7c91,
 ];
 
 /// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
@@ -198,9 +202,9 @@ fn the_roots_of_small_states_are_pinned() {
     assert_eq!(exchange.state().tag(), SMALL_TAG);
 }
 
-const GENESIS_ROOT: &str = "3b76b186e0255bf22d1122a8fd87b96ef9dc37385a2920f724bb1851dab3a0d4";
-const SMALL_ROOT: &str = "5412ad5111bd7dbe0fe27bb89c0286ae57ecbb1e9c63ed7b70897d4f314a4994";
-const SMALL_TAG: u64 = 0x4ac3_af2b_a1d7_6eff;
+const GENESIS_ROOT: &str = "840b8525dc7c675857c345a4e2f8c0a1a047a68f4e4b5ecf53b9a05e1929ee97";
+const SMALL_ROOT: &str = "4702337e36c24216f6dbbe1b150c13fc1b47f8289c8970d6e348dffc0a0e4779";
+const SMALL_TAG: u64 = 0x1e3a_31c1_79f5_5f77;
 
 /// XXH3-64 and BLAKE3 of what the descriptions of `fingerprint` and `key_of` say, by Python.
 #[test]
@@ -245,6 +249,7 @@ fn stance() -> Stance {
         risk: Ppm(8),
         review_at: Micros(10),
         override_until: Micros(14),
+        reviews: 15,
         drift: Drift { usual: Ppm(11), sum: Ppm(12), reviews: 13, alarm: true },
     }
 }
@@ -338,6 +343,12 @@ fn policy() -> Policy {
             late: Ppm(43),
             override_max: Micros(65),
         },
+        sla: SlaRule {
+            burns: [Ppm(66), Ppm(67), Ppm(68)],
+            clear: Ppm(69),
+            hold: Micros(70),
+            orders: 71,
+        },
     }
 }
 
@@ -351,6 +362,7 @@ fn tenant() -> Tenant {
         queued_max: 13,
         budget_period: Micros(5),
         budget: MicroUsd(6),
+        sla: Promise { objective: Ppm(11), first_token: Micros(12), latency: Micros(13) },
     }
 }
 
@@ -533,6 +545,21 @@ fn stop() -> Stop {
         kind: LegKind::Prefill,
         leg: 13,
         ended: true,
+    }
+}
+
+fn sla() -> Sla {
+    let window = |first: u32| SlaWindow {
+        span: first.into(),
+        good: [first + 1, first + 2, first + 3, first + 4, first + 5],
+        bad: [first + 6, first + 7, first + 8, first + 9, first + 10],
+    };
+    let alert = |since, raised| BurnAlert { since: Micros(since), raised };
+    Sla {
+        good: 1,
+        bad: 2,
+        windows: [window(3), window(14), window(25), window(36), window(47)],
+        alerts: [alert(58, true), alert(u64::MAX, false), alert(59, false)],
     }
 }
 

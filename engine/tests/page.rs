@@ -198,7 +198,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("queue", &["rows", "words"]),
     ("allocator", &["rows", "words"]),
     ("routing", &["rows", "words"]),
-    ("policy", &["rows", "words"]),
+    ("policy", &["rows", "rows/sla", "words"]),
     ("resilience", &["rows", "words"]),
     ("workflow", &["rows", "words", "refusal"]),
     ("telemetry", &["rows", "words"]),

@@ -12,7 +12,7 @@ use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{
     Class, End, Kind, LegKind, LossCause, Role, Stage, Thing, VesselStatus,
 };
-use tensorforge_engine::policy::{OverrideEnd, PolicyLevel, Signal};
+use tensorforge_engine::policy::{BurnWindow, OverrideEnd, PolicyLevel, Signal};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::routing::{Choice, Verdict};
@@ -47,6 +47,7 @@ fn traced() -> String {
         PolicyLevel,
         Signal,
         OverrideEnd,
+        BurnWindow,
         Scope,
         Fault,
         Withheld,
@@ -98,7 +99,7 @@ fn traced() -> String {
     trace_rows!(
         control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
         loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves,
-        lengths, stops, hedges,
+        lengths, stops, hedges, sla,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

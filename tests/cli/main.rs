@@ -18,6 +18,7 @@ mod health;
 mod inputs;
 mod policies;
 mod predicates;
+mod promises;
 mod stats;
 mod terminal;
 mod times;

@@ -12,6 +12,7 @@ mod preemption;
 mod risk;
 mod routes;
 mod rules;
+mod sla;
 mod stops;
 mod waiting;
 
@@ -201,6 +202,9 @@ pub struct Model {
     drift: risk::Drift,
     /// Until when somebody has the level hold.
     held_until: Option<u64>,
+    reviews: u64,
+    /// What became of the orders of tenants that were promised something.
+    sla: BTreeMap<u32, sla::Sla>,
     legs: Spans<3>,
     /// Orders of each class that were routed, those that were late, and retries.
     flow: Spans<7>,
@@ -327,6 +331,9 @@ impl Model {
 
     fn refuse_order(&mut self, stamp: Stamp, demand: &Demand, refusal: Refusal) -> Decided<()> {
         self.submitted += 1;
+        if matches!(refusal, Refusal::Policy(policy::Refusal::LevelForbids { .. })) {
+            self.count_order(stamp.source.tenant.0, false);
+        }
         let mut tenant = TenantId::NONE;
         if let Some((_, account)) = self.tenants.get_mut(stamp.source.tenant.0 as usize) {
             account.ended[1] += 1;
@@ -467,6 +474,10 @@ impl Model {
     }
 
     fn register_tenant(&mut self, limits: &Limits, contract: &Tenant) -> Decided<()> {
+        let timed = contract.sla.first_token.0 > 0 || contract.sla.latency.0 > 0;
+        if timed && contract.sla.objective.0 == 0 {
+            return Err(models::Refusal::Invalid { fault: "told".into() }.into());
+        }
         let names = self.tenants.iter().map(|(tenant, _)| tenant.name.as_str());
         let id = place(names, &contract.name, Bound::Tenants, limits.tenants)?;
         let account = self.tenants.get(id as usize).map(|(_, account)| account.clone());
@@ -486,6 +497,11 @@ impl Model {
             energy: Millijoules(0),
         };
         put(&mut self.tenants, id, (contract.clone(), account.unwrap_or(fresh)));
+        if contract.sla.objective.0 > 0 {
+            self.sla.entry(id).or_default();
+        } else {
+            self.sla.remove(&id);
+        }
         if contract.budget.0 > 0 {
             self.spending.entry(id).or_insert((self.now, 0, 0));
         }
@@ -764,7 +780,7 @@ impl Model {
         let engine = engine.zip(lately).map(|(((control, stance), waiting), (flow, calls))| {
             (
                 (control.now.0, stance.level as u8, stance.level_since.0, stance.review_at.0),
-                stance.override_until.0,
+                (stance.override_until.0, stance.reviews),
                 (control.orders, waiting.tickets, waiting.queued, waiting.tokens.0),
                 (stance.risk.0, stance.drift, told(calls), waiting.serve_at.0),
                 (flow.since.0, routed(&flow.present), routed(&flow.before)),
@@ -772,7 +788,7 @@ impl Model {
         });
         let model = Some((
             (self.now, self.level, self.level_since, self.review_at),
-            self.held_until.unwrap_or(0),
+            (self.held_until.unwrap_or(0), self.reviews),
             (self.submitted, self.tickets, self.queue_length(), self.queued_tokens()),
             (self.risk, self.drift.row(), own(&self.legs), self.serve_at.unwrap_or(u64::MAX)),
             (self.flow.since, self.flow.now, self.flow.before),
@@ -878,6 +894,14 @@ impl Model {
         let hedges: BTreeMap<_, _> =
             hedges.map(|(slot, row)| (slot.0, (row.dispatched.0, row.within.0))).collect();
         same("hedges".into(), format!("{:?}", self.hedges), format!("{hedges:?}"));
+        let promised = state.tables.sla.iter();
+        let promised: Vec<_> = promised
+            .map(|(id, row)| (id.0, [row.good, row.bad], row.counts(state.now()), row.alerts))
+            .collect();
+        let own = self.sla.iter();
+        let own: Vec<_> =
+            own.map(|(id, row)| (*id, row.all(), row.counts(self.now), row.alerts())).collect();
+        same("sla".into(), format!("{own:?}"), format!("{promised:?}"));
         let lengths = state.tables.lengths.iter();
         let lengths: Vec<_> = lengths
             .map(|(slot, row)| {

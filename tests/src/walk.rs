@@ -2,10 +2,12 @@
 
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Stage, Tenant, Usage, VesselStatus,
-    Window,
+    Allowance, Class, Demand, Kind, Manifest, Mark, Promise, Role, Stage, Tenant, Usage,
+    VesselStatus, Window,
 };
-use tensorforge_engine::policy::{DriftRule, Escalation, Policy, PolicyLevel, RiskWeights};
+use tensorforge_engine::policy::{
+    DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, SlaRule,
+};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -102,6 +104,12 @@ pub fn policy() -> Policy {
             late: Ppm(300_000),
             override_max: Micros(2_000_000),
         },
+        sla: SlaRule {
+            burns: [Ppm(2_000_000), Ppm(1_500_000), Ppm(700_000)],
+            clear: Ppm(800_000),
+            hold: Micros(700_000),
+            orders: 4,
+        },
     }
 }
 
@@ -167,6 +175,12 @@ fn some_policy(random: &mut Random) -> Policy {
                 reviews: 1 + random.below(9) as u32,
             },
             ..policy().escalation
+        },
+        sla: SlaRule {
+            burns: [(); 3].map(|()| Ppm(1 + random.below(4_000_000))),
+            clear: Ppm(1 + random.below(1_000_000)),
+            hold: Micros(random.below(3) * 600_000),
+            orders: 1 + random.below(20) as u32,
         },
         ..policy()
     }
@@ -293,6 +307,11 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             queued_max: *random.one(&[0, 0, 3]),
             budget: MicroUsd(*random.one(&[0, 5_000, 40_000])),
             budget_period: Micros(*random.one(&[0, 3_000_000])),
+            sla: Promise {
+                objective: Ppm(*random.one(&[0, 400_000, 800_000, 999_000])),
+                first_token: Micros(random.below(2) * 500_000),
+                latency: Micros(random.below(2) * 2_000_000),
+            },
         })),
         10 if random.below(2) == 0 => {
             let from = state.now() + Micros(random.below(1_500_000));

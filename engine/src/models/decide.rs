@@ -60,6 +60,9 @@ fn register_tenant(tx: &mut Transaction, contract: &Tenant) -> Result<(), Refusa
             return Err(Models::Invalid { fault: format!("{of}.{fault}") }.into());
         }
     }
+    if let Some(fault) = contract.sla.fault() {
+        return Err(Models::Invalid { fault: format!("sla.{fault}") }.into());
+    }
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.tenants);
     let known = state.index.parties.tenants.get(&contract.name).copied();

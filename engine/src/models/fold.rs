@@ -9,6 +9,7 @@ use crate::kernel::units::{
 };
 use crate::models::rows::{Load, Manifest, Model, Pace, Region, Tenant, Vessel, VesselStatus};
 use crate::models::words::Event;
+use crate::policy::fold::note_promise;
 use crate::resilience::rows::{Breaker, Outcomes};
 use crate::state::State;
 use crate::telemetry::fold::open_budget;
@@ -136,7 +137,10 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
         };
         state.tables.accounts.insert(tenant, account, &mut state.writer)?;
     }
-    if contract.budget > MicroUsd::ZERO { open_budget(state, tenant) } else { Ok(()) }
+    if contract.budget > MicroUsd::ZERO {
+        open_budget(state, tenant)?;
+    }
+    note_promise(state, tenant, &contract.sla)
 }
 
 fn fold_region(state: &mut State, region: RegionId, name: &str, hop: Micros) -> Result<(), Breach> {

@@ -182,6 +182,40 @@ impl Allowance {
 }
 
 row! {
+    /// How well a tenant is to be served.
+    pub struct Promise {
+        /// The share of its orders that shall be good: served, and in time; zero promises nothing.
+        pub objective: Ppm,
+        /// The time within which an order has its first token; zero is any.
+        pub first_token: Micros,
+        /// The time within which it is done; zero is any.
+        pub latency: Micros,
+    }
+}
+
+impl Promise {
+    /// Nothing.
+    pub const NONE: Self =
+        Self { objective: Ppm::ZERO, first_token: Micros::ZERO, latency: Micros::ZERO };
+
+    /// What is wrong with it, naming the field; none if it makes sense.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let timed = self.first_token > Micros::ZERO || self.latency > Micros::ZERO;
+        let faults = [
+            (self.objective >= Ppm::ONE, "objective is above 999999: nothing may go wrong"),
+            (timed && self.objective == Ppm::ZERO, "objective is 0"),
+        ];
+        faults.iter().find(|(wrong, _)| *wrong).map(|(_, fault)| *fault)
+    }
+
+    /// Whether an order that was served has been as it was promised.
+    pub(crate) fn kept(&self, first_token: Micros, latency: Micros) -> bool {
+        let within = |took: Micros, most: Micros| most == Micros::ZERO || took <= most;
+        within(first_token, self.first_token) && within(latency, self.latency)
+    }
+}
+
+row! {
     /// A tenant's contract with the exchange.
     pub struct Tenant {
         /// Its name, unique among tenants.
@@ -204,6 +238,8 @@ row! {
         /// The most that it may be charged within a period; zero is no limit. Nothing is set aside for orders
         /// that came when it had none.
         pub budget: MicroUsd,
+        /// How well it is to be served.
+        pub sla: Promise,
     }
 }
 
@@ -219,6 +255,7 @@ impl Tenant {
             queued_max: 0,
             budget_period: Micros::ZERO,
             budget: MicroUsd::ZERO,
+            sla: Promise::NONE,
         }
     }
 }

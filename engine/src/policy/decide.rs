@@ -1,5 +1,7 @@
 //! Which rules come into force, and when the level moves.
 
+mod burn;
+
 use alloc::boxed::Box;
 use core::cmp::Reverse;
 use core::ops::Add;
@@ -111,12 +113,14 @@ fn look(tx: &mut Transaction, over: Option<OverrideEnd>) {
     if let Some(reason) = over {
         tx.emit(found.told(next));
         let (from, level) = (stance.level, levels.level_at(found.risks()));
-        return tx.emit(Event::OverrideEnded { from, level, reason });
+        tx.emit(Event::OverrideEnded { from, level, reason });
+    } else {
+        tx.emit(found.told(stance.review_by(next)));
+        if stance.override_until == Micros::ZERO {
+            move_level(tx, &levels, &stance, &found);
+        }
     }
-    tx.emit(found.told(stance.review_by(next)));
-    if stance.override_until == Micros::ZERO {
-        move_level(tx, &levels, &stance, &found);
-    }
+    burn::look(tx);
 }
 
 /// What a review finds.

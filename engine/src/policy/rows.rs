@@ -1,5 +1,7 @@
 //! The rules in force: versioned, validated, and a level that tightens and relaxes with risk.
 
+mod sla;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,6 +14,8 @@ use crate::queue::rows::Shares;
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::{Choice, Weights};
 use crate::telemetry::rows::{Charge, Forecast};
+
+pub use sla::{Burn, BurnAlert, BurnWindow, Sla, SlaRule, SlaWindow};
 
 code! {
     /// How tightly the exchange admits, loosest first.
@@ -214,6 +218,8 @@ row! {
         pub forecast: Forecast,
         /// How the level moves.
         pub escalation: Escalation,
+        /// When a tenant's errors are told of.
+        pub sla: SlaRule,
     }
 }
 
@@ -232,6 +238,8 @@ row! {
         pub review_at: Micros,
         /// Until when the level is overridden; zero where it is not.
         pub override_until: Micros,
+        /// How often the risk has been reviewed.
+        pub reviews: u64,
         /// Whether more legs fail than usually do.
         pub drift: Drift,
     }
@@ -311,6 +319,12 @@ impl Policy {
         self.escalation.risk_faults(&mut fault);
         fault(review.0 == 0, "escalation.review is 0");
         fault(dwell < review, "escalation.dwell is below escalation.review");
+        for (name, burn) in ["hour", "six_hours", "three_days"].into_iter().zip(self.sla.burns) {
+            fault(burn == Ppm::ZERO, &format!("sla.{name} is 0"));
+        }
+        let SlaRule { clear, orders, .. } = self.sla;
+        fault(clear == Ppm::ZERO || clear > Ppm::ONE, "sla.clear is 0 or above 1000000");
+        fault(orders == 0, "sla.orders is 0");
         faults
     }
 }

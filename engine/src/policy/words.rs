@@ -6,9 +6,9 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::words;
-use crate::kernel::units::{Micros, PolicyVersion, Ppm};
+use crate::kernel::units::{Micros, PolicyVersion, Ppm, TenantId};
 use crate::models::rows::Class;
-use crate::policy::rows::{Drift, OverrideEnd, Policy, PolicyLevel, Signals};
+use crate::policy::rows::{BurnWindow, Drift, OverrideEnd, Policy, PolicyLevel, Signals};
 
 /// Which rules shall be in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,37 @@ words! {
             level: PolicyLevel,
             /// Why it is over.
             reason: OverrideEnd,
+        },
+        /// A tenant's errors use up too fast what is allowed. That is told if it lasts.
+        BurnSeen = 6 {
+            /// Whose.
+            tenant: TenantId,
+            /// Over which window.
+            window: BurnWindow,
+            /// How fast, over the long window: 1 000 000 is as fast as its objective allows.
+            burn: Ppm,
+        },
+        /// A tenant's errors use up too fast what is allowed, and have for as long as the policy says.
+        BurnRaised = 7 {
+            /// Whose.
+            tenant: TenantId,
+            /// Over which window.
+            window: BurnWindow,
+            /// How fast, over the long window: 1 000 000 is as fast as its objective allows.
+            burn: Ppm,
+            /// The share that is left of what may go wrong within three days.
+            budget_left: Ppm,
+        },
+        /// A tenant's errors do not use up too fast what is allowed any more.
+        BurnCleared = 8 {
+            /// Whose.
+            tenant: TenantId,
+            /// Over which window.
+            window: BurnWindow,
+            /// How fast, over the long window: 1 000 000 is as fast as its objective allows.
+            burn: Ppm,
+            /// Whether it had lasted for as long as the policy says.
+            raised: bool,
         },
     }
 }

@@ -8,7 +8,7 @@ use crate::kernel::units::{
     StopSlot, TenantId, TurnSlot, VesselId,
 };
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
-use crate::policy::rows::{Policy, Stance};
+use crate::policy::rows::{Policy, Sla, Stance};
 use crate::queue::rows::{Flow, Line, Turn, Waiting};
 use crate::resilience::rows::{Hedge, Outcomes};
 use crate::routing::rows::Prefix;
@@ -108,6 +108,8 @@ tables! {
     22 workflow stops: StopSlot => Stop,
     /// Orders whose last leg another vessel works as well.
     23 resilience hedges: OrderSlot => Hedge,
+    /// What became of the orders of tenants that were promised something.
+    24 policy sla: TenantId => Sla,
 }
 
 impl Tables {
@@ -130,6 +132,7 @@ impl Tables {
         self.reserves.bound_scattered(limits.orders);
         self.stops.bound(limits.orders);
         self.hedges.bound_scattered(limits.orders);
+        self.sla.bound_scattered(limits.tenants);
         self.lengths.bound_scattered(Lengths::places(limits));
     }
 }

@@ -8,6 +8,7 @@ use crate::kernel::units::{
 use crate::kernel::wheel::Due;
 use crate::models::fold::lost_of;
 use crate::models::rows::{Demand, End, Leg, LegKind, Order, Route, Stage, Tried, served};
+use crate::policy::fold::{note_end, note_refused};
 use crate::queue::fold::{leave, note_hedged, note_routed, settle_turn};
 use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::{Call, Hedge};
@@ -23,11 +24,12 @@ use crate::workflow::words::{Event, Fault};
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
         Event::CommandRefused { .. } | Event::OrderDeduplicated { .. } => Ok(()),
-        Event::OrderRefused { order, tenant, .. } => {
+        Event::OrderRefused { order, tenant, refusal, .. } => {
             state.edit_control()?.orders = order.number();
             if *tenant == TenantId::NONE {
                 return Ok(());
             }
+            note_refused(state, *tenant, refusal)?;
             count_end(state, *tenant, End::Refused)
         }
         Event::OrderAdmitted {
@@ -76,7 +78,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::LegFailed { order, vessel, fault, .. } => {
             fold_failed(state, *order, *vessel, *fault)
         }
-        Event::OrderEnded { order, tenant, end, .. } => {
+        Event::OrderEnded { order, tenant, end, first_token, latency, .. } => {
             let row = state.edit_order(*order)?;
             let (queued, retry, key) = (row.stage == Stage::Queued, row.retry, row.key);
             if *end == End::Expired && queued {
@@ -99,6 +101,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             release(state, order.slot(), &held)?;
             settle_key(state, key, *end)?;
             set_free(state, *order, *tenant)?;
+            note_end(state, *tenant, *end, *first_token, *latency)?;
             count_end(state, *tenant, *end)
         }
         Event::KeyForgotten { key, .. } => forget_key(state, *key),

@@ -3,9 +3,11 @@
 use tensorforge_engine::Command;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::{
-    Allowance, Class, Demand, Kind, Manifest, Mark, Role, Tenant, Usage, Window,
+    Allowance, Class, Demand, Kind, Manifest, Mark, Promise, Role, Tenant, Usage, Window,
 };
-use tensorforge_engine::policy::{DriftRule, Escalation, Policy, PolicyLevel, RiskWeights};
+use tensorforge_engine::policy::{
+    DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, SlaRule,
+};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -131,6 +133,11 @@ pub(crate) fn tenant() -> Tenant {
         queued_max: 51,
         budget_period: Micros(86_400_000_000),
         budget: MicroUsd(25_000_000),
+        sla: Promise {
+            objective: Ppm(995_000),
+            first_token: Micros(800_000),
+            latency: Micros(20_000_000),
+        },
     }
 }
 
@@ -216,6 +223,12 @@ pub(crate) fn policy() -> Policy {
             calls: 20,
             late: Ppm(500_000),
             override_max: Micros(14_400_000_000),
+        },
+        sla: SlaRule {
+            burns: [Ppm(14_400_000), Ppm(6_000_000), Ppm(1_000_000)],
+            clear: Ppm(900_000),
+            hold: Micros(60_000_000),
+            orders: 50,
         },
     }
 }

@@ -4,7 +4,7 @@ use tensorforge_engine::Event;
 use tensorforge_engine::config::Bound;
 use tensorforge_engine::models::{Class, End, Leg, LegKind, Role, Route};
 use tensorforge_engine::models::{LossCause, Thing};
-use tensorforge_engine::policy::{Drift, OverrideEnd, PolicyLevel, Signal};
+use tensorforge_engine::policy::{BurnWindow, Drift, OverrideEnd, PolicyLevel, Signal};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
@@ -86,6 +86,15 @@ examples! { Event {
     }),
     "policy.override_ended" Event::Policy(policy::Event::OverrideEnded { .. }) => each(OverrideEnd::ALL, |reason| {
         policy::Event::OverrideEnded { from: PolicyLevel::Halted, level: PolicyLevel::Elevated, reason }
+    }),
+    "policy.burn_seen" Event::Policy(policy::Event::BurnSeen { .. }) => one(policy::Event::BurnSeen {
+        tenant: TenantId(3), window: BurnWindow::SixHours, burn: Ppm(6_500_000),
+    }),
+    "policy.burn_raised" Event::Policy(policy::Event::BurnRaised { .. }) => each(BurnWindow::ALL, |window| {
+        policy::Event::BurnRaised { tenant: TenantId(3), window, burn: Ppm(15_000_000), budget_left: Ppm(700_000) }
+    }),
+    "policy.burn_cleared" Event::Policy(policy::Event::BurnCleared { .. }) => one(policy::Event::BurnCleared {
+        tenant: TenantId(3), window: BurnWindow::Hour, burn: Ppm(2_000_000), raised: true,
     }),
     "workflow.command_refused" Event::Workflow(workflow::Event::CommandRefused { .. }) => refused(),
     "workflow.order_refused" Event::Workflow(workflow::Event::OrderRefused { .. }) => one(workflow::Event::OrderRefused {

@@ -903,6 +903,8 @@ impl Model {
         }
         self.forget_if_idle(order.demand.model);
         let at_work = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);
+        let times = [order.first_token, self.now - order.submitted];
+        self.count_end(order.tenant, end, times);
         self.expect(workflow::Event::OrderEnded {
             order: order.id,
             tenant,

@@ -9,10 +9,10 @@ impl Model {
             return self.end_override(OverrideEnd::Expired);
         }
         let risks = self.look()?;
-        if self.held_until.is_some() {
-            return Ok(());
+        if self.held_until.is_none() {
+            self.move_level(risks)?;
         }
-        self.move_level(risks)
+        self.review_promises()
     }
 
     /// When the risk is reviewed next, every so often.
@@ -43,7 +43,8 @@ impl Model {
         let from = LEVELS[usize::from(self.level)];
         let reached = risks.reached();
         self.put_level(reached as u8);
-        self.expect(policy::Event::OverrideEnded { from, level: LEVELS[reached], reason })
+        self.expect(policy::Event::OverrideEnded { from, level: LEVELS[reached], reason })?;
+        self.review_promises()
     }
 
     fn put_level(&mut self, level: u8) {
@@ -82,6 +83,7 @@ impl Model {
             begins: [0, escalation.elevated.0, escalation.restricted.0, escalation.halted.0],
         };
         (self.risk, self.review_at) = (risks.of(1), self.review_by(escalation.review.0));
+        self.reviews += 1;
         self.expect(policy::Event::RiskReviewed {
             risk: Ppm(self.risk),
             failing: Ppm(failing),

@@ -1,6 +1,9 @@
 //! The risk, what it is made of, and the level that follows it.
 
-use tensorforge_engine::policy::{self, Drift, DriftRule, Policy, RiskWeights, Signal};
+use tensorforge_engine::models::Promise;
+use tensorforge_engine::policy::{
+    self, Drift, DriftRule, Policy, RiskWeights, Signal, Sla, SlaRule,
+};
 
 use super::*;
 
@@ -217,4 +220,180 @@ fn an_override_holds_and_ends() {
     assert_eq!(told(&events), ["risk 600000, next 6000001", "Normal -> Restricted Withdrawn"]);
     let stance = desk.state().stance().unwrap();
     assert_eq!((stance.override_until, stance.level_since), (Micros(0), Micros(5_000_001)));
+}
+
+/// A desk whose tenant was promised that so many of its orders are good, within five seconds and a first token in half of
+/// one; every minute is reviewed, and no level moves.
+fn promised(objective: u64, rule: SlaRule) -> Desk {
+    let mut policy = rules();
+    policy.breaker.slow = Ppm(0);
+    policy.escalation.weights = RiskWeights { drift: Ppm(1), ..NOTHING };
+    policy.escalation.review = Micros(60_000_000);
+    policy.escalation.dwell = Micros(60_000_000);
+    policy.escalation.override_max = Micros(60_000_000);
+    policy.sla = rule;
+    let mut desk = Desk::open(1, &policy, (0, 0, 0));
+    desk.vessel("dory", Manifest { slots: 64, ..boat() });
+    let sla = Promise {
+        objective: Ppm(objective),
+        first_token: Micros(500_000),
+        latency: Micros(5_000_000),
+    };
+    desk.tell(0, models::Command::RegisterTenant(Tenant { sla, ..Tenant::unlimited("alba") }));
+    desk
+}
+
+fn rule() -> SlaRule {
+    SlaRule {
+        burns: [Ppm(3_000_000), Ppm(2_000_000), Ppm(1_000_000)],
+        clear: Ppm(500_000),
+        hold: Micros(60_000_000),
+        orders: 10,
+    }
+}
+
+fn sla(desk: &Desk) -> &Sla {
+    desk.state().tables.sla.get(TenantId(0)).unwrap()
+}
+
+/// What becomes of an order, and whether that is good, bad, or does not count.
+#[test]
+fn an_order_is_as_good_as_was_promised_or_it_is_not() {
+    let mut desk = promised(900_000, rule());
+    let counted = |desk: &Desk| [sla(desk).good, sla(desk).bad];
+    let done = |first_token| Outcome::Done {
+        tokens_out: Tokens(100),
+        cached: Tokens::ZERO,
+        first_token: Micros(first_token),
+        energy: Millijoules::ZERO,
+    };
+    for (at, took, outcome, after) in [
+        (10, 5_000_000, done(500_000), [1, 0]),
+        (10_000_000, 5_000_001, done(500_000), [1, 1]),
+        (20_000_000, 1_000_000, done(500_001), [1, 2]),
+        // No first token is none too late.
+        (22_000_000, 1_000_000, done(0), [2, 2]),
+        (24_000_000, 1_000, Outcome::Failed(Fault::Error), [2, 3]),
+    ] {
+        desk.submit(at, demand());
+        desk.report(at + took, 0, outcome);
+        assert_eq!(counted(&desk), after, "{at}");
+    }
+    // Withdrawn: neither.
+    desk.submit(25_000_000, demand());
+    let order = desk.order(0);
+    desk.tell(25_000_001, workflow::Command::Cancel { order });
+    assert_eq!(counted(&desk), [2, 3]);
+    // Expired.
+    desk.submit(26_000_000, Demand { deadline: Micros(26_500_000), ..demand() });
+    desk.settle(27_000_000);
+    assert_eq!(counted(&desk), [2, 4]);
+    // Too large for any vessel is the tenant's own doing; to be turned away by the level is not.
+    desk.submit(27_000_000, Demand { tokens_in: Tokens(9_000), ..demand() });
+    assert_eq!(counted(&desk), [2, 4]);
+    let hold = policy::Command::Override { level: PolicyLevel::Halted, until: Micros(50_000_000) };
+    desk.tell(28_000_000, hold);
+    desk.submit(28_000_000, demand());
+    assert_eq!((counted(&desk), sla(&desk).compliance()), ([2, 5], Ppm(285_714)));
+    // Whoever is promised nothing any more is not counted.
+    desk.tell(29_000_000, models::Command::RegisterTenant(Tenant::unlimited("alba")));
+    assert!(desk.state().tables.sla.is_empty());
+}
+
+/// An order counts in a window for as long as that is, and for a fourth longer at most: up to the fifth multiple of that
+/// fourth behind it.
+#[test]
+fn windows_forget() {
+    let mut desk = promised(900_000, rule());
+    desk.submit(10, demand());
+    desk.report(1_000_000, 0, DONE);
+    for (seconds, counted) in [
+        (374, [1, 1, 1, 1, 1]),
+        (375, [0, 1, 1, 1, 1]),
+        (2_249, [0, 1, 1, 1, 1]),
+        (2_250, [0, 0, 1, 1, 1]),
+        (4_500, [0, 0, 0, 1, 1]),
+        (26_999, [0, 0, 0, 1, 1]),
+        (27_000, [0, 0, 0, 0, 1]),
+        (324_000, [0, 0, 0, 0, 0]),
+    ] {
+        let counts = sla(&desk).counts(Micros(seconds * 1_000_000));
+        assert_eq!(counts, counted.map(|good| [good, 0]), "{seconds}");
+    }
+}
+
+/// So many orders at a moment, of which so many fail; then the review at such a minute, and what that says of burns.
+fn minute(desk: &mut Desk, at: u64, orders: usize, failing: usize, minute: u64) -> Vec<String> {
+    for turn in 0..orders {
+        desk.submit(at, demand());
+        let outcome = if turn < failing { Outcome::Failed(Fault::Error) } else { DONE };
+        desk.report(at, 0, outcome);
+    }
+    let events = desk.tell(minute * 60_000_000, workflow::Command::Advance);
+    let told = events.iter().filter_map(|event| match event {
+        Event::Policy(policy::Event::BurnSeen { window, burn, .. }) => {
+            Some(format!("{window:?} {burn} seen"))
+        }
+        Event::Policy(policy::Event::BurnRaised { window, burn, budget_left, .. }) => {
+            Some(format!("{window:?} {burn} raised, {budget_left} left"))
+        }
+        Event::Policy(policy::Event::BurnCleared { window, burn, raised, .. }) => {
+            Some(format!("{window:?} {burn} cleared, raised {raised}"))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+/// A tenth may go wrong; what does is a multiple of that. It is told where it is high over a long window and a short one,
+/// if there were enough orders and it lasts, and is over at half of that over the short one.
+#[test]
+fn what_burns_is_told() {
+    // Four of ten: four times a tenth. It has to last for a minute.
+    let mut desk = promised(900_000, rule());
+    assert_eq!(
+        minute(&mut desk, 50_000_000, 10, 4, 1),
+        ["Hour 4000000 seen", "SixHours 4000000 seen", "ThreeDays 4000000 seen"]
+    );
+    assert_eq!(
+        minute(&mut desk, 70_000_000, 0, 0, 2),
+        [
+            "Hour 4000000 raised, 0 left",
+            "SixHours 4000000 raised, 0 left",
+            "ThreeDays 4000000 raised, 0 left"
+        ]
+    );
+    // Four of forty: below one and a half, not below one, not below a half.
+    assert_eq!(minute(&mut desk, 130_000_000, 30, 0, 3), ["Hour 1000000 cleared, raised true"]);
+    // Four of fifty.
+    assert_eq!(minute(&mut desk, 190_000_000, 10, 0, 4), ["SixHours 800000 cleared, raised true"]);
+    let promise = desk.state().tables.tenants.get(TenantId(0)).unwrap().sla.clone();
+    let now = desk.state().now();
+    assert_eq!(sla(&desk).burns(now, &promise), [Ppm(800_000); 5]);
+    assert_eq!(sla(&desk).budget_left(now, &promise), Ppm(200_000));
+    let since: Vec<u64> = sla(&desk).alerts.iter().map(|alert| alert.since.0).collect();
+    assert_eq!(since, [u64::MAX, u64::MAX, 60_000_000]);
+
+    // What does not last is not told, but for what does.
+    let mut desk = promised(900_000, rule());
+    assert_eq!(minute(&mut desk, 50_000_000, 10, 4, 1).len(), 3);
+    assert_eq!(
+        minute(&mut desk, 70_000_000, 30, 0, 2),
+        [
+            "Hour 1000000 cleared, raised false",
+            "SixHours 1000000 cleared, raised false",
+            "ThreeDays 1000000 raised, 0 left"
+        ]
+    );
+    // Nine are too few; and where nothing has to last it is told at once.
+    let mut desk = promised(900_000, rule());
+    assert_eq!(minute(&mut desk, 50_000_000, 9, 4, 1), Vec::<String>::new());
+    let mut desk = promised(900_000, SlaRule { hold: Micros(0), ..rule() });
+    assert_eq!(
+        minute(&mut desk, 50_000_000, 10, 2, 1),
+        ["SixHours 2000000 raised, 0 left", "ThreeDays 2000000 raised, 0 left"]
+    );
+    // One of thirty, where one of a thousand may: 33 and a third, rounded down.
+    let mut desk = promised(999_000, SlaRule { hold: Micros(0), ..rule() });
+    assert_eq!(minute(&mut desk, 50_000_000, 30, 1, 1)[0], "Hour 33333333 raised, 0 left");
 }

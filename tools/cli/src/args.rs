@@ -264,6 +264,30 @@ Examples:
 
 `tensorforge capture --out morning.tfj` makes the journal.")]
     Log(LogArgs),
+    /// Show how well tenants are served that were promised something, and how fast errors use up what is allowed
+    #[command(after_help = "\
+Examples:
+  tensorforge capture --scenario fixtures/scenarios/promise.toml --out promise.tfj
+  tensorforge sla promise.tfj
+  tensorforge sla promise.tfj --at 10m
+
+fixtures/ is in the repository. A tenant is promised something by its contract, objective_ppm in a
+fleet file. Everything is as it was at the time of the last record.")]
+    Sla(SlaArgs),
+    /// Try a policy on the state of a journal, and print what would be different under it
+    #[command(after_help = "\
+Examples:
+  tensorforge policy-check fixtures/policies/thrifty.toml morning.tfj --at 90s
+  tensorforge policy-check fixtures/policies/cautious.toml morning.tfj --at 500
+
+`tensorforge capture --out morning.tfj` makes the journal; fixtures/ is in the repository.
+
+Both policies, the present one and the proposed one, are put in force on copies of the state. Then
+time passes until each has reviewed the risk, and nothing is heard of any vessel meanwhile. The
+journal is left as it is.
+
+Exit code 1 says that something would be different, or that the policy has faults.")]
+    PolicyCheck(PolicyCheckArgs),
     /// Take, list and check snapshots
     #[command(after_help = "\
 Examples:
@@ -646,6 +670,29 @@ pub(crate) enum SnapshotAction {
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SlaArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// After so many records, or at a moment, such as 90s; by default at the end
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheckArgs {
+    /// The policy, as TOML
+    #[arg(value_name = "POLICY", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: PathBuf,
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// After so many records, or at a moment, such as 90s; by default at the end
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -66,6 +66,8 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Audit(args) => verbs::audit::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
+        Verb::Sla(args) => verbs::sla::run(args, cli.json),
+        Verb::PolicyCheck(args) => verbs::policy_check::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),
         Verb::SnapshotTest(args) => verbs::snapshot_test::run(args, cli.json),
         Verb::Rules(args) => verbs::rules::run(args, cli.json),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights};
+use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights, SlaRule};
 use tensorforge_engine::queue::Shares;
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
@@ -58,7 +58,8 @@ fn in_file(fault: &str) -> String {
                 ("breaker", "failing" | "slow" | "cut_off")
                 | ("retry", "budget")
                 | ("charge", _)
-                | ("forecast", "prior"),
+                | ("forecast", "prior")
+                | ("sla", "hour" | "six_hours" | "three_days" | "clear"),
             ) => word.replacen(key, &format!("{key}_ppm"), 1),
             Some(("escalation", name))
                 if !matches!(name, "calls" | "weights" | "drift.reviews") =>
@@ -108,6 +109,7 @@ table! { PolicyFile {
     charge: ChargeEntry = ChargeEntry::default(),
     forecast: ForecastEntry = ForecastEntry::default(),
     escalation: EscalationEntry = EscalationEntry::default(),
+    sla: SlaEntry = SlaEntry::default(),
 } }
 
 table! { WeightsEntry {
@@ -200,6 +202,15 @@ table! { EscalationEntry {
     calls: u32 = 20,
     late_ppm: u64 = 500_000,
     override_max_ms: Millis = Millis::new(14_400_000),
+} }
+
+table! { SlaEntry {
+    hour_ppm: u64 = 14_400_000,
+    six_hours_ppm: u64 = 6_000_000,
+    three_days_ppm: u64 = 1_000_000,
+    clear_ppm: u64 = 900_000,
+    hold_ms: Millis = Millis::new(60_000),
+    orders: u32 = 50,
 } }
 
 table! { RiskEntry {
@@ -318,6 +329,13 @@ impl PolicyFile {
                 window: self.forecast.window_ms.micros(),
             },
             escalation: self.escalation.rule(),
+            sla: SlaRule {
+                burns: [self.sla.hour_ppm, self.sla.six_hours_ppm, self.sla.three_days_ppm]
+                    .map(Ppm),
+                clear: Ppm(self.sla.clear_ppm),
+                hold: self.sla.hold_ms.micros(),
+                orders: self.sla.orders,
+            },
         }
     }
 }

@@ -406,10 +406,15 @@ fn policies_that_contradict_themselves() {
         "escalation = { dwell_ms = 4_999 }",
         ": escalation.dwell_ms is below escalation.review_ms",
     );
+    check(
+        "sla = { hour_ppm = 0, six_hours_ppm = 0, three_days_ppm = 0, clear_ppm = 1_000_001, orders = 0 }",
+        ": sla.hour_ppm is 0; sla.six_hours_ppm is 0; sla.three_days_ppm is 0; \
+         sla.clear_ppm is 0 or above 1000000; sla.orders is 0",
+    );
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
-        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`",
+        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
     );
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::models::Allowance;
-use tensorforge_engine::models::{Manifest, Region, Role, Tenant};
+use tensorforge_engine::models::{Manifest, Promise, Region, Role, Tenant};
 use tensorforge_engine::units::{MicroUsd, Micros, ModelId, Ppm, RegionId, VesselId};
 use tensorforge_engine::workflow;
 
@@ -52,6 +52,9 @@ struct Contract {
     queued_max: u32,
     budget_micro_usd: u64,
     budget_period_ms: Millis,
+    objective_ppm: u64,
+    good_first_token_ms: Millis,
+    good_latency_ms: Millis,
 }
 
 impl Default for Contract {
@@ -68,6 +71,9 @@ impl Default for Contract {
             queued_max: 0,
             budget_micro_usd: 0,
             budget_period_ms: Millis::default(),
+            objective_ppm: 0,
+            good_first_token_ms: Millis::default(),
+            good_latency_ms: Millis::default(),
         }
     }
 }
@@ -97,6 +103,12 @@ struct NamedContract {
     budget_micro_usd: u64,
     #[serde(default)]
     budget_period_ms: Millis,
+    #[serde(default)]
+    objective_ppm: u64,
+    #[serde(default)]
+    good_first_token_ms: Millis,
+    #[serde(default)]
+    good_latency_ms: Millis,
 }
 
 #[derive(Deserialize)]
@@ -272,6 +284,11 @@ fn contract(name: &str, terms: Contract) -> Tenant {
         queued_max: terms.queued_max,
         budget_period: terms.budget_period_ms.micros(),
         budget: MicroUsd(terms.budget_micro_usd),
+        sla: Promise {
+            objective: Ppm(terms.objective_ppm),
+            first_token: terms.good_first_token_ms.micros(),
+            latency: terms.good_latency_ms.micros(),
+        },
     }
 }
 
@@ -289,6 +306,9 @@ impl NamedContract {
             queued_max: self.queued_max,
             budget_micro_usd: self.budget_micro_usd,
             budget_period_ms: self.budget_period_ms,
+            objective_ppm: self.objective_ppm,
+            good_first_token_ms: self.good_first_token_ms,
+            good_latency_ms: self.good_latency_ms,
         }
     }
 

@@ -52,6 +52,7 @@ fn state_text(state: &State) -> String {
         lengths,
         stops,
         hedges,
+        sla,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -78,6 +79,7 @@ fn state_text(state: &State) -> String {
         rows("lengths", lengths),
         rows("stops", stops),
         rows("hedges", hedges),
+        rows("sla", sla),
     ];
     tables.concat()
 }
@@ -209,6 +211,11 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Policy(policy::Event::OverrideEnded { level, reason, .. }) => {
             format!("{} {}", name(level), name(reason))
         }
+        Event::Policy(
+            policy::Event::BurnSeen { tenant, window, burn }
+            | policy::Event::BurnRaised { tenant, window, burn, .. }
+            | policy::Event::BurnCleared { tenant, window, burn, .. },
+        ) => format!("{tenant} {} {burn}", name(window)),
         _ => String::new(),
     }
 }
