@@ -143,6 +143,11 @@ pub(crate) fn spread(state: &State, order: &Order, leg: &Leg) -> Micros {
     decode_time(&vessel.manifest, late - usual)
 }
 
+/// How long a leg should take at most, behind so much that is aboard, one after the other.
+pub(crate) fn within(state: &State, order: &Order, leg: &Leg, waiting: Micros) -> Micros {
+    leg.work + waiting + spread(state, order, leg)
+}
+
 /// Until when those aboard a vessel are expected to need their slots; whoever should have been gone by now is there for
 /// a moment more, and what was told to stop for as long as its answer is awaited.
 pub(crate) fn aboard(state: &State, vessel: VesselId) -> Vec<Micros> {

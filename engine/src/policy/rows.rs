@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::kernel::image::{code, row};
-use crate::kernel::units::{Micros, PolicyVersion, Ppm};
+use crate::kernel::units::{Micros, PolicyVersion, Ppm, clamp};
 use crate::queue::rows::Shares;
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::{Choice, Weights};
@@ -255,6 +255,12 @@ impl Stance {
 impl Policy {
     /// The longest that an answer to a stop may be awaited: somebody's slot is taken meanwhile.
     const STOP_MOST: Micros = Micros(86_400_000_000);
+
+    /// How long a leg may last that should take so long, before it counts as failed.
+    pub(crate) fn timeout(&self, within: Micros) -> Micros {
+        let patience = u128::from(within.0).saturating_mul(u128::from(self.timeout_percent)) / 100;
+        Micros(clamp(patience)).max(self.timeout_min)
+    }
 
     /// Everything in which these rules contradict themselves, each fault naming its fields.
     pub fn faults(&self) -> Vec<String> {

@@ -10,7 +10,7 @@ mod stops;
 
 use crate::command::Command as Any;
 use crate::kernel::units::{OrderId, TenantId};
-use crate::models::rows::{Demand, End, Order, Stage};
+use crate::models::rows::{End, Order, Stage};
 use crate::refusal::Refusal;
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal as Workflow;
@@ -55,16 +55,7 @@ pub(crate) fn refuse(tx: &mut Transaction, command: &Any, refusal: Refusal) {
     let Any::Workflow(Command::Submit(demand)) = command else {
         return tx.emit(Event::CommandRefused { refusal });
     };
-    refuse_order(tx, demand, refusal);
-}
-
-/// Records that an order was refused.
-fn refuse_order(tx: &mut Transaction, demand: &Demand, refusal: Refusal) {
-    let source = tx.stamp().source.tenant;
-    let known = tx.state().tables.accounts.get(source).is_some();
-    let tenant = if known { source } else { TenantId::NONE };
-    let order = OrderId::new(admission::next_number(tx.state()), OrderId::NO_SLOT);
-    tx.emit(Event::OrderRefused { order, tenant, external: demand.external, refusal });
+    admission::refuse(tx, demand, refusal);
 }
 
 /// A live order that the sender may dispose of; to anybody else it is unknown.

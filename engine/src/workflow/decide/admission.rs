@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::state::index::Deciding;
 use crate::telemetry::decide::reserve;
 use crate::transaction::Transaction;
-use crate::workflow::decide::{legs, refuse_order};
+use crate::workflow::decide::legs;
 use crate::workflow::refusal::Refusal as Workflow;
 use crate::workflow::rows::RememberedKey;
 use crate::workflow::words::{BATCH_MAX, Event};
@@ -84,6 +84,15 @@ fn admit(tx: &mut Transaction, demand: &Demand, assured: bool) -> Result<(), Ref
     })
 }
 
+/// Records that an order was refused.
+pub(crate) fn refuse(tx: &mut Transaction, demand: &Demand, refusal: Refusal) {
+    let source = tx.stamp().source.tenant;
+    let known = tx.state().tables.accounts.get(source).is_some();
+    let tenant = if known { source } else { TenantId::NONE };
+    let order = OrderId::new(next_number(tx.state()), OrderId::NO_SLOT);
+    tx.emit(Event::OrderRefused { order, tenant, external: demand.external, refusal });
+}
+
 /// Submits several orders: each as if it came by itself, or all of them if all are sure to be let in.
 pub(crate) fn submit_batch(
     tx: &mut Transaction,
@@ -100,7 +109,7 @@ pub(crate) fn submit_batch(
     }
     for demand in demands {
         if let Err(refusal) = admit(tx, demand, whole) {
-            refuse_order(tx, demand, refusal);
+            refuse(tx, demand, refusal);
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! way. Hedges are attempts that are made because something went wrong: they are within the budget of retries.
 
 use crate::allocator::cost;
+use crate::allocator::decide::within;
 use crate::kernel::units::{Micros, OrderId, PicoUsd, VesselId};
 use crate::models::decide::left;
 use crate::models::rows::{Kind, LegKind, Order, Stage};
@@ -15,7 +16,6 @@ use crate::routing::decide::plan_hedge;
 use crate::state::State;
 use crate::telemetry::decide::expected;
 use crate::transaction::Transaction;
-use crate::workflow::decide::legs::{timeout_of, within};
 use crate::workflow::decide::stops::await_stop;
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Withheld};
@@ -59,7 +59,7 @@ pub(crate) fn works(state: &State, order: &Order, attempt: u16, leg: u8) -> bool
 fn timeouts(state: &State, id: OrderId) -> Option<[Micros; 2]> {
     let (_, policy) = state.policy()?;
     let (order, hedge) = (state.order(id)?, state.tables.hedges.get(id.slot())?);
-    let of = |dispatched: Micros, within| dispatched + timeout_of(policy, within);
+    let of = |dispatched: Micros, within| dispatched + policy.timeout(within);
     Some([of(order.dispatched, order.within), of(hedge.dispatched, hedge.within)])
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn goes_on(tx: &mut Transaction, id: OrderId) -> bool {
         drop_leg(tx, id, leg, Some(Fault::Timeout));
         return true;
     }
-    let timeout = order.dispatched + timeout_of(policy, order.within);
+    let timeout = order.dispatched + policy.timeout(order.within);
     if timeout <= tx.now() || percent(policy, order, order.leg).is_none() {
         return false;
     }
@@ -106,7 +106,7 @@ fn hedge(tx: &mut Transaction, id: OrderId, timeout: Micros) {
         prompt,
         work: other.work,
         within,
-        timeout: timeout.min(tx.now() + timeout_of(policy, within)),
+        timeout: timeout.min(tx.now() + policy.timeout(within)),
         candidates,
     };
     tx.emit(event);
@@ -184,7 +184,7 @@ pub(crate) fn first_token(
     };
     let vessel = order.route.get(usize::from(leg)).map_or(VesselId::NONE, |leg| leg.vessel);
     let first_token = (tx.now() - order.submitted).max(Micros(1));
-    let timeout = order.dispatched + timeout_of(policy, order.within);
+    let timeout = order.dispatched + policy.timeout(order.within);
     tx.emit(Event::FirstTokenSeen { order: id, leg, vessel, first_token, timeout });
     Ok(())
 }

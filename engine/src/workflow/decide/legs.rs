@@ -1,12 +1,11 @@
 //! How an order goes from leg to leg, and ends.
 
 use crate::allocator::cost::{self, leg_cost};
-use crate::allocator::decide::{hold_back, release, spread};
-use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, VesselId, clamp};
+use crate::allocator::decide::{hold_back, release, within};
+use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, VesselId};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
 use crate::models::rows::{End, Leg, LegKind, Order, Route, Stage, capacity_legs};
-use crate::policy::rows::Policy;
 use crate::queue::decide as queue;
 use crate::queue::words::Event as Queue;
 use crate::resilience::decide as resilience;
@@ -83,7 +82,7 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     let waiting = load.map_or(Micros::ZERO, |load| load.backlog - hop.work);
     let within = within(tx.state(), order, hop, waiting);
     let [queue, prompt, answer] = eta(tx.state(), order, hop);
-    let timeout = tx.now() + timeout_of(policy, within);
+    let timeout = tx.now() + policy.timeout(within);
     let hedge = hedges::hedged_at(tx.state(), policy, order, leg, queue);
     let event = Event::LegDispatched {
         order: id,
@@ -99,17 +98,6 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
         timeout,
     };
     tx.emit(event);
-}
-
-/// How long a leg should take at most, behind so much that is aboard, one after the other.
-pub(crate) fn within(state: &State, order: &Order, leg: &Leg, waiting: Micros) -> Micros {
-    leg.work + waiting + spread(state, order, leg)
-}
-
-/// How long a leg may last that should take so long, before it counts as failed.
-pub(crate) fn timeout_of(policy: &Policy, within: Micros) -> Micros {
-    let patience = u128::from(within.0).saturating_mul(u128::from(policy.timeout_percent)) / 100;
-    Micros(clamp(patience)).max(policy.timeout_min)
 }
 
 /// How long a leg is expected to take: behind what is aboard, for the prompt and for the answer.
