@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::units::Micros;
 use crate::state::State;
-use crate::{allocator, models, policy, queue, telemetry, workflow};
+use crate::{allocator, jobs, models, policy, queue, telemetry, workflow};
 
 impl State {
     /// Everything that contradicts itself, in sentences; empty for a sound state.
@@ -21,6 +21,7 @@ impl State {
         telemetry::check::check(self, &mut faults);
         workflow::check::check(self, &mut faults);
         queue::check::check(self, &mut faults);
+        jobs::check::check(self, &mut faults);
         check_timers(self, &mut faults);
         faults
     }
@@ -45,7 +46,8 @@ fn check_timers(state: &State, faults: &mut Vec<String>) {
     let loads = state.tables.loads.iter().map(|(_, load)| load.wake);
     let orders = state.tables.orders.iter().map(|(_, order)| order.wake);
     let stops = state.tables.stops.iter().map(|(_, stop)| stop.until);
-    let wakes = review.into_iter().chain(serve).chain(loads).chain(orders).chain(stops);
+    let jobs = state.tables.jobs.iter().map(|(_, job)| job.wake);
+    let wakes = review.into_iter().chain(serve).chain(loads).chain(orders).chain(stops).chain(jobs);
     let earliest = wakes.filter(|at| *at != Micros::MAX).min();
     let told = state.next_deadline();
     if told != earliest {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::units::{Micros, OrderId, RegionId, Seq};
 use crate::security::rows::Source;
-use crate::{allocator, config, models, policy, workflow};
+use crate::{allocator, config, jobs, models, policy, workflow};
 
 /// What the exchange is told besides the command: where it stands, when it came and who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub enum Command {
     Workflow(workflow::words::Command),
     /// When vessels are to be left alone.
     Allocator(allocator::words::Command),
+    /// What is to be done to the fleet step by step.
+    Jobs(jobs::words::Command),
 }
 
 impl Command {
@@ -77,6 +79,12 @@ impl From<workflow::words::Command> for Command {
 impl From<allocator::words::Command> for Command {
     fn from(command: allocator::words::Command) -> Self {
         Self::Allocator(command)
+    }
+}
+
+impl From<jobs::words::Command> for Command {
+    fn from(command: jobs::words::Command) -> Self {
+        Self::Jobs(command)
     }
 }
 

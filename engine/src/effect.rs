@@ -1,13 +1,17 @@
 //! What the world has to do: a function of events, performed live and only once they are durable.
 
+use alloc::boxed::Box;
+
 use crate::allocator;
 use crate::event::Event;
-use crate::kernel::units::{Micros, OrderId, VesselId};
-use crate::models::rows::{End, LegKind};
+use crate::jobs::rows::Task;
+use crate::jobs::words as jobs;
+use crate::kernel::units::{JobId, Micros, OrderId, VesselId};
+use crate::models::rows::{End, LegKind, Manifest};
 use crate::workflow::words;
 
 /// One thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Have a vessel work a leg, and report what becomes of it.
     Call {
@@ -40,6 +44,32 @@ pub enum Effect {
         /// How it ended.
         end: End,
     },
+    /// Have a vessel begin anew with a manifest, and register it.
+    Install {
+        /// For which job.
+        job: JobId,
+        /// Which step of it.
+        step: u16,
+        /// In which attempt.
+        attempt: u16,
+        /// Which vessel.
+        vessel: VesselId,
+        /// What it has to carry.
+        manifest: Box<Manifest>,
+    },
+    /// Have a vessel write a checkpoint of an order, and report whether it did.
+    Checkpoint {
+        /// For which job.
+        job: JobId,
+        /// Which step of it.
+        step: u16,
+        /// In which attempt.
+        attempt: u16,
+        /// Of which order.
+        order: OrderId,
+        /// Which vessel.
+        vessel: VesselId,
+    },
 }
 
 /// The effects of these events, in their order.
@@ -53,6 +83,7 @@ fn effects_of(event: &Event) -> [Option<Effect>; 2] {
         Event::Allocator(allocator::words::Event::OrderPreempted { order, vessel, .. }) => {
             return [Some(Effect::Stop { order: *order, vessel: *vessel }), None];
         }
+        Event::Jobs(event) => return [effect_of_job(event), None],
         _ => return [None, None],
     };
     match *event {
@@ -75,5 +106,22 @@ fn effects_of(event: &Event) -> [Option<Effect>; 2] {
             [Some(Effect::Answer { order, external, end: End::Refused }), None]
         }
         _ => [None, None],
+    }
+}
+
+fn effect_of_job(event: &jobs::Event) -> Option<Effect> {
+    let jobs::Event::StepBegan { job, step, task, attempt, vessel, order, manifest, .. } = event
+    else {
+        return None;
+    };
+    let (job, step, attempt, vessel) = (*job, *step, *attempt, *vessel);
+    match (task, order, manifest) {
+        (Task::Checkpoint, Some(order), _) => {
+            Some(Effect::Checkpoint { job, step, attempt, order: *order, vessel })
+        }
+        (Task::Install | Task::Restore, _, Some(manifest)) => {
+            Some(Effect::Install { job, step, attempt, vessel, manifest: manifest.clone() })
+        }
+        _ => None,
     }
 }

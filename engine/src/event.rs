@@ -3,7 +3,9 @@
 use crate::kernel::image::sum;
 use crate::kernel::units::OrderId;
 use crate::routing::words::Candidate;
-use crate::{allocator, config, models, policy, queue, resilience, routing, telemetry, workflow};
+use crate::{
+    allocator, config, jobs, models, policy, queue, resilience, routing, telemetry, workflow,
+};
 
 sum! {
     /// One decision, by the module that made it.
@@ -26,6 +28,8 @@ sum! {
         Workflow = 7 (workflow::words::Event),
         /// What is counted.
         Telemetry = 8 (telemetry::words::Event),
+        /// What is done to the fleet step by step.
+        Jobs = 9 (jobs::words::Event),
     }
 }
 
@@ -54,6 +58,9 @@ impl Event {
 
     /// The most bytes that it has in a record, if a rule has made it.
     pub fn bytes_max(&self) -> usize {
+        if let Self::Jobs(jobs::words::Event::StepBegan { manifest: Some(_), .. }) = self {
+            return Self::BYTES_MAX.saturating_add(jobs::words::Event::MANIFEST_BYTES);
+        }
         let candidates = match self {
             Self::Routing(routing::words::Event::OrderRouted { candidates, .. })
             | Self::Workflow(workflow::words::Event::LegHedged { candidates, .. }) => {

@@ -9,12 +9,12 @@ use crate::kernel::table::Breach;
 use crate::kernel::units::{JournalId, Micros, OrderId, Seq};
 use crate::refusal::Refusal;
 use crate::security::decide::require;
-use crate::security::rows::Scope;
+use crate::security::rows::{Scope, Source};
 use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::{refuse, serve};
 use crate::workflow::refusal::Refusal as Workflow;
-use crate::{allocator, config, models, policy, workflow};
+use crate::{allocator, config, jobs, models, policy, workflow};
 
 /// The exchange: the state and the two ways to move it.
 #[derive(Clone, Debug)]
@@ -124,7 +124,8 @@ impl Exchange {
 
 /// Hands a command to the module that decides it. Scope first, then bounds, then the rules.
 fn dispatch(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
-    require(tx.stamp().source, scope(command))?;
+    let source = tx.stamp().source;
+    require(source, scope(source, command))?;
     if tx.state().limits().is_none() && !matches!(command, Command::Config(_)) {
         return Err(config::words::Refusal::NotConfigured.into());
     }
@@ -134,11 +135,12 @@ fn dispatch(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
         Command::Policy(command) => policy::decide::decide(tx, command),
         Command::Workflow(command) => workflow::decide::decide(tx, command),
         Command::Allocator(command) => allocator::decide::decide(tx, command),
+        Command::Jobs(command) => jobs::decide::decide(tx, command),
     }
 }
 
 /// What a sender has to be allowed for a command.
-fn scope(command: &Command) -> Scope {
+fn scope(source: Source, command: &Command) -> Scope {
     use models::words::Command as Models;
     use workflow::words::Command as Workflow;
     match command {
@@ -161,6 +163,9 @@ fn scope(command: &Command) -> Scope {
             | Workflow::ReportFirstToken { .. },
         )
         | Command::Allocator(_) => Scope::Fleet,
+        // Whoever may say what there is may have it changed step by step.
+        Command::Jobs(_) if source.scopes.has(Scope::Admin) => Scope::Admin,
+        Command::Jobs(_) => Scope::Fleet,
         Command::Policy(_) => Scope::Policy,
         Command::Workflow(
             Workflow::Submit(_)

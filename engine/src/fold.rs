@@ -3,7 +3,9 @@
 use crate::event::Event;
 use crate::kernel::table::Breach;
 use crate::state::State;
-use crate::{allocator, config, models, policy, queue, resilience, routing, telemetry, workflow};
+use crate::{
+    allocator, config, jobs, models, policy, queue, resilience, routing, telemetry, workflow,
+};
 
 /// Folds one event.
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -17,5 +19,6 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::Resilience(event) => resilience::fold::fold(state, event),
         Event::Workflow(event) => workflow::fold::fold(state, event),
         Event::Telemetry(event) => telemetry::fold::fold(state, event),
+        Event::Jobs(event) => jobs::fold::fold(state, event),
     }
 }

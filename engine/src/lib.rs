@@ -47,6 +47,7 @@ pub mod refusal;
 
 pub mod allocator;
 pub mod config;
+pub mod jobs;
 pub mod models;
 pub mod policy;
 pub mod queue;

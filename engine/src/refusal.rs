@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::kernel::image::sum;
-use crate::{allocator, config, models, policy, queue, security, telemetry, workflow};
+use crate::{allocator, config, jobs, models, policy, queue, security, telemetry, workflow};
 
 sum! {
     /// Why a command was not done, by the module that refused it.
@@ -24,14 +24,16 @@ sum! {
         Workflow = 6 (workflow::refusal::Refusal),
         /// The tenant's budget.
         Telemetry = 7 (telemetry::words::Refusal),
+        /// The job.
+        Jobs = 8 (jobs::words::Refusal),
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use {
-            allocator::words as a, config::words as c, models::words as m, policy::words as p,
-            workflow::refusal as w,
+            allocator::words as a, config::words as c, jobs::words as j, models::words as m,
+            policy::words as p, workflow::refusal as w,
         };
         match self {
             Self::Config(c::Refusal::NotConfigured) => f.write_str("not_configured"),
@@ -42,7 +44,8 @@ impl fmt::Display for Refusal {
             Self::Config(c::Refusal::Invalid { fault })
             | Self::Models(m::Refusal::Invalid { fault })
             | Self::Policy(p::Refusal::Invalid { fault })
-            | Self::Workflow(w::Refusal::Invalid { fault }) => write!(f, "invalid: {fault}"),
+            | Self::Workflow(w::Refusal::Invalid { fault })
+            | Self::Jobs(j::Refusal::Invalid { fault }) => write!(f, "invalid: {fault}"),
             Self::Models(m::Refusal::Unknown { thing, id }) => {
                 write!(f, "unknown thing={thing:?} id={id}")
             }
@@ -91,6 +94,16 @@ impl fmt::Display for Refusal {
             Self::Workflow(w::Refusal::Unknown { order }) => {
                 write!(f, "unknown thing=Order id={order}")
             }
+            Self::Jobs(j::Refusal::Unknown { job }) => write!(f, "unknown thing=Job id={job}"),
+            Self::Jobs(j::Refusal::Taken { vessel, job }) => {
+                write!(f, "taken vessel={vessel} job={job}")
+            }
+            Self::Jobs(j::Refusal::NotRunning { order }) => {
+                write!(f, "not_running order={order}")
+            }
+            Self::Jobs(j::Refusal::WrongPhase) => f.write_str("wrong_phase"),
+            Self::Jobs(j::Refusal::Stale) => f.write_str("stale"),
+            Self::Jobs(j::Refusal::NotReported) => f.write_str("not_reported"),
             Self::Workflow(w::Refusal::Stale) => f.write_str("stale"),
             Self::Workflow(w::Refusal::WrongStage) => f.write_str("wrong_stage"),
             Self::Workflow(w::Refusal::KeyConflict { order, ordered, asked }) => {

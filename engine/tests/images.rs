@@ -21,6 +21,7 @@ use tensorforge_engine::allocator::Berth;
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::image::{Fault, Misread, Reader};
+use tensorforge_engine::jobs::{Cause, Job, Spec, Standing, Step, Task, Tries, Wait, Watch, Work};
 use tensorforge_engine::models::*;
 use tensorforge_engine::policy::{
     BurnAlert, Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Sla, SlaRule,
@@ -112,6 +113,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         stops: t22,
         hedges: t23,
         sla: t24,
+        jobs: t25,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -139,6 +141,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     let hedge = Hedge { dispatched: Micros(3), within: Micros(4) };
     golden.check(t23, OrderSlot(20), hedge, DIGESTS[23]);
     golden.check(t24, TenantId(21), sla(), DIGESTS[24]);
+    golden.check(t25, JobSlot(22), job(), DIGESTS[25]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -146,7 +149,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 }
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
-const DIGESTS: [u128; 25] = [
+const DIGESTS: [u128; 26] = [
     0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x371b_c912_aec6_9a6f_492d_d6b6_a4e8_dac2,
     0x401f_5262_1d26_acac_08e3_2c14_8e4d_dcec,
@@ -172,6 +175,7 @@ const DIGESTS: [u128; 25] = [
     0x14ee_a368_17cf_717f_7951_906b_c53c_6fc1,
     0xa698_677c_f148_d3ec_c499_949b_e718_6950,
     0x9e62_8e1a_a932_a95b_afa6_7409_9cfa_7c91,
+    0x4f8a_6a00_7988_6aca_e9ff_916a_147c_5984,
 ];
 
 /// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
@@ -202,8 +206,8 @@ fn the_roots_of_small_states_are_pinned() {
     assert_eq!(exchange.state().tag(), SMALL_TAG);
 }
 
-const GENESIS_ROOT: &str = "840b8525dc7c675857c345a4e2f8c0a1a047a68f4e4b5ecf53b9a05e1929ee97";
-const SMALL_ROOT: &str = "4702337e36c24216f6dbbe1b150c13fc1b47f8289c8970d6e348dffc0a0e4779";
+const GENESIS_ROOT: &str = "57c62d24fa34dc062bea9d18174c49b9904c3a1c66b5dc3a2c5e3eb1a6589b79";
+const SMALL_ROOT: &str = "7ee6518a45bc188da21494ef254ec4a01cc02d6db3d759b3404002ed777f039e";
 const SMALL_TAG: u64 = 0x1e3a_31c1_79f5_5f77;
 
 /// XXH3-64 and BLAKE3 of what the descriptions of `fingerprint` and `key_of` say, by Python.
@@ -220,6 +224,46 @@ fn fingerprints_and_keys_are_pinned() {
 
 fn control() -> Control {
     Control { now: Micros(1), orders: 4 }
+}
+
+fn job() -> Job {
+    let vessels = vec![VesselId(1), VesselId(2)];
+    let watch =
+        Watch { hold: Micros(3), every: Micros(4), calls: 5, failing: Ppm(6), slow: Ppm(7) };
+    let manifest = Box::new(vessel().manifest);
+    let work = Work::Rollout { vessels, manifest, canary: 8, growth: 9, watch };
+    let tries =
+        Tries { attempts: 10, timeout: Micros(11), backoff: Micros(12), backoff_max: Micros(13) };
+    let step = Step {
+        began: Micros(14),
+        until: Micros(15),
+        vessel: VesselId(16),
+        attempts: 17,
+        task: Task::Restore,
+        standing: Standing::Compensated,
+        undoes: Some(18),
+        before: Some(Box::new(vessel().manifest)),
+    };
+    let plain = Step { task: Task::Watch, undoes: None, before: None, ..step.clone() };
+    Job {
+        id: JobId(19),
+        since: Micros(20),
+        wake: Micros(21),
+        name: "new-decoder".into(),
+        spec: Spec {
+            work,
+            at_once: 22,
+            max_out: Ppm(23),
+            only_when_normal: true,
+            undo: false,
+            patience: Micros(24),
+            tries,
+        },
+        steps: vec![step, plain],
+        cause: Some(Cause::Slow),
+        waits: Wait::Room,
+        paused: true,
+    }
 }
 
 fn flow() -> Flow {

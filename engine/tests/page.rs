@@ -202,6 +202,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("resilience", &["rows", "words"]),
     ("workflow", &["rows", "words", "refusal"]),
     ("telemetry", &["rows", "words"]),
+    ("jobs", &["rows", "words"]),
     ("security", &["rows", "words"]),
 ];
 

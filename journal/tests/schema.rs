@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_reflection::{ContainerFormat, Samples, Tracer, TracerConfig, VariantFormat};
 use tensorforge_engine::config::Bound;
+use tensorforge_engine::jobs::{Cause, JobEnd, Reported, Standing, StepEnd, Task, Wait, Work};
 use tensorforge_engine::models::{
     Class, End, Kind, LegKind, LossCause, Role, Stage, Thing, VesselStatus,
 };
@@ -21,8 +22,8 @@ use tensorforge_engine::table::{AnyTable, Row, Table};
 use tensorforge_engine::units::{JournalId, Key};
 use tensorforge_engine::workflow::{Fault, Outcome, Withheld};
 use tensorforge_engine::{
-    Command, Event, State, Tables, allocator, config, models, policy, queue, resilience, routing,
-    security, telemetry, workflow,
+    Command, Event, State, Tables, allocator, config, jobs, models, policy, queue, resilience,
+    routing, security, telemetry, workflow,
 };
 
 /// The schema as text, a line for every variant and field.
@@ -57,6 +58,14 @@ fn traced() -> String {
         Choice,
         Thing,
         Bound,
+        Task,
+        Standing,
+        Wait,
+        Cause,
+        JobEnd,
+        Work,
+        Reported,
+        StepEnd,
     );
     // Then what the modules say, those first that others hold.
     trace!(
@@ -68,12 +77,14 @@ fn traced() -> String {
         security::Refusal,
         telemetry::Refusal,
         workflow::Refusal,
+        jobs::Refusal,
         Refusal,
         allocator::Command,
         config::Command,
         models::Command,
         policy::Command,
         workflow::Command,
+        jobs::Command,
         Command,
         config::Event,
         models::Event,
@@ -84,6 +95,7 @@ fn traced() -> String {
         resilience::Event,
         workflow::Event,
         telemetry::Event,
+        jobs::Event,
         Event,
         Source,
     );
@@ -99,7 +111,7 @@ fn traced() -> String {
     trace_rows!(
         control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
         loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves,
-        lengths, stops, hedges, sla,
+        lengths, stops, hedges, sla, jobs,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

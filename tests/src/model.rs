@@ -7,6 +7,7 @@
 mod calendar;
 mod forecast;
 mod hedges;
+mod jobs;
 mod lifecycle;
 mod preemption;
 mod risk;
@@ -191,6 +192,8 @@ pub struct Model {
     stops: BTreeMap<u32, workflow::Stop>,
     /// Orders that two vessels work, by slot: when the second was asked, and how long it should take at most.
     hedges: BTreeMap<u32, (u64, u64)>,
+    /// Live jobs, by place.
+    jobs: BTreeMap<u32, jobs::Job>,
     /// How long answers were, by place.
     lengths: BTreeMap<u32, forecast::Lengths>,
     submitted: u64,
@@ -363,6 +366,8 @@ impl Model {
             | Command::Workflow(workflow::Command::ReportStop { .. })
             | Command::Workflow(workflow::Command::ReportFirstToken { .. })
             | Command::Allocator(_) => (Scope::Fleet, 2),
+            // The fleet's or an admin's.
+            Command::Jobs(_) => (Scope::Fleet, 10),
             Command::Policy(policy::Command::SetPolicy(_))
             | Command::Policy(policy::Command::RollBackPolicy { .. })
             | Command::Policy(policy::Command::Override { .. })
@@ -427,6 +432,7 @@ impl Model {
                 }
                 self.wrecked(vessel.0)?;
                 self.ship(*vessel)?.status = VesselStatus::Retired;
+                self.stir(vessel.0);
                 self.expect(models::Event::VesselRetired { vessel: *vessel })
             }
             Command::Policy(policy::Command::SetPolicy(policy)) => self.set_policy(&limits, policy),
@@ -470,6 +476,7 @@ impl Model {
             Command::Allocator(allocator::Command::EndMaintenance { vessel }) => {
                 self.end_maintenance(*vessel)
             }
+            Command::Jobs(command) => self.job_command(stamp.seq.0, command),
         }
     }
 
@@ -518,18 +525,7 @@ impl Model {
         manifest: &Manifest,
         start: u64,
     ) -> Decided<()> {
-        if manifest.region.0 as usize >= self.regions.len() {
-            let id = u64::from(manifest.region.0);
-            return Err(models::Refusal::Unknown { thing: Thing::Region, id }.into());
-        }
-        if let Some(model) = manifest.models.iter().find(|m| m.0 as usize >= self.models.len()) {
-            return Err(
-                models::Refusal::Unknown { thing: Thing::Model, id: u64::from(model.0) }.into()
-            );
-        }
-        if manifest.models.is_empty() || manifest.slots == 0 {
-            return Err(models::Refusal::Invalid { fault: "told".into() }.into());
-        }
+        self.fits(manifest)?;
         let names = self.ships.values().map(|ship| ship.name.as_str());
         let id = place(names, name, Bound::Vessels, limits.vessels)?;
         self.wrecked(id)?;
@@ -574,6 +570,24 @@ impl Model {
         let (vessel, name, manifest) = (VesselId(id), name.to_owned(), Box::new(manifest.clone()));
         self.expect(models::Event::VesselRegistered { vessel, name, manifest, start })?;
         self.noted_ships.insert(vessel.0);
+        self.stir(vessel.0);
+        Ok(())
+    }
+
+    /// Whether a vessel may carry this. The walk's manifests have no other fault.
+    fn fits(&self, manifest: &Manifest) -> Decided<()> {
+        if manifest.region.0 as usize >= self.regions.len() {
+            let id = u64::from(manifest.region.0);
+            return Err(models::Refusal::Unknown { thing: Thing::Region, id }.into());
+        }
+        if let Some(model) = manifest.models.iter().find(|m| m.0 as usize >= self.models.len()) {
+            return Err(
+                models::Refusal::Unknown { thing: Thing::Model, id: u64::from(model.0) }.into()
+            );
+        }
+        if manifest.models.is_empty() || manifest.slots == 0 {
+            return Err(models::Refusal::Invalid { fault: "told".into() }.into());
+        }
         Ok(())
     }
 
@@ -604,6 +618,7 @@ impl Model {
         ship.start = ship.start.max(start);
         ship.forgive();
         self.noted_ships.insert(vessel.0);
+        self.stir(vessel.0);
         self.expect(models::Event::VesselReturned { vessel, start })
     }
 
@@ -625,6 +640,7 @@ impl Model {
             (ship.status, ship.lost_at) = (VesselStatus::Restarting, wake);
         }
         self.noted_ships.insert(vessel);
+        self.stir(vessel);
         self.expect(models::Event::VesselRestarted { vessel: VesselId(vessel), start })
     }
 
@@ -644,6 +660,7 @@ impl Model {
         let ship = self.ship(vessel)?;
         if ship.status == VesselStatus::Draining && ship.used == 0 {
             ship.status = VesselStatus::Drained;
+            self.stir(vessel.0);
             self.expect(models::Event::VesselDrained { vessel })?;
         }
         Ok(())
@@ -656,6 +673,7 @@ impl Model {
         ship.lost_at = Self::ship_wake(ship).min(now);
         ship.status = VesselStatus::Lost;
         ship.starts += 1;
+        self.stir(vessel.0);
         self.expect(models::Event::VesselLost { vessel, cause })
     }
 
@@ -902,6 +920,8 @@ impl Model {
         let own: Vec<_> =
             own.map(|(id, row)| (*id, row.all(), row.counts(self.now), row.alerts())).collect();
         same("sla".into(), format!("{own:?}"), format!("{promised:?}"));
+        let jobs = Self::jobs_of(state);
+        same("jobs".into(), format!("{:?}", self.jobs), format!("{jobs:?}"));
         let lengths = state.tables.lengths.iter();
         let lengths: Vec<_> = lengths
             .map(|(slot, row)| {
@@ -965,12 +985,14 @@ impl Model {
         let ships = self.ships.values().map(Self::ship_wake).filter(|at| *at < u64::MAX);
         let orders = self.orders.values().map(|order| order.wake).filter(|at| *at < u64::MAX);
         let stops = self.stops.values().map(|row| row.until.0);
+        let jobs = self.jobs.values().map(|job| job.wake).filter(|at| *at < u64::MAX);
         let next = review
             .into_iter()
             .chain(self.serve_at)
             .chain(ships)
             .chain(orders)
             .chain(stops)
+            .chain(jobs)
             .min()
             .map(Micros);
         same("next deadline".into(), format!("{next:?}"), format!("{:?}", state.next_deadline()));
@@ -1006,6 +1028,9 @@ fn untold(event: Event) -> Event {
             }
             Refusal::Workflow(workflow::Refusal::Invalid { fault: text }) => {
                 workflow::Refusal::Invalid { fault: fault(text) }.into()
+            }
+            Refusal::Jobs(tensorforge_engine::jobs::Refusal::Invalid { fault: text }) => {
+                tensorforge_engine::jobs::Refusal::Invalid { fault: fault(text) }.into()
             }
             refusal => refusal,
         }

@@ -1,6 +1,7 @@
 //! A random walk through the commands: what a test feeds to an exchange, hostile things among it.
 
 use tensorforge_engine::config::Limits;
+use tensorforge_engine::jobs::{Job, Reported, Spec, Standing, Task, Tries, Watch, Work};
 use tensorforge_engine::models::{
     Allowance, Class, Demand, Kind, Manifest, Mark, Promise, Role, Stage, Tenant, Usage,
     VesselStatus, Window,
@@ -14,11 +15,11 @@ use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::security::{Scopes, Source};
 use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{
-    MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
+    JobId, MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
     Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{Command, State, allocator, config, models, policy, workflow};
+use tensorforge_engine::{Command, State, allocator, config, jobs, models, policy, workflow};
 
 /// A generator for tests (Knuth's linear congruence).
 #[derive(Debug)]
@@ -219,7 +220,7 @@ fn demand(random: &mut Random, now: Micros) -> Demand {
         external,
         model: ModelId(random.below(if hostile { 9 } else { 2 }) as u32),
         origin: RegionId(random.below(4) as u32),
-        kind: Kind::Inference,
+        kind: if random.below(6) == 0 { Kind::Training } else { Kind::Inference },
         class: *random.one(Class::ALL),
         tokens_in: Tokens(if hostile { u64::MAX } else { 1 + random.below(3_000) }),
         tokens_out_max: Tokens(random.below(800)),
@@ -241,6 +242,95 @@ fn start(random: &mut Random, state: &State, vessel: VesselId) -> u64 {
         2 => known.saturating_sub(1),
         _ => 0,
     }
+}
+
+/// What might be asked of a job; now and then something that nobody can want.
+fn spec(random: &mut Random, order: OrderId) -> Spec {
+    let vessels = |random: &mut Random| -> Vec<VesselId> {
+        let first = random.below(9) as u32;
+        (0..1 + random.below(3) as u32).map(|more| VesselId((first + more) % 8)).collect()
+    };
+    let work = match random.below(8) {
+        0 => Work::Checkpoint { order },
+        1..4 => Work::Drain { vessels: vessels(random) },
+        _ => Work::Rollout {
+            vessels: vessels(random),
+            manifest: Box::new(manifest(random)),
+            canary: 1 + random.below(2) as u32,
+            growth: random.below(4) as u32,
+            watch: Watch {
+                hold: Micros(1 + random.below(1_500_000)),
+                every: Micros(1 + random.below(900_000)),
+                calls: 1 + random.below(3) as u32,
+                failing: Ppm(random.below(5) * 200_000),
+                slow: Ppm(random.below(5) * 200_000),
+            },
+        },
+    };
+    let backoff = Micros(random.below(80_000));
+    Spec {
+        work,
+        at_once: random.below(4) as u32,
+        max_out: Ppm(1 + random.below(4) * 333_333),
+        only_when_normal: random.below(3) == 0,
+        undo: random.below(4) > 0,
+        patience: Micros(1 + random.below(2_000_000)),
+        tries: Tries {
+            attempts: 1 + random.below(3) as u16,
+            timeout: Micros(1 + random.below(3_000_000)),
+            backoff,
+            backoff_max: backoff + Micros(random.below(300_000)),
+        },
+    }
+}
+
+/// Something about jobs: mostly what the world does for one, or a further one.
+fn job_command(
+    random: &mut Random,
+    state: &State,
+    some_order: &impl Fn(&mut Random) -> OrderId,
+) -> Command {
+    let live: Vec<&Job> = state.tables.jobs.iter().map(|(_, job)| job).collect();
+    if live.is_empty() || random.below(8) == 0 {
+        let name = if random.below(20) == 0 { String::new() } else { "it".into() };
+        let training = state.tables.orders.iter().map(|(_, order)| order);
+        let training = training.filter(|order| order.demand.kind == Kind::Training);
+        let order = training.map(|order| order.id).next().unwrap_or_else(|| some_order(random));
+        let spec = Box::new(spec(random, order));
+        return Command::Jobs(jobs::Command::StartJob { name, spec });
+    }
+    let row = live[random.below(live.len() as u64) as usize];
+    let job = if random.below(20) == 0 { JobId(random.below(99)) } else { row.id };
+    let mut running = (0u16..).zip(&row.steps).filter(|(_, s)| s.standing == Standing::Running);
+    let step = running.next().filter(|_| random.below(10) > 0);
+    let command = match (random.below(12), step) {
+        (0, _) if row.paused => jobs::Command::ResumeJob { job },
+        (0, _) => jobs::Command::PauseJob { job },
+        (1, _) if random.below(3) == 0 => jobs::Command::CancelJob { job },
+        (1..4, _) if row.paused => jobs::Command::ResumeJob { job },
+        (4..9, Some((_, step))) if matches!(step.task, Task::Install | Task::Restore) => {
+            let before = step.undoes.and_then(|place| row.steps.get(usize::from(place)));
+            let manifest = match (&row.spec.work, before.and_then(|step| step.before.clone())) {
+                (Work::Rollout { manifest, .. }, None) => (**manifest).clone(),
+                (_, Some(before)) => *before,
+                (_, None) => manifest(random),
+            };
+            let start = start(random, state, step.vessel);
+            let name = state.tables.vessels.get(step.vessel).map(|row| row.name.clone());
+            let name = name.unwrap_or_default();
+            return Command::Models(models::Command::RegisterVessel { name, manifest, start });
+        }
+        (place, Some((step, row))) => {
+            let outcome = if place % 3 == 0 { Reported::Done } else { Reported::Failed };
+            let attempt = row.attempts - u16::from(random.below(9) == 0);
+            jobs::Command::ReportStep { job, step, attempt, outcome }
+        }
+        (_, None) => {
+            let outcome = Reported::Failed;
+            jobs::Command::ReportStep { job, step: random.below(9) as u16, attempt: 1, outcome }
+        }
+    };
+    Command::Jobs(command)
 }
 
 /// A command that somebody might send in this state, and who sends it.
@@ -314,6 +404,10 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             },
         })),
         10 if random.below(2) == 0 => {
+            // Of one that is promised to somebody, if there is one.
+            let promised = state.tables.berths.iter().map(|(_, berth)| berth.vessel).next();
+            let promised = promised.filter(|_| random.below(2) == 0);
+            let vessel = promised.unwrap_or(vessel);
             let from = state.now() + Micros(random.below(1_500_000));
             let until = from + Micros(random.below(1_500_000));
             Command::Allocator(match random.below(4) {
@@ -403,6 +497,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             };
             Command::Workflow(workflow::Command::ReportLeg { order, attempt, leg, outcome })
         }
+        80..84 => job_command(random, state, &some_order),
         _ => Command::Workflow(workflow::Command::Advance),
     };
     let operator =

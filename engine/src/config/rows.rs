@@ -113,5 +113,9 @@ code! {
         QueuedTokens = 11,
         /// Orders of one tenant that wait.
         TenantQueue = 12,
+        /// Live jobs.
+        Jobs = 13,
+        /// Steps of one job, those that undo others included.
+        JobSteps = 14,
     }
 }

@@ -24,6 +24,8 @@ pub enum Purpose {
     Service = 6,
     /// Which vessels are asked to give up an order for a more urgent one.
     Preemption = 7,
+    /// How the wait of a job's step for its next attempt is spread.
+    JobRetry = 8,
 }
 
 /// A source of draws for one purpose in one record.

@@ -510,6 +510,8 @@ mod newtypes {
         PrefixSlot,
         LengthSlot,
         StopSlot,
+        JobSlot,
+        JobId,
         OrderSlot,
         Seq,
         JournalId,

@@ -248,6 +248,10 @@ dense_id! {
     LengthSlot
 }
 dense_id! {
+    /// A place among the jobs that are live.
+    JobSlot
+}
+dense_id! {
     /// The place of a live order in the table of orders; reused once the order has ended.
     OrderSlot
 }
@@ -260,6 +264,19 @@ dense_id! {
 pub struct Seq(pub u64);
 
 impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A job's name for life: the position of the record that started it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct JobId(pub u64);
+
+impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::units::{Micros, OrderId, StopSlot, VesselId};
+use crate::kernel::units::{JobSlot, Micros, OrderId, StopSlot, VesselId};
 
 /// Whom a timer wakes, in the order in which those due at the same moment are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,8 @@ pub enum Due {
     Order(OrderId),
     /// A leg that was told to stop, and has not answered.
     Stop(StopSlot),
+    /// A job: a step is overdue or to be tried again, or something has happened to a vessel of its.
+    Job(JobSlot),
 }
 
 /// Somebody to be woken at some moment.

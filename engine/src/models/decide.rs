@@ -171,7 +171,7 @@ fn check_failed_over(state: &State, vessel: VesselId) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn drain(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
+pub(crate) fn drain(tx: &mut Transaction, vessel: VesselId) -> Result<(), Refusal> {
     if status(tx.state(), vessel)? != VesselStatus::Up {
         return Err(Models::WrongStatus.into());
     }
@@ -216,7 +216,7 @@ fn place<K: Key, R: Row + Image>(
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
         let fault = alloc::format!("name is empty, longer than {NAME_MAX} bytes or not printable");
         return Err(Models::Invalid { fault }.into());
@@ -224,7 +224,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_manifest(state: &State, manifest: &Manifest) -> Result<(), Refusal> {
+pub(crate) fn check_manifest(state: &State, manifest: &Manifest) -> Result<(), Refusal> {
     if state.tables.regions.get(manifest.region).is_none() {
         let id = u64::from(manifest.region.0);
         return Err(Models::Unknown { thing: Thing::Region, id }.into());

@@ -21,7 +21,8 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::RegionRegistered { region, name, hop } => fold_region(state, *region, name, *hop),
         Event::ModelRegistered { model, name } => fold_model(state, *model, name),
         Event::VesselRegistered { vessel, name, manifest, start } => {
-            fold_vessel(state, *vessel, name, manifest, *start)
+            fold_vessel(state, *vessel, name, manifest, *start)?;
+            state.wake_jobs_of(*vessel)
         }
         Event::VesselSeen { vessel, start } => {
             state.tables.loads.edit(*vessel, &mut state.writer)?.seen = state.now;
@@ -40,7 +41,8 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                 row.status = if row.held { VesselStatus::Drained } else { VesselStatus::Up };
                 row.start = row.start.max(*start);
             })?;
-            state.wake_vessel(*vessel)
+            state.wake_vessel(*vessel)?;
+            state.wake_jobs_of(*vessel)
         }
         Event::VesselDraining { vessel } => {
             alter_vessel(state, *vessel, |row| {
@@ -68,7 +70,8 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                     row.status = VesselStatus::Restarting;
                 }
             })?;
-            state.wake_vessel(*vessel)
+            state.wake_vessel(*vessel)?;
+            state.wake_jobs_of(*vessel)
         }
         Event::VesselRetired { vessel } => {
             let manifest = state.tables.vessels.edit(*vessel, &mut state.writer)?.manifest.clone();
@@ -247,7 +250,8 @@ fn forgive(load: &mut Load) {
 
 fn fold_status(state: &mut State, vessel: VesselId, status: VesselStatus) -> Result<(), Breach> {
     alter_vessel(state, vessel, |vessel| vessel.status = status)?;
-    state.wake_vessel(vessel)
+    state.wake_vessel(vessel)?;
+    state.wake_jobs_of(vessel)
 }
 
 /// The vessel of a route that is gone: not always the one that was at work.

@@ -178,6 +178,13 @@ impl Parties {
         })
     }
 
+    /// How many vessels that serve a model are not up, and how many there are.
+    pub(crate) fn out_of(&self, model: ModelId) -> (u32, u32) {
+        let Some(serving) = self.serving.get(model.0 as usize) else { return (0, 0) };
+        let all = serving.sizes.values().copied().fold(0u32, u32::saturating_add);
+        (all.saturating_sub(serving.up.count()), all)
+    }
+
     /// The largest order for a model for which there is room at this moment.
     pub(crate) fn room_for(&self, model: ModelId) -> Tokens {
         self.serving.get(model.0 as usize).map_or(Tokens::ZERO, Serving::room)

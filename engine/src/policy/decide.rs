@@ -174,7 +174,8 @@ fn find(state: &State, levels: &Escalation) -> Option<Found> {
     let (calls, flow, waiting) = (state.calls()?, state.flow()?, state.waiting()?);
     let (now, weights) = (state.now(), &levels.weights);
     let failing = calls.failing(now, levels.window, levels.calls);
-    let enough = calls.counted(now, levels.window) >= u64::from(levels.calls);
+    let [counted, ..] = calls.counts(now, levels.window);
+    let enough = counted >= u64::from(levels.calls);
     let drift = state.stance()?.drift.after(&levels.drift, enough.then_some(failing));
     let queue = state.limits().map_or(1, |limits| limits.queued);
     let pressure = Ppm::ratio(waiting.queued, u64::from(queue));

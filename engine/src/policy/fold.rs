@@ -1,5 +1,6 @@
 //! How rules come into force, and how the level moves.
 
+use crate::jobs::rows::Wait;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{Micros, Ppm, TenantId};
 use crate::kernel::wheel::Due;
@@ -123,6 +124,7 @@ fn set_level(state: &mut State, level: PolicyLevel) -> Result<(), Breach> {
     if stance.level != level {
         stance.level = level;
         stance.level_since = now;
+        return state.wake_jobs_for(Wait::Level);
     }
     Ok(())
 }

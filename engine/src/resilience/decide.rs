@@ -113,12 +113,21 @@ pub(crate) fn retry_at(tx: &Transaction, id: OrderId) -> Option<Micros> {
     (at < order.deadline).then_some(at)
 }
 
-/// How long an order waits after so many attempts: anything from the least to three times what it waited
-/// before (decorrelated jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
-/// so that orders that failed together do not come back together.
+/// How long an order waits after so many attempts.
 fn wait(state: &State, id: OrderId, attempts: u16, rule: &RetryRule) -> Micros {
-    let (least, most) = (rule.backoff.0, rule.backoff_max.0);
     let draw = Draw::new(state.journal(), Seq(0), id, Purpose::Jitter);
+    jittered(&draw, attempts, rule.backoff, rule.backoff_max)
+}
+
+/// A wait after so many attempts: anything from the least to three times the wait
+/// before (decorrelated jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
+/// so that those that failed together do not come back together.
+pub(crate) fn jittered(
+    draw: &Draw,
+    attempts: u16,
+    Micros(least): Micros,
+    Micros(most): Micros,
+) -> Micros {
     let mut wait = least;
     // By the sixteenth it may be anything up to the most.
     for attempt in attempts.saturating_sub(15).max(1)..=attempts {

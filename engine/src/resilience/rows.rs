@@ -98,10 +98,15 @@ impl Outcomes {
         lately.share(lately.slow, lately.slow_before, least)
     }
 
-    /// How many calls are counted.
-    pub(crate) fn counted(&self, now: Micros, window: Micros) -> u64 {
+    /// Calls that count, those of them that failed and those that were slow.
+    pub(crate) fn counts(&self, now: Micros, window: Micros) -> [u64; 3] {
         let lately = self.at(now, window);
-        u64::from(lately.calls).saturating_add(u64::from(lately.calls_before))
+        let sum = |present: u32, before: u32| u64::from(present).saturating_add(before.into());
+        [
+            sum(lately.calls, lately.calls_before),
+            sum(lately.failed, lately.failed_before),
+            sum(lately.slow, lately.slow_before),
+        ]
     }
 
     fn share(&self, some: u32, before: u32, least: u32) -> Ppm {

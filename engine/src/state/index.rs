@@ -1,6 +1,9 @@
 //! What is derived from the tables and never hashed: it is rebuilt from them at any time.
 
+use alloc::collections::BTreeMap;
+
 use crate::allocator::index::{Aboard, Berths};
+use crate::kernel::units::{JobSlot, VesselId};
 use crate::kernel::wheel::Wheel;
 use crate::models::index::Parties;
 use crate::queue::index::Queues;
@@ -12,6 +15,8 @@ pub(crate) struct Index {
     pub(crate) parties: Parties,
     pub(crate) queues: Queues,
     pub(crate) berths: Berths,
+    /// The vessels that have a job, and which.
+    pub(crate) jobs: BTreeMap<VesselId, JobSlot>,
     /// None while records are only folded.
     pub(crate) deciding: Option<Deciding>,
 }

@@ -54,6 +54,9 @@ impl State {
         for (id, berth) in tables.berths.iter() {
             index.berths.entry(berth.vessel).or_default().push(id);
         }
+        for (slot, job) in tables.jobs.iter() {
+            index.jobs.extend(job.spec.work.vessels().iter().map(|vessel| (*vessel, slot)));
+        }
         index.queues = Queues::of(tables, parties);
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::allocator::rows::Berth;
 use crate::config::rows::Limits;
+use crate::jobs::rows::{JOBS_MAX, Job};
 use crate::kernel::table::{AnyTable, Only, Scratch, Table};
 use crate::kernel::units::{
-    BerthId, KeySlot, LengthSlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId,
+    BerthId, JobSlot, KeySlot, LengthSlot, ModelId, OrderSlot, PolicyVersion, PrefixSlot, RegionId,
     StopSlot, TenantId, TurnSlot, VesselId,
 };
 use crate::models::rows::{Load, Model, Order, Region, Tenant, Vessel};
@@ -110,6 +111,8 @@ tables! {
     23 resilience hedges: OrderSlot => Hedge,
     /// What became of the orders of tenants that were promised something.
     24 policy sla: TenantId => Sla,
+    /// Jobs that are live.
+    25 jobs jobs: JobSlot => Job,
 }
 
 impl Tables {
@@ -133,6 +136,7 @@ impl Tables {
         self.stops.bound(limits.orders);
         self.hedges.bound_scattered(limits.orders);
         self.sla.bound_scattered(limits.tenants);
+        self.jobs.bound_scattered(JOBS_MAX);
         self.lengths.bound_scattered(Lengths::places(limits));
     }
 }

@@ -1,7 +1,10 @@
 //! When rows want to be woken, and who holds what: what only decisions ask for.
 
+use alloc::vec::Vec;
+
+use crate::jobs::rows::Wait;
 use crate::kernel::table::{Breach, Only};
-use crate::kernel::units::{BerthId, Micros, OrderId, VesselId};
+use crate::kernel::units::{BerthId, JobSlot, Micros, OrderId, VesselId};
 use crate::kernel::wheel::{Due, Timer};
 use crate::models::rows::{VesselStatus, capacity_legs};
 use crate::resilience::rows::Breaker;
@@ -85,6 +88,35 @@ impl State {
         Ok(())
     }
 
+    /// Sets when a job is to be looked at again.
+    pub(crate) fn wake_job(&mut self, slot: JobSlot, at: Micros) -> Result<(), Breach> {
+        let job = self.tables.jobs.edit(slot, &mut self.writer)?;
+        if job.wake != at {
+            job.wake = at;
+            self.set_timer(at, Due::Job(slot));
+        }
+        Ok(())
+    }
+
+    /// Has the job of a vessel looked at, to which something has happened, and every one that waits until fewer
+    /// vessels are out.
+    pub(crate) fn wake_jobs_of(&mut self, vessel: VesselId) -> Result<(), Breach> {
+        if self.tables.jobs.is_empty() {
+            return Ok(());
+        }
+        if let Some(slot) = self.index.jobs.get(&vessel).copied() {
+            self.wake_job(slot, self.now)?;
+        }
+        self.wake_jobs_for(Wait::Room)
+    }
+
+    /// Has every job looked at that waits for this.
+    pub(crate) fn wake_jobs_for(&mut self, wait: Wait) -> Result<(), Breach> {
+        let jobs = self.tables.jobs.iter().filter(|(_, job)| job.waits == wait);
+        let jobs: Vec<JobSlot> = jobs.map(|(slot, _)| slot).collect();
+        jobs.into_iter().try_for_each(|slot| self.wake_job(slot, self.now))
+    }
+
     /// The maintenance of a vessel that begins or ends first, and when that is.
     pub(crate) fn maintenance(&self, id: VesselId) -> Option<(Micros, BerthId)> {
         let berths = self.index.berths.get(&id)?.iter();
@@ -126,7 +158,9 @@ impl State {
         let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
         let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
         let stops = self.tables.stops.iter().map(|(slot, stop)| (stop.until, Due::Stop(slot)));
+        let jobs = self.tables.jobs.iter().map(|(slot, job)| (job.wake, Due::Job(slot)));
         let wakes = review.into_iter().chain(queue).chain(loads).chain(orders).chain(stops);
+        let wakes = wakes.chain(jobs);
         wakes.filter(|(at, _)| *at != Micros::MAX).map(|(at, due)| Timer { at, due })
     }
 }
@@ -138,6 +172,7 @@ fn confirmed(tables: &Tables, timer: &Timer) -> bool {
         Due::Queue => tables.waiting.get(Only).map(|waiting| waiting.serve_at),
         Due::Vessel(id) => tables.loads.get(id).map(|load| load.wake),
         Due::Stop(slot) => tables.stops.get(slot).map(|stop| stop.until),
+        Due::Job(slot) => tables.jobs.get(slot).map(|job| job.wake),
         Due::Order(id) => {
             tables.orders.get(id.slot()).filter(|order| order.id == id).map(|order| order.wake)
         }

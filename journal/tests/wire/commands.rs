@@ -2,6 +2,7 @@
 
 use tensorforge_engine::Command;
 use tensorforge_engine::config::Limits;
+use tensorforge_engine::jobs::{Reported, Spec, Tries, Watch, Work};
 use tensorforge_engine::models::{
     Allowance, Class, Demand, Kind, Manifest, Mark, Promise, Role, Tenant, Usage, Window,
 };
@@ -13,11 +14,11 @@ use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::telemetry::{Charge, Forecast};
 use tensorforge_engine::units::{
-    MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm, RegionId,
-    Tokens, VesselId,
+    JobId, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm,
+    RegionId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{allocator, config, models, policy, workflow};
+use tensorforge_engine::{allocator, config, jobs, models, policy, workflow};
 
 use crate::{each, examples, one};
 
@@ -59,7 +60,60 @@ examples! { Command {
         one(allocator::Command::Maintain { vessel: VesselId(11), window: window() }),
     "allocator.end_maintenance" Command::Allocator(allocator::Command::EndMaintenance { .. }) =>
         one(allocator::Command::EndMaintenance { vessel: VesselId(12) }),
+    "jobs.start_job" Command::Jobs(jobs::Command::StartJob { .. }) => starts(),
+    "jobs.pause_job" Command::Jobs(jobs::Command::PauseJob { .. }) => one(jobs::Command::PauseJob { job: JobId(4_711) }),
+    "jobs.resume_job" Command::Jobs(jobs::Command::ResumeJob { .. }) => one(jobs::Command::ResumeJob { job: JobId(4_712) }),
+    "jobs.cancel_job" Command::Jobs(jobs::Command::CancelJob { .. }) => one(jobs::Command::CancelJob { job: JobId(4_713) }),
+    "jobs.report_step" Command::Jobs(jobs::Command::ReportStep { .. }) => each(Reported::ALL, |outcome| {
+        jobs::Command::ReportStep { job: JobId(4_714), step: 0x0304, attempt: 2, outcome }
+    }),
 } }
+
+fn starts() -> Vec<(String, jobs::Command)> {
+    let start = |spec| jobs::Command::StartJob { name: "new-decoder".into(), spec: Box::new(spec) };
+    // A match without a default: a kind of work more does not compile.
+    let label = |work: &Work| match work {
+        Work::Drain { .. } => "drain",
+        Work::Rollout { .. } => "rollout",
+        Work::Checkpoint { .. } => "checkpoint",
+    };
+    let works = [
+        Work::Drain { vessels: vec![VesselId(13), VesselId(14)] },
+        spec().work,
+        Work::Checkpoint { order: order() },
+    ];
+    let named = |work: Work| (label(&work).to_owned(), start(Spec { work, ..spec() }));
+    works.into_iter().map(named).collect()
+}
+
+pub(crate) fn spec() -> Spec {
+    Spec {
+        work: Work::Rollout {
+            vessels: vec![VesselId(15), VesselId(16)],
+            manifest: Box::new(manifest(Role::Whole)),
+            canary: 1,
+            growth: 3,
+            watch: Watch {
+                hold: Micros(600_000_000),
+                every: Micros(15_000_000),
+                calls: 50,
+                failing: Ppm(20_000),
+                slow: Ppm(100_000),
+            },
+        },
+        at_once: 2,
+        max_out: Ppm(250_000),
+        only_when_normal: true,
+        undo: false,
+        patience: Micros(300_000_000),
+        tries: Tries {
+            attempts: 3,
+            timeout: Micros(900_000_000),
+            backoff: Micros(5_000_000),
+            backoff_max: Micros(60_000_000),
+        },
+    }
+}
 
 fn submissions() -> Vec<(String, workflow::Command)> {
     let mut found =

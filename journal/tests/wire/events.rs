@@ -2,6 +2,7 @@
 
 use tensorforge_engine::Event;
 use tensorforge_engine::config::Bound;
+use tensorforge_engine::jobs::{Cause, JobEnd, StepEnd, Task, Wait};
 use tensorforge_engine::models::{Class, End, Leg, LegKind, Role, Route};
 use tensorforge_engine::models::{LossCause, Thing};
 use tensorforge_engine::policy::{BurnWindow, Drift, OverrideEnd, PolicyLevel, Signal};
@@ -9,15 +10,16 @@ use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
 use tensorforge_engine::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, PolicyVersion, Ppm,
-    RegionId, StopSlot, TenantId, Tokens, VesselId,
+    BerthId, JobId, JobSlot, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd,
+    PolicyVersion, Ppm, RegionId, StopSlot, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Stop, Withheld};
 use tensorforge_engine::{
-    allocator, config, models, policy, queue, resilience, routing, security, telemetry, workflow,
+    allocator, config, jobs, models, policy, queue, resilience, routing, security, telemetry,
+    workflow,
 };
 
-use crate::commands::{demand, limits, manifest, order, policy, tenant, usage, window};
+use crate::commands::{demand, limits, manifest, order, policy, spec, tenant, usage, window};
 use crate::{each, examples, one};
 
 examples! { Event {
@@ -260,7 +262,52 @@ examples! { Event {
         first_token: Micros(900_000),
         latency: Micros(2_500_000),
     }),
+    "jobs.job_started" Event::Jobs(jobs::Event::JobStarted { .. }) => one(jobs::Event::JobStarted {
+        job: JobId(4_711), slot: JobSlot(5), name: "new-decoder".into(), spec: Box::new(spec()),
+    }),
+    "jobs.step_began" Event::Jobs(jobs::Event::StepBegan { .. }) => begun(),
+    "jobs.step_ended" Event::Jobs(jobs::Event::StepEnded { .. }) =>
+        each(StepEnd::ALL, |outcome| jobs::Event::StepEnded { job: JobId(4_711), step: 0x0304, outcome }),
+    "jobs.step_retried" Event::Jobs(jobs::Event::StepRetried { .. }) => one(jobs::Event::StepRetried {
+        job: JobId(4_711), step: 0x0304, outcome: StepEnd::TimedOut, attempts: 2, at: Micros(70_000_000),
+    }),
+    "jobs.job_waits" Event::Jobs(jobs::Event::JobWaits { .. }) =>
+        each(Wait::ALL, |wait| jobs::Event::JobWaits { job: JobId(4_711), wait, until: Micros(80_000_000) }),
+    "jobs.job_paused" Event::Jobs(jobs::Event::JobPaused { .. }) => one(jobs::Event::JobPaused { job: JobId(4_711) }),
+    "jobs.job_resumed" Event::Jobs(jobs::Event::JobResumed { .. }) => one(jobs::Event::JobResumed { job: JobId(4_711) }),
+    "jobs.job_promoted" Event::Jobs(jobs::Event::JobPromoted { .. }) => one(jobs::Event::JobPromoted {
+        job: JobId(4_711), step: 0x0304, calls: 1_234, failing: Ppm(19_999), slow: Ppm(83_333),
+    }),
+    "jobs.job_rolled_back" Event::Jobs(jobs::Event::JobRolledBack { .. }) => each(Cause::ALL, |cause| jobs::Event::JobRolledBack {
+        job: JobId(4_711),
+        cause,
+        step: Some(0x0304),
+        vessel: VesselId(33),
+        calls: 1_234,
+        failing: Ppm(20_000),
+        slow: Ppm(83_333),
+    }),
+    "jobs.job_ended" Event::Jobs(jobs::Event::JobEnded { .. }) => each(JobEnd::ALL, |end| jobs::Event::JobEnded {
+        job: JobId(4_711), end, done: 300, failed: 2, compensated: 3, skipped: 4,
+    }),
 } }
+
+/// The beginning of a step of each kind, with what only it has.
+fn begun() -> Vec<(String, jobs::Event)> {
+    each(Task::ALL, |task| {
+        let installs = matches!(task, Task::Install | Task::Restore);
+        jobs::Event::StepBegan {
+            job: JobId(4_711),
+            step: 0x0304,
+            task,
+            attempt: 2,
+            vessel: if task == Task::Watch { VesselId::NONE } else { VesselId(34) },
+            order: (task == Task::Checkpoint).then(order),
+            until: Micros(90_000_000),
+            manifest: installs.then(|| Box::new(manifest(Role::Whole))),
+        }
+    })
+}
 
 fn stop() -> Stop {
     Stop {
@@ -386,6 +433,14 @@ mod refusals {
             one(workflow::Refusal::KeyConflict { order: order(), ordered: 0x1234_5678_9abc_def0, asked: 7 }),
         "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),
         "models.still_aboard" Refusal::Models(models::Refusal::StillAboard { .. }) => one(models::Refusal::StillAboard { orders: 11 }),
+        "jobs.unknown" Refusal::Jobs(jobs::Refusal::Unknown { .. }) => one(jobs::Refusal::Unknown { job: JobId(4_711) }),
+        "jobs.invalid" Refusal::Jobs(jobs::Refusal::Invalid { .. }) => one(jobs::Refusal::Invalid { fault: "canary is 0".into() }),
+        "jobs.taken" Refusal::Jobs(jobs::Refusal::Taken { .. }) =>
+            one(jobs::Refusal::Taken { vessel: VesselId(35), job: JobId(4_711) }),
+        "jobs.not_running" Refusal::Jobs(jobs::Refusal::NotRunning { .. }) => one(jobs::Refusal::NotRunning { order: 14 }),
+        "jobs.wrong_phase" Refusal::Jobs(jobs::Refusal::WrongPhase) => one(jobs::Refusal::WrongPhase),
+        "jobs.stale" Refusal::Jobs(jobs::Refusal::Stale) => one(jobs::Refusal::Stale),
+        "jobs.not_reported" Refusal::Jobs(jobs::Refusal::NotReported) => one(jobs::Refusal::NotReported),
         "models.superseded" Refusal::Models(models::Refusal::Superseded { .. }) => one(models::Refusal::Superseded { start: 6 }),
     } }
 }

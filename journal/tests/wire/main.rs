@@ -141,7 +141,8 @@ fn the_bytes_of_every_event_are_pinned() {
 /// can be written. Events that repeat what a command says are as long as the command lets them be.
 #[test]
 fn no_event_is_longer_than_it_counts_for() {
-    let repeat = ["configured", "registered", "policy_", "order_admitted", "refused"];
+    let repeat =
+        ["configured", "registered", "policy_", "order_admitted", "refused", "job_started"];
     for (name, event) in events::examples() {
         let mut bytes = Vec::new();
         pack(&event, &mut bytes);

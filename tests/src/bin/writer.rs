@@ -109,7 +109,8 @@ fn demand(client: u64, external: u64) -> Demand {
 }
 
 fn report(effect: &Effect) -> Option<Command> {
-    let Effect::Call { order, attempt, leg, .. } = *effect else { return None };
+    let Effect::Call { order, attempt, leg, .. } = effect else { return None };
+    let (order, attempt, leg) = (*order, *attempt, *leg);
     let outcome = Outcome::Done {
         tokens_out: Tokens(order.0 % 64),
         cached: Tokens::ZERO,

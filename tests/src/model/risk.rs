@@ -50,6 +50,7 @@ impl Model {
     fn put_level(&mut self, level: u8) {
         if self.level != level {
             (self.level, self.level_since) = (level, self.now);
+            self.stir_all();
         }
     }
 

@@ -174,7 +174,7 @@ impl Model {
     }
 
     /// Whatever is due, by its moment; at one moment the review first, then those who wait, then
-    /// vessels, then orders.
+    /// vessels, then orders, then stops, then jobs.
     pub(super) fn advance(&mut self) -> Decided<()> {
         for _ in 0..256 {
             let mut due: Vec<(u64, u8, u64)> = Vec::new();
@@ -186,6 +186,7 @@ impl Model {
             due.extend(ships.map(|(id, ship)| (Self::ship_wake(ship), 2, (*id).into())));
             due.extend(self.orders.values().map(|order| (order.wake, 3, order.id.0)));
             due.extend(self.stops.iter().map(|(slot, row)| (row.until.0, 4, (*slot).into())));
+            due.extend(self.jobs.iter().map(|(slot, job)| (job.wake, 5, (*slot).into())));
             let Some((_, kind, id)) = due.into_iter().min().filter(|(at, ..)| *at <= self.now)
             else {
                 return Ok(());
@@ -196,6 +197,7 @@ impl Model {
                 1 => self.resume()?,
                 2 => self.ship_due(VesselId(slot))?,
                 4 => self.answered(slot, None)?,
+                5 => self.go_on(slot)?,
                 _ => self.order_due(slot)?,
             }
         }

@@ -26,6 +26,7 @@ mod fairness;
 mod forecasts;
 mod health;
 mod hedges;
+mod jobs;
 mod money;
 mod policy;
 mod preemption;

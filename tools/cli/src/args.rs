@@ -246,6 +246,15 @@ Examples:
 Submissions, the reports of legs and of stops, heartbeats and the clock are listed only where --what
 names them, or their module.")]
     Audit(AuditArgs),
+    /// Tell of jobs: their steps, how long each took, and why they were promoted or rolled back
+    #[command(after_help = "\
+Examples:
+  tensorforge capture --scenario fixtures/scenarios/rollout-undone.toml --out rollout.tfj
+  tensorforge jobs rollout.tfj
+  tensorforge jobs rollout.tfj --at 30s
+
+fixtures/ is in the repository.")]
+    Jobs(JobsArgs),
     /// Print the state, or a part of it, after some record
     #[command(after_help = "\
 Examples:
@@ -608,6 +617,16 @@ pub(crate) struct AuditArgs {
     /// The record to stop before, or the moment of the last; by default the end
     #[arg(long, value_name = "SEQ|TIME")]
     pub(crate) until: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// After so many records, or at a moment such as 90s, as in `replay --to`; by default all of them
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -64,6 +64,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Fits(args) => verbs::fits::run(args, cli.json),
         Verb::Dwell(args) => verbs::dwell::run(args, cli.json),
         Verb::Audit(args) => verbs::audit::run(args, cli.json),
+        Verb::Jobs(args) => verbs::jobs::run(args, cli.json),
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Sla(args) => verbs::sla::run(args, cli.json),

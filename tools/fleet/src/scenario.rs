@@ -6,6 +6,7 @@
 
 mod asked;
 mod expected;
+mod job;
 mod told;
 
 use std::collections::BTreeMap;

@@ -194,7 +194,8 @@ impl<'a> Sim<'a> {
                     }
                 }
             }
-            Effect::Answer { .. } => {}
+            // Nobody starts jobs with a simulated fleet.
+            Effect::Answer { .. } | Effect::Install { .. } | Effect::Checkpoint { .. } => {}
         }
     }
 

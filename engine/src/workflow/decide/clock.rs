@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::allocator::decide::{release, turn};
 use crate::allocator::words::Event as Allocator;
+use crate::jobs::decide::conduct;
 use crate::kernel::units::{BerthId, Micros, OrderId, VesselId};
 use crate::kernel::wheel::Due;
 use crate::models::decide::{back, lose};
@@ -24,7 +25,7 @@ use crate::workflow::words::Fault;
 const DUE_MAX: usize = 256;
 
 /// Decides whatever is due, the earliest first; at one moment the review, then the queue, then vessels,
-/// then orders.
+/// then orders, then jobs.
 pub(crate) fn advance(tx: &mut Transaction) {
     for _ in 0..DUE_MAX {
         if !tx.has_room() {
@@ -36,6 +37,7 @@ pub(crate) fn advance(tx: &mut Transaction) {
             Some(Due::Vessel(id)) => vessel_due(tx, id),
             Some(Due::Order(id)) => order_due(tx, id),
             Some(Due::Stop(slot)) => give_up(tx, slot),
+            Some(Due::Job(slot)) => conduct(tx, slot),
             None => return,
         }
     }

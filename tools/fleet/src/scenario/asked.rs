@@ -5,16 +5,16 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tensorforge_engine::command::{ANYWHERE, Command};
-use tensorforge_engine::models::{Class, Demand, Kind, Mark, Usage, Window};
+use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Usage, Window};
 use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{
     Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{State, allocator, config, models, policy, workflow};
+use tensorforge_engine::{State, allocator, config, jobs, models, policy, workflow};
 
-use super::{Scenario, Step};
+use super::{Scenario, Step, job};
 use crate::document::{DocumentError, Millis, listed};
 use crate::fleet::limit;
 use crate::policy::{policy_of, read_policy};
@@ -278,6 +278,23 @@ impl Scenario {
             "roll_back" => operator(Command::Policy(policy::Command::RollBackPolicy {
                 to: PolicyVersion(read(name, value)?),
             })),
+            "start_job" => {
+                let asked: job::Start = read(name, value)?;
+                operator(Command::Jobs(self.start_job(asked, state)?))
+            }
+            "pause_job" => {
+                let job = job::named(state, &read::<String>(name, value)?)?.id;
+                operator(Command::Jobs(jobs::Command::PauseJob { job }))
+            }
+            "resume_job" => {
+                let job = job::named(state, &read::<String>(name, value)?)?.id;
+                operator(Command::Jobs(jobs::Command::ResumeJob { job }))
+            }
+            "cancel_job" => {
+                let job = job::named(state, &read::<String>(name, value)?)?.id;
+                operator(Command::Jobs(jobs::Command::CancelJob { job }))
+            }
+            "report_step" => operator(Command::Jobs(job::report(state, &read(name, value)?)?)),
             "override" => {
                 let asked: OverrideStep = read(name, value)?;
                 let now = state.now().max(step.at_ms.micros());
@@ -289,7 +306,8 @@ impl Scenario {
             other => Err(format!(
                 "expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
                  heartbeat, drain, lose, retire, configure, register, maintain, end_maintenance, \
-                 policy, roll_back, override, end_override and wait, found `{other}`"
+                 start_job, pause_job, resume_job, cancel_job, report_step, policy, roll_back, \
+                 override, end_override and wait, found `{other}`"
             )),
         }
     }
@@ -377,12 +395,16 @@ impl Scenario {
         start: u64,
         slots: Option<u32>,
     ) -> Result<Command, String> {
-        let known = self.fleet.vessels.iter().find(|vessel| vessel.name == like);
-        let known = known.ok_or_else(|| self.no_vessel(like))?;
-        let mut manifest = known.manifest.clone();
+        let mut manifest = self.manifest_of(like)?;
         manifest.slots = slots.unwrap_or(manifest.slots);
         let name = name.to_owned();
         Ok(Command::Models(models::Command::RegisterVessel { name, manifest, start }))
+    }
+
+    /// What a vessel carries by the fleet file.
+    pub(super) fn manifest_of(&self, name: &str) -> Result<Manifest, String> {
+        let known = self.fleet.vessels.iter().find(|vessel| vessel.name == name);
+        known.map(|vessel| vessel.manifest.clone()).ok_or_else(|| self.no_vessel(name))
     }
 
     /// A tenant where it is registered, or would be.
@@ -411,7 +433,7 @@ impl Scenario {
     }
 
     /// A vessel where it is registered, or would be.
-    fn vessel(&self, state: &State, name: &str) -> Result<VesselId, String> {
+    pub(super) fn vessel(&self, state: &State, name: &str) -> Result<VesselId, String> {
         let known = state.tables.vessels.iter().find(|(_, row)| row.name == name);
         let names = self.fleet.vessels.iter().map(|vessel| vessel.name.as_str());
         let id = known.map(|(id, _)| id).or_else(|| place(names, name).map(VesselId));
@@ -437,7 +459,7 @@ fn read<T: serde::de::DeserializeOwned>(key: &str, value: &toml::Value) -> Resul
 }
 
 /// A live order by its number.
-fn order(state: &State, number: u64) -> Result<OrderId, String> {
+pub(super) fn order(state: &State, number: u64) -> Result<OrderId, String> {
     let mut live = state.tables.orders.iter().map(|(_, order)| order.id);
     live.find(|id| id.number() == number).ok_or_else(|| format!("order {number} is not live"))
 }

@@ -11,7 +11,7 @@ use serde_json::ser::Formatter;
 use tensorforge_engine::table::{Row, Table};
 use tensorforge_engine::units::{Key, PicoUsd, VesselId};
 use tensorforge_engine::{
-    Event, State, Tables, allocator, models, policy, queue, resilience, routing, telemetry,
+    Event, State, Tables, allocator, jobs, models, policy, queue, resilience, routing, telemetry,
     workflow,
 };
 
@@ -53,6 +53,7 @@ fn state_text(state: &State) -> String {
         stops,
         hedges,
         sla,
+        jobs,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -80,6 +81,7 @@ fn state_text(state: &State) -> String {
         rows("stops", stops),
         rows("hedges", hedges),
         rows("sla", sla),
+        rows("jobs", jobs),
     ];
     tables.concat()
 }
@@ -216,6 +218,7 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
             | policy::Event::BurnRaised { tenant, window, burn, .. }
             | policy::Event::BurnCleared { tenant, window, burn, .. },
         ) => format!("{tenant} {} {burn}", name(window)),
+        Event::Jobs(event) => job_detail(event, vessel),
         _ => String::new(),
     }
 }
@@ -228,6 +231,33 @@ pub(super) fn more(event: &Event) -> String {
             best.unwrap_or_default()
         }
         _ => String::new(),
+    }
+}
+
+fn job_detail(event: &jobs::Event, vessel: impl Fn(VesselId) -> String) -> String {
+    match event {
+        jobs::Event::JobStarted { name, .. } => name.clone(),
+        jobs::Event::StepBegan { step, task, attempt, vessel: id, .. } => {
+            let of =
+                if *id == VesselId::NONE { String::new() } else { format!(" {}", vessel(*id)) };
+            format!("{step} {}{of} attempt={attempt}", name(task))
+        }
+        jobs::Event::StepEnded { step, outcome, .. } => format!("{step} {}", name(outcome)),
+        jobs::Event::StepRetried { step, outcome, attempts, .. } => {
+            format!("{step} {} attempts={attempts}", name(outcome))
+        }
+        jobs::Event::JobWaits { wait, .. } => name(wait),
+        jobs::Event::JobPromoted { step, calls, failing, slow, .. } => {
+            format!("{step} calls={calls} failing={failing} slow={slow}")
+        }
+        jobs::Event::JobRolledBack { cause, calls, failing, slow, .. } => {
+            format!("{} calls={calls} failing={failing} slow={slow}", name(cause))
+        }
+        jobs::Event::JobEnded { end, done, failed, compensated, skipped, .. } => format!(
+            "{} done={done} failed={failed} compensated={compensated} skipped={skipped}",
+            name(end)
+        ),
+        jobs::Event::JobPaused { .. } | jobs::Event::JobResumed { .. } => String::new(),
     }
 }
 
