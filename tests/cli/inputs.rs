@@ -304,6 +304,7 @@ fn places_where_no_journal_is_or_can_be() {
         "state {}",
         "log {}",
         "explain {} --order 1",
+        "jobs {}",
         "diff {} j.tfj",
         "diff j.tfj {}",
         "bisect j.tfj {}",

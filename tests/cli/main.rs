@@ -7,6 +7,7 @@ mod asking;
 mod bad_days;
 mod captures;
 mod corpus;
+mod jobs;
 mod replays;
 mod resumes;
 

@@ -122,6 +122,8 @@ fn every_reader(folder: &Folder, journal: &str) {
         "log {} --decide",
         "explain {} --order 1",
         "explain {} --order 1 --json",
+        "jobs {}",
+        "jobs {} --json",
         "state {}",
         "state {} --json",
         "state {} tenants",

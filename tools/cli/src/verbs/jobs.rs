@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::Event;
 use tensorforge_engine::command::Stamp;
@@ -75,8 +76,10 @@ struct Story {
     since: Micros,
     /// Steps that were begun, or were over before that.
     steps: BTreeMap<u16, Step>,
-    /// What was decided about it as a whole, and where.
-    verdicts: Vec<(Stamp, jobs::Event)>,
+    /// What was decided about it as a whole, where, and after how many of both.
+    verdicts: Vec<(usize, Stamp, jobs::Event)>,
+    /// Whether what it did is being undone.
+    undoes: bool,
     waits: Option<(Wait, Micros)>,
     end: Option<(Micros, JobEnd)>,
 }
@@ -88,6 +91,11 @@ struct Step {
     vessel: Option<VesselId>,
     order: Option<OrderId>,
     attempts: u16,
+    /// How many steps and verdicts were told before it.
+    after: usize,
+    /// Whether it helps to undo others, and whether it was undone.
+    undoes: bool,
+    undone: bool,
     /// When its first attempt began.
     began: Option<Micros>,
     ended: Option<(Micros, StepEnd)>,
@@ -104,14 +112,16 @@ impl Story {
     fn new(name: &str, spec: &Spec, since: Micros) -> Self {
         let (name, spec) = (name.to_owned(), spec.clone());
         let (steps, verdicts) = (BTreeMap::new(), Vec::new());
-        Self { name, spec, since, steps, verdicts, waits: None, end: None }
+        let (waits, end) = (None, None);
+        Self { name, spec, since, steps, verdicts, undoes: false, waits, end }
     }
 
     fn learn(&mut self, stamp: Stamp, event: jobs::Event) {
-        let time = stamp.time;
+        let (time, after) = (stamp.time, self.steps.len() + self.verdicts.len());
+        let fresh = Step { after, undoes: self.undoes, ..Step::default() };
         match event {
             jobs::Event::StepBegan { step, task, attempt, vessel, order, .. } => {
-                let row = self.steps.entry(step).or_default();
+                let row = self.steps.entry(step).or_insert(fresh);
                 row.task = Some(task);
                 row.vessel = Some(vessel).filter(|vessel| *vessel != VesselId::NONE);
                 row.order = order;
@@ -119,14 +129,23 @@ impl Story {
                 row.began = row.began.or(Some(time));
             }
             jobs::Event::StepEnded { step, outcome, .. } => {
-                self.steps.entry(step).or_default().ended = Some((time, outcome));
+                let row = self.steps.entry(step).or_insert(fresh);
+                row.ended = Some((time, outcome));
+                let (restores, vessel) = (row.task == Some(Task::Restore), row.vessel);
+                if restores && outcome == StepEnd::Done {
+                    let same = self.steps.values_mut().filter(|step| step.vessel == vessel);
+                    same.filter(|step| !step.undoes).for_each(|step| step.undone = true);
+                }
             }
             jobs::Event::JobWaits { wait, until, .. } => self.waits = Some((wait, until)),
             jobs::Event::JobEnded { end, .. } => {
                 self.end = Some((time, end));
-                self.verdicts.push((stamp, event));
+                self.verdicts.push((after, stamp, event));
             }
-            event => self.verdicts.push((stamp, event)),
+            event => {
+                self.undoes |= matches!(event, jobs::Event::JobRolledBack { .. });
+                self.verdicts.push((after, stamp, event));
+            }
         }
     }
 
@@ -146,10 +165,11 @@ impl Story {
                 "outcome": step.ended.map(|(_, outcome)| outcome),
                 "began_us": step.began,
                 "took_us": step.took(now),
+                "undone": step.undone,
             })
         });
         let verdicts = self.verdicts.iter().map(
-            |(stamp, event)| json!({ "seq": stamp.seq, "time_us": stamp.time, "event": event }),
+            |(_, stamp, event)| json!({ "seq": stamp.seq, "time_us": stamp.time, "event": event }),
         );
         let waits = self.waits().map(|(wait, until)| json!({ "for": wait, "until_us": until }));
         json!({
@@ -177,20 +197,24 @@ impl Story {
         };
         let end = match self.end {
             Some((at, JobEnd::Completed)) => paint(GOOD, "completed") + after(at - self.since),
-            Some((at, end)) => paint(BAD, word(end)) + after(at - self.since),
+            Some((at, end)) => paint(BAD, plain(end)) + after(at - self.since),
             None => Text::from(format!("live for {}", span((now - self.since).0))),
         };
         let head = paint(NAME, format!("job {id}"));
         let told = format!(" {:?}, {what}, started at {}: ", self.name, span(self.since.0));
         output::say(head + told + end);
-        for (place, step) in &self.steps {
-            output::say(self.step_text(*place, step, now, names));
-        }
-        for (stamp, event) in &self.verdicts {
+        let steps = self
+            .steps
+            .iter()
+            .map(|(place, step)| (step.after, self.step_text(*place, step, now, names)));
+        let verdicts = self.verdicts.iter().map(|(after, stamp, event)| {
             let since = format!("  {:>12}  ", format!("+{}", span((stamp.time - self.since).0)));
             let record = paint(FAINT, format!("record {}", stamp.seq));
-            output::say(Text::from(since) + self.verdict(event, names) + "  " + record);
-        }
+            (*after, Text::from(since) + self.verdict(event, names) + "  " + record)
+        });
+        let mut lines: Vec<(usize, Text)> = steps.chain(verdicts).collect();
+        lines.sort_by_key(|(after, _)| *after);
+        lines.into_iter().for_each(|(_, line)| output::say(line));
         if let Some((wait, until)) = self.waits() {
             let until = match until {
                 Micros::MAX => String::new(),
@@ -205,13 +229,15 @@ impl Story {
         let of = step.vessel.map_or_else(String::new, |vessel| names.vessel(vessel));
         let outcome = match step.ended {
             Some((_, StepEnd::Done)) => paint(GOOD, format!("{:<9}", "done")),
-            Some((_, outcome)) => paint(BAD, format!("{:<9}", word(outcome))),
+            Some((_, outcome)) => paint(BAD, format!("{:<9}", plain(outcome))),
             None => Text::from(format!("{:<9}", "running")),
         };
         let began =
             step.began.map_or_else(String::new, |at| format!("+{}", span((at - self.since).0)));
         let took = step.took(now).map_or_else(String::new, |took| {
-            format!("  took {}, {}", span(took.0), counted(step.attempts.into(), "attempt"))
+            let undone = if step.undone { ", undone" } else { "" };
+            let attempts = counted(step.attempts.into(), "attempt");
+            format!("  took {}, {attempts}{undone}", span(took.0))
         });
         Text::from(format!("  {began:>12}  step {place:>3}  {task:<10} {of:<16} ")) + outcome + took
     }
@@ -222,7 +248,7 @@ impl Story {
             jobs::Event::JobResumed { .. } => "resumed".into(),
             jobs::Event::StepRetried { step, outcome, attempts, at, .. } => format!(
                 "step {step} {}, tried again at +{}, after {}",
-                word(outcome),
+                plain(outcome),
                 span((*at - self.since).0),
                 counted((*attempts).into(), "attempt"),
             )
@@ -237,12 +263,12 @@ impl Story {
                     VesselId::NONE => String::new(),
                     vessel => format!(" ({})", names.vessel(vessel)),
                 };
-                let told = format!("{by}, {}{of}: ", word(cause));
+                let told = format!("{by}, {}{of}: ", plain(cause));
                 paint(BAD, "rolled back") + told + self.shares(*calls, *failing, *slow)
             }
             jobs::Event::JobEnded { end, done, failed, compensated, skipped, .. } => format!(
                 "{}: {} done, {failed} failed, {compensated} undone, {skipped} not begun",
-                word(end),
+                plain(end),
                 counted((*done).into(), "step"),
             )
             .into(),
@@ -265,6 +291,11 @@ impl Story {
             counted(watch.calls.into(), "call"),
         )
     }
+}
+
+/// A name as people say it.
+fn plain(name: impl Serialize) -> String {
+    word(name).replace('_', " ")
 }
 
 fn after(took: Micros) -> String {

@@ -283,15 +283,15 @@ impl Scenario {
                 operator(Command::Jobs(self.start_job(asked, state)?))
             }
             "pause_job" => {
-                let job = job::named(state, &read::<String>(name, value)?)?.id;
+                let job = job::id_of(state, &read::<String>(name, value)?)?;
                 operator(Command::Jobs(jobs::Command::PauseJob { job }))
             }
             "resume_job" => {
-                let job = job::named(state, &read::<String>(name, value)?)?.id;
+                let job = job::id_of(state, &read::<String>(name, value)?)?;
                 operator(Command::Jobs(jobs::Command::ResumeJob { job }))
             }
             "cancel_job" => {
-                let job = job::named(state, &read::<String>(name, value)?)?.id;
+                let job = job::id_of(state, &read::<String>(name, value)?)?;
                 operator(Command::Jobs(jobs::Command::CancelJob { job }))
             }
             "report_step" => operator(Command::Jobs(job::report(state, &read(name, value)?)?)),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tensorforge_engine::State;
 use tensorforge_engine::jobs::{Command, Job, Reported, Spec, Tries, Watch, Work};
-use tensorforge_engine::units::{Ppm, VesselId};
+use tensorforge_engine::units::{JobId, Ppm, VesselId};
 
 use super::Scenario;
 use super::asked::order;
@@ -136,8 +136,14 @@ impl Scenario {
     }
 }
 
+/// The job of a name, or of a number, live or not.
+pub(super) fn id_of(state: &State, name: &str) -> Result<JobId, String> {
+    let number = name.parse().map(JobId).ok();
+    named(state, name).map(|job| job.id).or_else(|absent| number.ok_or(absent))
+}
+
 /// The live job of a name.
-pub(super) fn named<'a>(state: &'a State, name: &str) -> Result<&'a Job, String> {
+fn named<'a>(state: &'a State, name: &str) -> Result<&'a Job, String> {
     let mut jobs = state.tables.jobs.iter().map(|(_, job)| job);
     jobs.find(|job| job.name == name).ok_or_else(|| format!("job {name:?} is not live"))
 }
