@@ -93,7 +93,7 @@ fn the_three_minutes_are_as_printed() {
             rewritten.push_str(&format!("{line}\n"));
         }
     }
-    assert_eq!(count, 8, "the README shows eight commands");
+    assert_eq!(count, 10, "the README shows ten commands");
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         fs::write(root().join("README.md"), rewritten).unwrap();
     }

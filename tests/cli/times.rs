@@ -168,7 +168,15 @@ fn what_operators_said_is_listed() {
 #[test]
 fn the_audit_is_the_log_without_its_traffic() {
     let folder = Folder::new();
-    let traffic = ["submit", "report_leg", "report_stop", "advance", "heartbeat"];
+    let traffic = [
+        "submit",
+        "submit_batch",
+        "report_leg",
+        "report_stop",
+        "report_first_token",
+        "advance",
+        "heartbeat",
+    ];
     let names = fs::read_dir(workspace().join("fixtures/corpus")).expect("a folder");
     for name in names.map(|name| name.expect("a name").file_name()) {
         let journal = format!("fixtures/corpus/{}", name.to_string_lossy());

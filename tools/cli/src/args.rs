@@ -243,7 +243,7 @@ Examples:
 
 `tensorforge capture --out morning.tfj` makes the journal.
 
-Submissions, the reports of legs and of stops, heartbeats and the clock are listed only where --what
+Submissions, the reports of legs, first tokens and stops, heartbeats and the clock are listed only where --what
 names them, or their module.")]
     Audit(AuditArgs),
     /// Tell of jobs: their steps, how long each took, and why they were promoted or rolled back

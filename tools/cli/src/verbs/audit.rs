@@ -121,6 +121,8 @@ fn names_it(what: Option<&What>, command: &Command) -> bool {
             command,
             Command::Workflow(
                 workflow::Command::Submit(_)
+                    | workflow::Command::SubmitBatch { .. }
+                    | workflow::Command::ReportFirstToken { .. }
                     | workflow::Command::ReportLeg { .. }
                     | workflow::Command::ReportStop { .. }
                     | workflow::Command::Advance
