@@ -419,7 +419,7 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             let demands =
                 (0..random.below(6)).map(|_| demand(random, state.now())).collect::<Vec<_>>();
             let whole = random.below(3) > 0;
-            let plain = |demand: Demand| match whole && demand.external % 16 > 0 {
+            let plain = |demand: Demand| match whole && !demand.external.is_multiple_of(16) {
                 true => Demand { idempotency: 0, window: None, ..demand },
                 false => demand,
             };
