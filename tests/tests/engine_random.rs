@@ -16,7 +16,7 @@ fn run(seed: u64, records: u64) -> Vec<(Micros, Vec<Event>)> {
     let mut live = Exchange::genesis(journal);
     let mut replica = Exchange::genesis(journal);
     let mut random = Random(seed);
-    let setup = if seed % 2 == 0 { alike(bounds()) } else { setup(bounds()) };
+    let setup = if seed.is_multiple_of(2) { alike(bounds()) } else { setup(bounds()) };
     let mut setup = setup.into_iter();
     let (mut history, mut audit) = (Vec::new(), Audit::default());
     // What was restored decides as what never was.
