@@ -575,3 +575,15 @@ pub fn alike(bounds: Limits) -> Vec<Command> {
     }
     setup
 }
+
+/// Whether a command leaves such a fleet, and the rules for it, as they are.
+pub fn stays(command: &Command) -> bool {
+    match command {
+        Command::Config(_) | Command::Policy(_) | Command::Allocator(_) => false,
+        Command::Models(command) => {
+            matches!(command, models::Command::Heartbeat { .. } | models::Command::Lose { .. })
+        }
+        Command::Workflow(_) => true,
+        Command::Jobs(_) => false,
+    }
+}

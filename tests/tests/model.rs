@@ -8,7 +8,7 @@ use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
 use tensorforge_engine::{Command, Event, Exchange, Stamp, models, workflow};
 use tensorforge_tests::model::Model;
-use tensorforge_tests::walk::{Random, alike, bounds, command, narrow_bounds, setup};
+use tensorforge_tests::walk::{Random, alike, bounds, command, narrow_bounds, setup, stays};
 
 /// Walks so many records, at this pace, and notes what was met on the way.
 fn agree(seed: u64, records: u64, pace: u64, bounds: Limits, met: &mut BTreeSet<String>) {
@@ -95,14 +95,6 @@ fn the_engine_decides_as_the_model_does() {
         agree(seed, 2_000, 900_000, bounds(), &mut met);
     }
     // A fleet alike that stays as it is, at leisure: whatever lasts is asked of another vessel as well.
-    let stays = |command: &Command| match command {
-        Command::Config(_) | Command::Policy(_) | Command::Allocator(_) => false,
-        Command::Models(command) => {
-            matches!(command, models::Command::Heartbeat { .. } | models::Command::Lose { .. })
-        }
-        Command::Workflow(_) => true,
-        Command::Jobs(_) => false,
-    };
     for seed in 500..510 {
         walk(seed, 2_500, 300_000, alike(bounds()), stays, &mut met);
     }

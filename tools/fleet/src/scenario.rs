@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tensorforge_engine::command::{Command, Stamp};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::security::Source;
-use tensorforge_engine::units::{JournalId, Micros, Seq, TenantId};
+use tensorforge_engine::units::{JournalId, Micros, OrderId, Seq, TenantId};
 use tensorforge_engine::{Event, Exchange, State, workflow};
 
 use crate::document::{self, DocumentError, Millis};
@@ -191,6 +191,12 @@ impl Scenario {
         }
         Ok(())
     }
+}
+
+/// A live order by its number.
+fn order(state: &State, number: u64) -> Result<OrderId, String> {
+    let mut live = state.tables.orders.iter().map(|(_, order)| order.id);
+    live.find(|id| id.number() == number).ok_or_else(|| format!("order {number} is not live"))
 }
 
 struct Stage {

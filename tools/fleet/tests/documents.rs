@@ -587,8 +587,10 @@ fn scenarios_that_cannot_be_played() {
         "",
         "fly = true",
         &format!(
-            "{step}expected one of submit, done, failed, stopped, cancel, retry, heartbeat, drain, lose, \
-             retire, configure, register, maintain, end_maintenance, policy, roll_back and wait, found `fly`"
+            "{step}expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
+             heartbeat, drain, lose, retire, configure, register, maintain, end_maintenance, \
+             start_job, pause_job, resume_job, cancel_job, report_step, policy, roll_back, override, \
+             end_override and wait, found `fly`"
         ),
     );
 }

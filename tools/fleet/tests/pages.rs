@@ -282,8 +282,15 @@ fn the_page_on_policies_is_true() {
     page.check("### The file", "", &[]);
     page.check_names("### The file", "", "route_by");
     for table in page.keys("") {
-        let alone =
-            ["route_by", "candidates", "prefix_age_ms", "key_age_ms", "berth_grace_ms", "stop_ms"];
+        let alone = [
+            "route_by",
+            "candidates",
+            "prefix_age_ms",
+            "key_age_ms",
+            "berth_grace_ms",
+            "stop_ms",
+            "preempt",
+        ];
         if !alone.contains(&table.as_str()) {
             page.check(&format!("### `[{table}]`"), &table, &[]);
         }

@@ -14,7 +14,7 @@ use tensorforge_engine::units::{
 use tensorforge_engine::workflow::{Fault, Outcome};
 use tensorforge_engine::{State, allocator, config, jobs, models, policy, workflow};
 
-use super::{Scenario, Step, job};
+use super::{Scenario, Step, job, order};
 use crate::document::{DocumentError, Millis, listed};
 use crate::fleet::limit;
 use crate::policy::{policy_of, read_policy};
@@ -456,12 +456,6 @@ fn read<T: serde::de::DeserializeOwned>(key: &str, value: &toml::Value) -> Resul
         .clone()
         .try_into()
         .map_err(|error| format!("{key}: {}", error.to_string().trim_end().replace('\n', ", ")))
-}
-
-/// A live order by its number.
-pub(super) fn order(state: &State, number: u64) -> Result<OrderId, String> {
-    let mut live = state.tables.orders.iter().map(|(_, order)| order.id);
-    live.find(|id| id.number() == number).ok_or_else(|| format!("order {number} is not live"))
 }
 
 /// The leg that an order is on, or the attempt and leg of it that are named.

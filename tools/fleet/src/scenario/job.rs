@@ -5,8 +5,7 @@ use tensorforge_engine::State;
 use tensorforge_engine::jobs::{Command, Job, Reported, Spec, Tries, Watch, Work};
 use tensorforge_engine::units::{JobId, Ppm, VesselId};
 
-use super::Scenario;
-use super::asked::order;
+use super::{Scenario, order};
 use crate::document::Millis;
 
 #[derive(Deserialize)]
