@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tensorforge_engine::config::Limits;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, Micros, Seq};
-use tensorforge_engine::{Command, Event, Exchange, Stamp, models, workflow};
+use tensorforge_engine::{Command, Event, Exchange, Stamp, workflow};
 use tensorforge_tests::model::Model;
 use tensorforge_tests::walk::{Random, alike, bounds, command, narrow_bounds, setup, stays};
 
