@@ -4,7 +4,7 @@ use crate::allocator::rows::Berth;
 use crate::allocator::words::Event;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{BerthId, OrderId, OrderSlot, VesselId};
-use crate::models::fold::alter_load;
+use crate::models::fold::{alter_load, is_gone};
 use crate::models::rows::{Leg, Load, Route, Stage, Window, capacity_legs};
 use crate::queue::fold::{leave, settle_turn};
 use crate::state::State;
@@ -143,12 +143,8 @@ fn change_used(
     change(load);
     let used = load.used;
     reopen(state, vessel, used);
-    if used == 0 && is_lost(state, vessel) { state.wake_vessel(vessel) } else { Ok(()) }
-}
-
-/// Whether a vessel is gone: then somebody has to look at it for as long as it has orders aboard.
-fn is_lost(state: &State, vessel: VesselId) -> bool {
-    state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone())
+    // One that is gone is looked at for as long as it has orders aboard.
+    if used == 0 && is_gone(state, vessel) { state.wake_vessel(vessel) } else { Ok(()) }
 }
 
 fn reopen(state: &mut State, id: VesselId, used: u32) {

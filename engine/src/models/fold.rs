@@ -256,7 +256,10 @@ fn fold_status(state: &mut State, vessel: VesselId, status: VesselStatus) -> Res
 
 /// The vessel of a route that is gone: not always the one that was at work.
 pub(crate) fn lost_of(state: &State, held: &[crate::models::rows::Leg]) -> Option<VesselId> {
-    let lost =
-        |id: &VesselId| state.tables.vessels.get(*id).is_some_and(|vessel| vessel.status.is_gone());
-    held.iter().map(|leg| leg.vessel).find(lost)
+    held.iter().map(|leg| leg.vessel).find(|vessel| is_gone(state, *vessel))
+}
+
+/// Whether whatever a vessel has aboard is gone.
+pub(crate) fn is_gone(state: &State, vessel: VesselId) -> bool {
+    state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone())
 }

@@ -416,3 +416,19 @@ impl Escalation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Drift, DriftRule};
+    use crate::kernel::units::Ppm;
+
+    /// A tenth usually fails, and a twentieth more is let pass: 350 000 is 200 000 too many, which is the threshold.
+    #[test]
+    fn the_alarm_is_given_at_the_threshold() {
+        let rule = DriftRule { slack: Ppm(50_000), threshold: Ppm(200_000), reviews: 4 };
+        let usual = Drift::default().after(&rule, Some(Ppm(100_000)));
+        for (failing, alarm) in [(349_999, false), (350_000, true)] {
+            assert_eq!(usual.after(&rule, Some(Ppm(failing))).alarm, alarm, "{failing}");
+        }
+    }
+}

@@ -80,8 +80,8 @@ impl Part {
 struct Scored {
     candidate: Candidate,
     route: Route,
-    /// How long it takes at most from this moment on.
-    span: Micros,
+    /// How long it would take, where that is too long.
+    needs: Micros,
     promised: Option<Micros>,
 }
 
@@ -94,10 +94,12 @@ impl Scored {
         second: Option<&Part>,
     ) -> Self {
         let promised = [first.promised, second.and_then(|part| part.promised)];
+        let candidate = candidate(tx, order, policy, first, second);
+        let late = candidate.verdict == Verdict::Late;
         Self {
-            candidate: candidate(tx, order, policy, first, second),
+            candidate,
             route: route_of(first, second),
-            span: span(tx.state(), first, second),
+            needs: if late { span(tx.state(), first, second) } else { Micros::ZERO },
             promised: promised.into_iter().flatten().min(),
         }
     }
@@ -162,8 +164,8 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     scored.sort_by_key(|scored| rank(&scored.candidate));
     match scored.first().map_or(Verdict::TooLarge, |best| best.candidate.verdict) {
         Verdict::Late if others_wait(state, order) => {
-            let best = scored.first().map_or(Micros::ZERO, |best| best.span);
-            Err(NoRoute::Late { needs: best })
+            let needs = scored.first().map_or(Micros::ZERO, |best| best.needs);
+            Err(NoRoute::Late { needs })
         }
         Verdict::Eligible | Verdict::Kept | Verdict::Tried | Verdict::Late => {
             let [whole, prefill, _] = &serving.open;

@@ -6,7 +6,7 @@ use crate::kernel::units::{
     BerthId, KeySlot, Micros, Millijoules, OrderId, PicoUsd, TenantId, Tokens, VesselId,
 };
 use crate::kernel::wheel::Due;
-use crate::models::fold::lost_of;
+use crate::models::fold::{is_gone, lost_of};
 use crate::models::rows::{Demand, End, Leg, LegKind, Order, Route, Stage, Tried, served};
 use crate::policy::fold::{note_end, note_refused};
 use crate::queue::fold::{leave, note_hedged, note_routed, settle_turn};
@@ -365,7 +365,7 @@ fn note_failed(
     if answers(fault) {
         state.edit_order(id)?.tried.note(vessel);
     }
-    let gone = state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone());
+    let gone = is_gone(state, vessel);
     let load = state.tables.loads.edit(vessel, &mut state.writer)?;
     load.failed = load.failed.saturating_add(1);
     // Nor is a loss an answer that the breaker of the vessel should count.

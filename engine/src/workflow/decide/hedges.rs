@@ -8,6 +8,7 @@ use crate::allocator::cost;
 use crate::allocator::decide::within;
 use crate::kernel::units::{Micros, OrderId, PicoUsd, VesselId};
 use crate::models::decide::left;
+use crate::models::fold::is_gone;
 use crate::models::rows::{Kind, LegKind, Order, Stage};
 use crate::policy::rows::Policy;
 use crate::queue::decide::must_wait;
@@ -158,10 +159,6 @@ pub(crate) fn lost(tx: &mut Transaction, id: OrderId) -> bool {
     let all = held.clone().all(|gone| gone);
     let leg = order.leg.saturating_add(u8::from(place > 0));
     drop_leg(tx, id, leg, Some(Fault::VesselLost)) && !all
-}
-
-fn is_gone(state: &State, vessel: VesselId) -> bool {
-    state.tables.vessels.get(vessel).is_some_and(|row| row.status.is_gone())
 }
 
 /// Takes the report that the first token of an answer is on its way.
