@@ -191,10 +191,12 @@ fn the_roots_of_small_states_are_pinned() {
         Command::Models(models::Command::RegisterRegion {
             name: "north".into(),
             hop: Micros(40_000),
+            transfer: Micros(41),
         }),
         Command::Models(models::Command::RegisterRegion {
             name: "south".into(),
             hop: Micros(50_000),
+            transfer: Micros(51),
         }),
         Command::Models(models::Command::RegisterModel { name: "coral-70b".into() }),
     ];
@@ -362,6 +364,8 @@ fn policy() -> Policy {
         },
         hedge_percent: [53, 54, 55],
         preempt: true,
+        overcommit_percent: 60,
+        price_time: [true, false, true],
         overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
         charge: Charge { failed: Ppm(46), expired: Ppm(47), cancelled: Ppm(48) },
         forecast: Forecast { samples: 49, prior: Ppm(50), legs: 51, window: Micros(52) },
@@ -434,7 +438,7 @@ fn spending() -> Spending {
 }
 
 fn region() -> Region {
-    Region { name: "Åland".into(), hop: Micros(40_000) }
+    Region { name: "Åland".into(), hop: Micros(40_000), transfer: Micros(41) }
 }
 
 fn vessel() -> Vessel {
@@ -449,6 +453,8 @@ fn vessel() -> Vessel {
             models: vec![ModelId(2), ModelId(5)],
             slots: 3,
             context_max: Tokens(4),
+            cache_tokens: Tokens(32),
+            domain: 31,
             prefill_per_kilotoken: Micros(5),
             decode_per_token: Micros(6),
             price_in: MicroUsd(7),
@@ -474,6 +480,7 @@ fn load() -> Load {
         wake: Micros(6),
         completed: 7,
         failed: 8,
+        held: Tokens(33),
         turned: Micros(10),
         outcomes: outcomes(11),
         pace: Pace { since: Micros(22), took: Micros(23), predicted: Micros(24), legs: 25 },
@@ -523,6 +530,7 @@ fn order() -> Order {
             tokens_in: Tokens(24),
             tokens_out_max: Tokens(25),
             deadline: Micros(26),
+            limit: 27,
             idempotency: 27,
             prefix: vec![
                 Mark { hash: 28, tokens: Tokens(29) },

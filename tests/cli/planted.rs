@@ -89,9 +89,9 @@ const ODD: Plant = Plant {
         },
         Edit {
             file: "engine/src/models/fold.rs",
-            from: "let row = Region { name: name.to_owned(), hop };",
-            to: "let hop = Micros(hop.0 - u64::from(hop.0 == 15_002));\n    \
-                 let row = Region { name: name.to_owned(), hop };",
+            from: "let row = Region { name: name.clone(), hop: *hop, transfer: *transfer };",
+            to: "let hop = &Micros(hop.0 - u64::from(hop.0 == 15_002));\n    \
+                 let row = Region { name: name.clone(), hop: *hop, transfer: *transfer };",
         },
         Edit {
             file: "engine/src/policy/fold.rs",
@@ -540,6 +540,7 @@ impl Life {
                 tokens_in: Tokens(tokens_in),
                 tokens_out_max: Tokens(100),
                 deadline: Micros::ZERO,
+                limit: 0,
                 idempotency: 0,
                 prefix: Vec::new(),
                 window: window.map(Box::new),
@@ -551,6 +552,8 @@ impl Life {
             models: vec![ModelId(0)],
             slots: 1,
             context_max: Tokens(100_000),
+            cache_tokens: Tokens(0),
+            domain: 0,
             prefill_per_kilotoken: Micros(1_000),
             decode_per_token: Micros(10),
             price_in: MicroUsd(1_000_000),
@@ -570,6 +573,7 @@ impl Life {
             Command::Models(models::Command::RegisterRegion {
                 name: "here".into(),
                 hop: Micros(self.hop),
+                transfer: Micros::ZERO,
             }),
             Command::Models(models::Command::RegisterModel { name: "minnow".into() }),
             Command::Models(models::Command::RegisterTenant(alba)),

@@ -44,8 +44,8 @@ impl Desk {
         let mut desk = Self { exchange, records: 0, longest: 0, tenant: TenantId(0), checks: true };
         desk.tell(0, config::Command::Configure(limits));
         for (name, hop) in [("here", 10_000), ("there", 30_000)] {
-            let (name, hop) = (name.into(), Micros(hop));
-            desk.tell(0, models::Command::RegisterRegion { name, hop });
+            let (name, hop, transfer) = (name.into(), Micros(hop), Micros(hop / 10));
+            desk.tell(0, models::Command::RegisterRegion { name, hop, transfer });
         }
         desk.tell(0, models::Command::RegisterModel { name: "minnow".into() });
         desk.tell(0, models::Command::RegisterTenant(contract));
@@ -132,6 +132,8 @@ pub fn boat() -> Manifest {
         models: vec![ModelId(0)],
         slots: 2,
         context_max: Tokens(4_000),
+        cache_tokens: Tokens(0),
+        domain: 0,
         prefill_per_kilotoken: Micros(1_000_000),
         decode_per_token: Micros(10_000),
         price_in: MicroUsd(1_000_000),
@@ -154,6 +156,7 @@ pub fn demand() -> Demand {
         tokens_in: Tokens(1_000),
         tokens_out_max: Tokens(100),
         deadline: Micros::ZERO,
+        limit: 0,
         idempotency: 0,
         prefix: Vec::new(),
         window: None,

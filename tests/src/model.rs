@@ -171,7 +171,7 @@ pub struct Model {
     limits: Option<Limits>,
     policies: Vec<Policy>,
     tenants: Vec<(Tenant, Account)>,
-    regions: Vec<(String, u64)>,
+    regions: Vec<(String, u64, u64)>,
     models: Vec<String>,
     /// How many routes have been chosen by turns, by model.
     turned: BTreeMap<ModelId, u64>,
@@ -395,12 +395,17 @@ impl Model {
             Command::Models(models::Command::RegisterTenant(contract)) => {
                 self.register_tenant(&limits, contract)
             }
-            Command::Models(models::Command::RegisterRegion { name, hop }) => {
-                let names = self.regions.iter().map(|(name, _)| name.as_str());
+            Command::Models(models::Command::RegisterRegion { name, hop, transfer }) => {
+                let names = self.regions.iter().map(|(name, ..)| name.as_str());
                 let id = place(names, name, Bound::Regions, limits.regions)?;
-                put(&mut self.regions, id, (name.clone(), hop.0));
+                put(&mut self.regions, id, (name.clone(), hop.0, transfer.0));
                 let (region, name) = (RegionId(id), name.clone());
-                self.expect(models::Event::RegionRegistered { region, name, hop: *hop })
+                self.expect(models::Event::RegionRegistered {
+                    region,
+                    name,
+                    hop: *hop,
+                    transfer: *transfer,
+                })
             }
             Command::Models(models::Command::RegisterModel { name }) => {
                 let names = self.models.iter().map(String::as_str);

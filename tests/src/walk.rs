@@ -75,6 +75,8 @@ pub fn policy() -> Policy {
         },
         hedge_percent: [150, 100, 0],
         preempt: true,
+        overcommit_percent: 0,
+        price_time: [false; 3],
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
         forecast: Forecast {
@@ -194,6 +196,8 @@ fn manifest(random: &mut Random) -> Manifest {
         models: (0..2).filter(|_| random.below(4) > 0).map(ModelId).collect(),
         slots: random.below(5) as u32,
         context_max: Tokens(*random.one(&[500, 4_000, 100_000])),
+        cache_tokens: Tokens::ZERO,
+        domain: 0,
         prefill_per_kilotoken: Micros(50_000),
         decode_per_token: Micros(1_000 + random.below(20) * 500),
         price_in: MicroUsd(250_007 * (1 + random.below(4))),
@@ -225,6 +229,7 @@ fn demand(random: &mut Random, now: Micros) -> Demand {
         tokens_in: Tokens(if hostile { u64::MAX } else { 1 + random.below(3_000) }),
         tokens_out_max: Tokens(random.below(800)),
         deadline,
+        limit: 0,
         idempotency: key,
         prefix: (1..=random.below(4))
             .map(|depth| Mark { hash: random.below(30), tokens: Tokens(depth * 64) })
@@ -534,6 +539,7 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
         setup.push(Command::Models(models::Command::RegisterRegion {
             name: name.into(),
             hop: Micros(30_000),
+            transfer: Micros(4_000),
         }));
     }
     for name in ["small", "large"] {

@@ -73,6 +73,8 @@ mod tests {
             models: vec![ModelId(0)],
             slots: 1,
             context_max: Tokens(10),
+            cache_tokens: Tokens::ZERO,
+            domain: 0,
             prefill_per_kilotoken: Micros(1),
             decode_per_token: Micros(1),
             price_in: MicroUsd(1),
@@ -102,7 +104,12 @@ mod tests {
         };
         let commands: [Command; 7] = [
             config::words::Command::Configure(config::rows::Limits::default()).into(),
-            models::words::Command::RegisterRegion { name: "quay".into(), hop: Micros(1) }.into(),
+            models::words::Command::RegisterRegion {
+                name: "quay".into(),
+                hop: Micros(1),
+                transfer: Micros::ZERO,
+            }
+            .into(),
             models::words::Command::RegisterModel { name: "minnow".into() }.into(),
             vessel("dory"),
             vessel("punt"),

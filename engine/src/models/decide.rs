@@ -35,7 +35,9 @@ const PRICE_OF_A_MILLION_MAX: MicroUsd = MicroUsd(1_000_000_000);
 pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
     match command {
         Command::RegisterTenant(contract) => register_tenant(tx, contract),
-        Command::RegisterRegion { name, hop } => register_region(tx, name, *hop),
+        Command::RegisterRegion { name, hop, transfer } => {
+            register_region(tx, name, *hop, *transfer)
+        }
         Command::RegisterModel { name } => register_model(tx, name),
         Command::RegisterVessel { name, manifest, start } => {
             register_vessel(tx, name, manifest, *start)
@@ -71,13 +73,18 @@ fn register_tenant(tx: &mut Transaction, contract: &Tenant) -> Result<(), Refusa
     Ok(())
 }
 
-fn register_region(tx: &mut Transaction, name: &str, hop: Micros) -> Result<(), Refusal> {
+fn register_region(
+    tx: &mut Transaction,
+    name: &str,
+    hop: Micros,
+    transfer: Micros,
+) -> Result<(), Refusal> {
     check_name(name)?;
     let state = tx.state();
     let max = state.limits().map_or(0, |limits| limits.regions);
     let known = state.index.parties.regions.get(name).copied();
     let region = place(known, &state.tables.regions, Bound::Regions, max)?;
-    tx.emit(Event::RegionRegistered { region, name: name.to_owned(), hop });
+    tx.emit(Event::RegionRegistered { region, name: name.to_owned(), hop, transfer });
     Ok(())
 }
 

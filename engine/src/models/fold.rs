@@ -18,7 +18,10 @@ use crate::telemetry::rows::Account;
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
         Event::TenantRegistered { tenant, contract } => fold_tenant(state, *tenant, contract),
-        Event::RegionRegistered { region, name, hop } => fold_region(state, *region, name, *hop),
+        Event::RegionRegistered { region, name, hop, transfer } => {
+            let row = Region { name: name.clone(), hop: *hop, transfer: *transfer };
+            fold_region(state, *region, row)
+        }
         Event::ModelRegistered { model, name } => fold_model(state, *model, name),
         Event::VesselRegistered { vessel, name, manifest, start } => {
             fold_vessel(state, *vessel, name, manifest, *start)?;
@@ -146,9 +149,8 @@ fn fold_tenant(state: &mut State, tenant: TenantId, contract: &Tenant) -> Result
     note_promise(state, tenant, &contract.sla)
 }
 
-fn fold_region(state: &mut State, region: RegionId, name: &str, hop: Micros) -> Result<(), Breach> {
-    state.index.parties.regions.insert(name.to_owned(), region);
-    let row = Region { name: name.to_owned(), hop };
+fn fold_region(state: &mut State, region: RegionId, row: Region) -> Result<(), Breach> {
+    state.index.parties.regions.insert(row.name.clone(), region);
     state.tables.regions.put(region, row, &mut state.writer)
 }
 
@@ -215,6 +217,7 @@ fn fold_vessel(
         wake: Micros::MAX,
         completed: 0,
         failed: 0,
+        held: Tokens::ZERO,
     };
     // Rows first: they are bounded, and what is found by them is as long as there are rows.
     state.tables.vessels.insert(vessel, row.clone(), &mut state.writer)?;

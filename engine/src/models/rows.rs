@@ -37,6 +37,8 @@ code! {
         Batch = 1,
         /// A training job; it asks for a window, and begins when its berth does.
         Training = 2,
+        /// The embedding of a text: a prompt without an answer.
+        Embedding = 3,
     }
 }
 
@@ -267,6 +269,8 @@ row! {
         pub name: String,
         /// The time that a hop into this region from any other takes.
         pub hop: Micros,
+        /// The time that what a vessel has made of a thousand prompt tokens takes into this region from any other.
+        pub transfer: Micros,
     }
 }
 
@@ -285,6 +289,8 @@ row! {
     pub struct Manifest {
         /// Where it lies.
         pub region: RegionId,
+        /// What it would be lost with, such as a rack or a power feed: all vessels of the same number. Zero is nothing.
+        pub domain: u32,
         /// Which hops of work it takes.
         pub role: Role,
         /// The models that it serves.
@@ -293,6 +299,8 @@ row! {
         pub slots: u32,
         /// The largest order it takes: prompt and answer together.
         pub context_max: Tokens,
+        /// The tokens that it has memory for, those of all orders aboard together; zero is as many as its slots take.
+        pub cache_tokens: Tokens,
         /// Time for a thousand prompt tokens.
         pub prefill_per_kilotoken: Micros,
         /// Time for one generated token.
@@ -417,6 +425,8 @@ row! {
         pub completed: u64,
         /// Legs failed.
         pub failed: u64,
+        /// What those aboard may come to at most, prompts and longest answers together.
+        pub held: Tokens,
         /// Slots in use.
         pub used: u32,
         /// Slots that are kept for berths whose windows have begun.
@@ -554,6 +564,8 @@ row! {
         pub tokens_out_max: Tokens,
         /// When it is worth nothing any more; zero leaves it to the policy.
         pub deadline: Micros,
+        /// The most that it may be expected to cost, in micro-dollars; zero is any price.
+        pub limit: u32,
         /// Names the demand, so that sending it twice orders it once (`key_of`); zero names nothing.
         #[serde(with = "crate::kernel::units::hex64")] pub idempotency: u64,
         /// The model that shall answer.

@@ -22,6 +22,8 @@ pub enum Command {
         name: String,
         /// The time that a hop into it takes.
         hop: Micros,
+        /// The time that what a vessel has made of a thousand prompt tokens takes into it.
+        transfer: Micros,
     },
     /// Adds a model.
     RegisterModel {
@@ -92,6 +94,8 @@ words! {
             name: String,
             /// The time that a hop into it takes.
             hop: Micros,
+            /// The time that what a vessel has made of a thousand prompt tokens takes into it.
+            transfer: Micros,
         },
         /// A model was added.
         ModelRegistered = 2 {

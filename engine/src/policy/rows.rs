@@ -208,6 +208,11 @@ row! {
         /// Whether an interactive order that finds no room takes the place of a batch order of whose answer nothing is there
         /// yet.
         pub preempt: bool,
+        /// How much a vessel may be given for its memory, in percent, prompts and longest answers together: most answers
+        /// are shorter.
+        pub overcommit_percent: u32,
+        /// Whether those of each class who wait go by what they may cost at most, the most first, and then by when they came.
+        pub price_time: [bool; 3],
         /// How vessels are cut off.
         pub breaker: BreakerRule,
         /// How vessels are left in peace that say they have no room.

@@ -167,7 +167,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
             let needs = scored.first().map_or(Micros::ZERO, |best| best.needs);
             Err(NoRoute::Late { needs })
         }
-        Verdict::Eligible | Verdict::Kept | Verdict::Tried | Verdict::Late => {
+        Verdict::Eligible | Verdict::Kept | Verdict::Near | Verdict::Tried | Verdict::Late => {
             let [whole, prefill, _] = &serving.open;
             let open = whole.count().saturating_add(prefill.count());
             Ok(routed(order, version, open, scored))
@@ -179,7 +179,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
             let begins = promised.filter_map(|scored| scored.promised).min();
             begins.map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
         }
-        Verdict::TooLarge => Err(NoRoute::Full),
+        Verdict::Crowded | Verdict::Dear | Verdict::TooLarge => Err(NoRoute::Full),
     }
 }
 
@@ -309,7 +309,7 @@ fn parts(
     match policy.route_by {
         Choice::RoundRobin => vessels.extend(next_in_turn(state, order, open)),
         Choice::Affinity => vessels.extend(at_home(order, serving, open)),
-        Choice::Score | Choice::LeastLoad => {
+        Choice::Score | Choice::LeastLoad | Choice::BestFit => {
             draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
             vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
         }

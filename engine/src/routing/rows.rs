@@ -56,6 +56,8 @@ code! {
         /// The same vessel for the same beginning of a prompt, or for the same tenant where that is not named; the next one
         /// that has room, where it has none (jump consistent hash: Lamping and Veach, arXiv 1406.2294, 2014).
         Affinity = 3,
+        /// A few are drawn, and the one wins that has the fewest slots left: so that others have none aboard at all.
+        BestFit = 4,
     }
 }
 

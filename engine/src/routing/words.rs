@@ -21,15 +21,21 @@ code! {
         /// It could, but it is kept for a larger order that waits, and this one fits another vessel: it is
         /// taken only where there is no other.
         Kept = 1,
+        /// It would be lost with a vessel that has failed this order: it is taken only where there is no other.
+        Near = 2,
         /// It has failed this order: it is taken only where there is no other.
-        Tried = 2,
+        Tried = 3,
         /// The order would not be done there by its deadline, if its answer is as long as 95 of 100 are at most: it is
         /// taken only where there is no other, and nobody else waits.
-        Late = 3,
+        Late = 4,
+        /// It would have more aboard than it may be given for its memory: it is not taken.
+        Crowded = 5,
+        /// The order is expected to cost more there than it may: it is not taken.
+        Dear = 6,
         /// The order would last into a berth that is promised there: it is not taken.
-        Promised = 4,
+        Promised = 7,
         /// The order is larger than its context.
-        TooLarge = 5,
+        TooLarge = 8,
     }
 }
 

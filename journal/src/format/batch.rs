@@ -186,12 +186,18 @@ mod tests {
 
     fn events() -> Vec<Event> {
         let (region, name, hop) = (RegionId(1), "north".into(), Micros(40));
-        let region = models::Event::RegionRegistered { region, name, hop };
+        let transfer = Micros(2);
+        let region = models::Event::RegionRegistered { region, name, hop, transfer };
         vec![region.into(), models::Event::VesselSeen { vessel: VesselId(9), start: 0 }.into()]
     }
 
     fn command() -> Command {
-        models::Command::RegisterRegion { name: "north".into(), hop: Micros(40) }.into()
+        models::Command::RegisterRegion {
+            name: "north".into(),
+            hop: Micros(40),
+            transfer: Micros(2),
+        }
+        .into()
     }
 
     fn record() -> Vec<u8> {

@@ -26,7 +26,7 @@ examples! { Command {
     "config.configure" Command::Config(config::Command::Configure(_)) => one(config::Command::Configure(limits())),
     "models.register_tenant" Command::Models(models::Command::RegisterTenant(_)) => one(models::Command::RegisterTenant(tenant())),
     "models.register_region" Command::Models(models::Command::RegisterRegion { .. }) =>
-        one(models::Command::RegisterRegion { name: "Åland".into(), hop: Micros(40_000) }),
+        one(models::Command::RegisterRegion { name: "Åland".into(), hop: Micros(40_000), transfer: Micros(41) }),
     "models.register_model" Command::Models(models::Command::RegisterModel { .. }) =>
         one(models::Command::RegisterModel { name: "coral-70b".into() }),
     "models.register_vessel" Command::Models(models::Command::RegisterVessel { .. }) => each(Role::ALL, |role| {
@@ -202,6 +202,8 @@ pub(crate) fn manifest(role: Role) -> Manifest {
         models: vec![ModelId(2), ModelId(5)],
         slots: 64,
         context_max: Tokens(262_144),
+        cache_tokens: Tokens(1_000_000),
+        domain: 17,
         prefill_per_kilotoken: Micros(48_000),
         decode_per_token: Micros(19_000),
         price_in: MicroUsd(600_000),
@@ -248,6 +250,8 @@ pub(crate) fn policy() -> Policy {
         },
         hedge_percent: [200, 0, 300],
         preempt: true,
+        overcommit_percent: 60,
+        price_time: [true, false, true],
         overload: OverloadRule { pause: Micros(500_000), pause_max: Micros(32_000_000) },
         charge: Charge { failed: Ppm(0), expired: Ppm(250_000), cancelled: Ppm(1_000_000) },
         forecast: Forecast {
@@ -301,6 +305,7 @@ pub(crate) fn demand() -> Demand {
         tokens_in: Tokens(1_000),
         tokens_out_max: Tokens(200),
         deadline: Micros(90_000_000),
+        limit: 70_000,
         idempotency: 0xfeed_f00d_dead_beef,
         prefix: vec![
             Mark { hash: 0x0123_4567_89ab_cdef, tokens: Tokens(512) },

@@ -28,6 +28,7 @@ examples! { Event {
         one(models::Event::TenantRegistered { tenant: TenantId(3), contract: tenant().into() }),
     "models.region_registered" Event::Models(models::Event::RegionRegistered { .. }) => one(models::Event::RegionRegistered {
         region: RegionId(4), name: "north".into(), hop: Micros(40_000),
+        transfer: Micros(41),
     }),
     "models.model_registered" Event::Models(models::Event::ModelRegistered { .. }) =>
         one(models::Event::ModelRegistered { model: ModelId(5), name: "coral-70b".into() }),

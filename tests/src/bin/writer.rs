@@ -102,6 +102,7 @@ fn demand(client: u64, external: u64) -> Demand {
         tokens_in: Tokens(100 + client),
         tokens_out_max: Tokens(64),
         deadline: Micros::ZERO,
+        limit: 0,
         idempotency: 0,
         prefix: Vec::new(),
         window: None,

@@ -421,7 +421,7 @@ impl Model {
         let holders = if policy.route_by == Choice::Score { holders } else { &none };
         let mut count = usize::from(policy.candidates).min(open.len());
         let alone = match policy.route_by {
-            Choice::Score | Choice::LeastLoad => None,
+            Choice::Score | Choice::LeastLoad | Choice::BestFit => None,
             Choice::RoundRobin => {
                 let turn = self.turned.get(&order.demand.model).copied().unwrap_or(0);
                 open.iter().nth((turn % open.len().max(1) as u64) as usize).copied()

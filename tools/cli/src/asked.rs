@@ -48,6 +48,7 @@ impl Asked {
             tokens_in: Tokens(tokens_in),
             tokens_out_max: Tokens(tokens_out),
             deadline: Default::default(),
+            limit: 0,
             idempotency: 0,
             model,
             origin: ANYWHERE,

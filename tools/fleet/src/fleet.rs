@@ -162,6 +162,7 @@ impl Fleet {
             Command::Models(models::Command::RegisterRegion {
                 name: region.name.clone(),
                 hop: region.hop,
+                transfer: region.transfer,
             })
         });
         let models = self

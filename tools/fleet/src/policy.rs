@@ -97,6 +97,8 @@ table! { PolicyFile {
     berth_grace_ms: Millis = Millis::new(60_000),
     stop_ms: Millis = Millis::new(10_000),
     preempt: bool = false,
+    overcommit_percent: u32 = 0,
+    price_time: PriceTime = PriceTime::default(),
     weights: WeightsEntry = WeightsEntry::default(),
     shares: SharesEntry = SharesEntry::default(),
     patience_ms: Patience = Patience::default(),
@@ -135,6 +137,12 @@ table! { Lifetime {
     interactive: Millis = Millis::new(120_000),
     standard: Millis = Millis::new(600_000),
     batch: Millis = Millis::new(3_600_000),
+} }
+
+table! { PriceTime {
+    interactive: bool = false,
+    standard: bool = false,
+    batch: bool = false,
 } }
 
 table! { Hedge {
@@ -289,10 +297,14 @@ impl PolicyFile {
         let patience = [interactive, standard, batch].map(Millis::micros);
         let Hedge { interactive, standard, batch } = self.hedge_percent;
         let hedge_percent = [interactive, standard, batch];
+        let PriceTime { interactive, standard, batch } = self.price_time;
+        let price_time = [interactive, standard, batch];
         let Lifetime { interactive, standard, batch } = self.lifetime_ms;
         Policy {
             hedge_percent,
             preempt: self.preempt,
+            overcommit_percent: self.overcommit_percent,
+            price_time,
             route_by: self.route_by,
             weights: Weights { time, cost, energy },
             candidates: self.candidates,

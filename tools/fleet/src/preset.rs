@@ -110,6 +110,8 @@ impl Preset {
             models,
             slots: self.batch_max,
             context_max: self.context_max,
+            cache_tokens: self.kv_tokens,
+            domain: 0,
             prefill_per_kilotoken: Micros(per_kilotoken),
             decode_per_token: self.decode_time(half),
             price_in: self.price_in,

@@ -78,7 +78,7 @@ fn a_fleet_becomes_commands() {
         .iter()
         .map(|command| match command {
             Command::Config(config::Command::Configure(_)) => "configure".into(),
-            Command::Models(models::Command::RegisterRegion { name, hop }) => {
+            Command::Models(models::Command::RegisterRegion { name, hop, .. }) => {
                 format!("region {name} {hop}")
             }
             Command::Models(models::Command::RegisterModel { name }) => format!("model {name}"),

@@ -560,13 +560,16 @@ impl Names {
         let verdict = match candidate.verdict {
             Verdict::Eligible if rank == 0 => paint(GOOD, "chosen"),
             Verdict::Eligible => "      ".into(),
-            Verdict::Kept if rank == 0 => paint(GOOD, "chosen"),
-            Verdict::Tried if rank == 0 => paint(GOOD, "chosen"),
-            Verdict::Late if rank == 0 => paint(GOOD, "chosen"),
+            Verdict::Kept | Verdict::Near | Verdict::Tried | Verdict::Late if rank == 0 => {
+                paint(GOOD, "chosen")
+            }
             Verdict::Late => paint(BAD, "late  "),
             Verdict::Promised => paint(BAD, "berth "),
             Verdict::Kept => paint(BAD, "kept  "),
+            Verdict::Near => paint(BAD, "near  "),
             Verdict::Tried => paint(BAD, "tried "),
+            Verdict::Crowded => paint(BAD, "crowd "),
+            Verdict::Dear => paint(BAD, "dear  "),
             Verdict::TooLarge => paint(BAD, "small "),
         };
         verdict + self.figures(candidate)

@@ -117,6 +117,8 @@ struct RegionEntry {
     name: String,
     #[serde(default)]
     hop_ms: Millis,
+    #[serde(default)]
+    transfer_ms: Millis,
 }
 
 #[derive(Deserialize)]
@@ -319,7 +321,7 @@ impl NamedContract {
 
 impl RegionEntry {
     fn region(self) -> Region {
-        Region { name: self.name, hop: self.hop_ms.micros() }
+        Region { name: self.name, hop: self.hop_ms.micros(), transfer: self.transfer_ms.micros() }
     }
 }
 

@@ -343,6 +343,7 @@ impl Scenario {
             tokens_in: Tokens(asked.tokens_in),
             tokens_out_max: Tokens(asked.tokens_out_max),
             deadline: if deadline == Micros::ZERO { deadline } else { now + deadline },
+            limit: 0,
             idempotency: asked.key.as_ref().map_or(0, Key::number),
             prefix: asked
                 .prefix
@@ -374,8 +375,9 @@ impl Scenario {
             }
             (None, Some(name), None, None) => {
                 let known = self.fleet.regions.iter().find(|region| region.name == name);
-                let hop = known.map_or(Micros::ZERO, |region| region.hop);
-                Ok(Command::Models(models::Command::RegisterRegion { name, hop }))
+                let [hop, transfer] =
+                    known.map_or([Micros::ZERO; 2], |region| [region.hop, region.transfer]);
+                Ok(Command::Models(models::Command::RegisterRegion { name, hop, transfer }))
             }
             (None, None, Some(name), None) => {
                 Ok(Command::Models(models::Command::RegisterModel { name }))
