@@ -155,7 +155,8 @@ fn scope(source: Source, command: &Command) -> Scope {
             | Models::Heartbeat { .. }
             | Models::Drain { .. }
             | Models::Lose { .. }
-            | Models::Retire { .. },
+            | Models::Retire { .. }
+            | Models::Announce { .. },
         )
         | Command::Workflow(
             Workflow::ReportLeg { .. }

@@ -447,6 +447,7 @@ fn vessel() -> Vessel {
         status: VesselStatus::Drained,
         held: true,
         start: 13,
+        joins: Micros(34),
         manifest: Manifest {
             region: RegionId(1),
             role: Role::Decode,

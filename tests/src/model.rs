@@ -74,6 +74,8 @@ struct Ship {
     /// Whether it was sent away, and the number of its start.
     held: bool,
     start: u64,
+    /// By when it has to have come, zero if it is not on its way.
+    joins: u64,
     used: u32,
     starts: u32,
     failures: u32,
@@ -358,6 +360,7 @@ impl Model {
             | Command::Workflow(workflow::Command::Cancel { .. })
             | Command::Workflow(workflow::Command::Retry { .. }) => (Scope::Order, 1),
             Command::Models(models::Command::RegisterVessel { .. })
+            | Command::Models(models::Command::Announce { .. })
             | Command::Models(models::Command::Heartbeat { .. })
             | Command::Models(models::Command::Drain { .. })
             | Command::Models(models::Command::Lose { .. })
@@ -418,6 +421,9 @@ impl Model {
             }
             Command::Models(models::Command::RegisterVessel { name, manifest, start }) => {
                 self.register_vessel(&limits, name, manifest, *start)
+            }
+            Command::Models(models::Command::Announce { name, manifest, within }) => {
+                self.announce(&limits, name, manifest, within.0)
             }
             Command::Models(models::Command::Heartbeat { vessel, start }) => {
                 self.heartbeat(*vessel, *start)
@@ -536,12 +542,68 @@ impl Model {
         self.wrecked(id)?;
         self.restarted(id, start)?;
         let now = self.now;
-        let ship = self.ships.entry(id).or_insert_with(|| Ship {
+        let ship = self.moor(id, name, manifest);
+        ship.manifest = manifest.clone();
+        if ship.status == VesselStatus::Lost || ship.status == VesselStatus::Retired {
+            ship.forgive();
+        }
+        if ship.status != VesselStatus::Restarting {
+            ship.status = VesselStatus::Up;
+        }
+        ship.held = false;
+        ship.joins = 0;
+        ship.start = ship.start.max(start);
+        ship.seen = now;
+        let (vessel, name, manifest) = (VesselId(id), name.to_owned(), Box::new(manifest.clone()));
+        self.expect(models::Event::VesselRegistered { vessel, name, manifest, start })?;
+        self.noted_ships.insert(vessel.0);
+        self.stir(vessel.0);
+        Ok(())
+    }
+
+    /// Somebody is on his way who is not there.
+    fn announce(
+        &mut self,
+        limits: &Limits,
+        name: &str,
+        manifest: &Manifest,
+        within: u64,
+    ) -> Decided<()> {
+        self.fits(manifest)?;
+        if within == 0 || within > 86_400_000_000 {
+            return Err(models::Refusal::Invalid { fault: "told".into() }.into());
+        }
+        let names = self.ships.values().map(|ship| ship.name.as_str());
+        let id = place(names, name, Bound::Vessels, limits.vessels)?;
+        self.wrecked(id)?;
+        let there = self.ships.get(&id).map(|ship| ship.status);
+        if let Some(VesselStatus::Up | VesselStatus::Draining | VesselStatus::Restarting) = there {
+            return Err(models::Refusal::WrongStatus.into());
+        }
+        let joins = self.now + within;
+        let ship = self.moor(id, name, manifest);
+        ship.manifest = manifest.clone();
+        ship.starts += u32::from(there.is_some());
+        (ship.status, ship.held, ship.joins) = (VesselStatus::Joining, false, joins);
+        ship.forgive();
+        self.expect(models::Event::VesselAnnounced {
+            vessel: VesselId(id),
+            name: name.to_owned(),
+            manifest: Box::new(manifest.clone()),
+            joins: Micros(joins),
+        })
+    }
+
+    /// Where somebody of this name lies, or will.
+    fn moor(&mut self, id: u32, name: &str, manifest: &Manifest) -> &mut Ship {
+        let now = self.now;
+        self.ships.entry(id).or_insert_with(|| Ship {
             name: name.to_owned(),
             manifest: manifest.clone(),
             status: VesselStatus::Up,
             held: false,
             start: 0,
+            joins: 0,
             paused: 0,
             pauses: 0,
             used: 0,
@@ -561,22 +623,7 @@ impl Model {
             maintenance: None,
             completed: 0,
             failed: 0,
-        });
-        ship.manifest = manifest.clone();
-        if ship.status == VesselStatus::Lost || ship.status == VesselStatus::Retired {
-            ship.forgive();
-        }
-        if ship.status != VesselStatus::Restarting {
-            ship.status = VesselStatus::Up;
-        }
-        ship.held = false;
-        ship.start = ship.start.max(start);
-        ship.seen = now;
-        let (vessel, name, manifest) = (VesselId(id), name.to_owned(), Box::new(manifest.clone()));
-        self.expect(models::Event::VesselRegistered { vessel, name, manifest, start })?;
-        self.noted_ships.insert(vessel.0);
-        self.stir(vessel.0);
-        Ok(())
+        })
     }
 
     /// Whether a vessel may carry this. The walk's manifests have no other fault.
@@ -608,6 +655,13 @@ impl Model {
         if ship.status == VesselStatus::Lost {
             return self.returned(vessel, start);
         }
+        if ship.status == VesselStatus::Joining {
+            (ship.status, ship.joins) = (VesselStatus::Up, 0);
+            ship.start = ship.start.max(start);
+            self.noted_ships.insert(vessel.0);
+            self.stir(vessel.0);
+            return self.expect(models::Event::VesselJoined { vessel, start });
+        }
         if ship.start == 0 {
             ship.start = start;
         }
@@ -634,7 +688,8 @@ impl Model {
         if start > 0 && start < ship.start {
             return Err(models::Refusal::Superseded { start: ship.start }.into());
         }
-        if ship.start == 0 || start <= ship.start || ship.status == VesselStatus::Lost {
+        let away = matches!(ship.status, VesselStatus::Lost | VesselStatus::Joining);
+        if ship.start == 0 || start <= ship.start || away {
             return Ok(());
         }
         let wake = Self::ship_wake(ship).min(now);
@@ -676,7 +731,7 @@ impl Model {
         let ship = self.ship(vessel)?;
         // Somebody has to look at it for as long as it has something aboard.
         ship.lost_at = Self::ship_wake(ship).min(now);
-        ship.status = VesselStatus::Lost;
+        (ship.status, ship.joins) = (VesselStatus::Lost, 0);
         ship.starts += 1;
         self.stir(vessel.0);
         self.expect(models::Event::VesselLost { vessel, cause })
@@ -767,6 +822,7 @@ impl Model {
             VesselStatus::Restarting => return ship.lost_at.min(maintenance),
             VesselStatus::Lost if ship.used > 0 => return ship.lost_at.min(maintenance),
             VesselStatus::Lost | VesselStatus::Retired => return maintenance,
+            VesselStatus::Joining => return ship.joins.min(maintenance),
             _ => {}
         }
         let beat = ship.manifest.heartbeat.0;
@@ -834,7 +890,8 @@ impl Model {
                     (load.backlog.0, load.seen.0, load.retry_at.0, load.prompts.0),
                     (load.completed, load.failed, load.wake.0, load.starts),
                     (told(&load.outcomes), load.turned.0, load.trips, load.probes),
-                    (vessel.held, vessel.start, load.paused.0, load.pauses, u64::from(load.kept)),
+                    (vessel.held, vessel.start, vessel.joins.0),
+                    (load.paused.0, load.pauses, u64::from(load.kept)),
                     forecast::Pace {
                         since: load.pace.since.0,
                         sums: [load.pace.took.0, load.pace.predicted.0, load.pace.legs.into()],
@@ -846,7 +903,8 @@ impl Model {
                 (ship.backlog, ship.seen, ship.retry_at, ship.prompts),
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
                 (own(&ship.calls), ship.turned, ship.trips, ship.probes),
-                (ship.held, ship.start, ship.paused, ship.pauses, self.kept(*id)),
+                (ship.held, ship.start, ship.joins),
+                (ship.paused, ship.pauses, self.kept(*id)),
                 ship.pace,
             ));
             same(format!("loads.{id}"), format!("{model:?}"), format!("{engine:?}"));

@@ -370,6 +370,11 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             start: start(random, state, vessel),
         }),
         4 if random.below(3) == 0 => Command::Models(models::Command::Retire { vessel }),
+        4 if random.below(3) == 0 => Command::Models(models::Command::Announce {
+            name: format!("v{}", random.below(9)),
+            manifest: manifest(random),
+            within: Micros(random.below(3_000_000)),
+        }),
         4 => Command::Models(models::Command::Drain { vessel }),
         5 => Command::Models(models::Command::Lose { vessel }),
         6..9 if random.below(2) == 0 => {

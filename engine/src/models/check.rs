@@ -52,6 +52,10 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
             faults
                 .push(format!("vessels.{id}: is gone, and nothing fails over what it has aboard"));
         }
+        let joining = vessel.status == VesselStatus::Joining;
+        if joining != (vessel.joins != Micros::ZERO) || (joining && load.used > 0) {
+            faults.push(format!("vessels.{id}: is on its way or is not"));
+        }
         if vessel.status == VesselStatus::Draining && load.used == 0 {
             faults.push(format!("vessels.{id}: drains, but has nothing aboard"));
         }
@@ -82,8 +86,10 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
             faults.push(format!("models.{model}: not the vessels that are up"));
         }
         let most = |role: Role| {
-            let vessels = up.iter().filter_map(|id| state.tables.vessels.get(*id));
-            let of_role = vessels.filter(|row| row.manifest.role == role);
+            let vessels = state.tables.vessels.iter().filter(|(id, _)| serves(id).is_some());
+            let there = |status| matches!(status, VesselStatus::Up | VesselStatus::Joining);
+            let of_role = vessels.map(|(_, row)| row);
+            let of_role = of_role.filter(|row| there(row.status) && row.manifest.role == role);
             of_role.map(|row| row.manifest.context_max).max().unwrap_or(Tokens::ZERO)
         };
         let room = |set: &Bits| {

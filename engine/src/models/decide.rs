@@ -29,6 +29,8 @@ const ORDER_MAX: u64 = 1 << 46;
 /// The most that one may cost, in micro-dollars: so exact sums over sixteen attempts and eight bounces do not
 /// overflow.
 const PRICE_MAX: u64 = 1 << 39;
+/// The longest that a vessel may take to join: a day.
+const JOINING_MOST: Micros = Micros(86_400_000_000);
 /// The most that a million tokens may cost, in micro-dollars.
 const PRICE_OF_A_MILLION_MAX: MicroUsd = MicroUsd(1_000_000_000);
 
@@ -39,13 +41,14 @@ pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refu
             register_region(tx, name, *hop, *transfer)
         }
         Command::RegisterModel { name } => register_model(tx, name),
+        Command::Announce { name, manifest, within } => announce(tx, name, manifest, *within),
         Command::RegisterVessel { name, manifest, start } => {
             register_vessel(tx, name, manifest, *start)
         }
         Command::Heartbeat { vessel, start } => heartbeat(tx, *vessel, *start),
         Command::Drain { vessel } => drain(tx, *vessel),
         Command::Lose { vessel } => {
-            if matches!(status(tx.state(), *vessel)?, VesselStatus::Lost | VesselStatus::Retired) {
+            if is_past(status(tx.state(), *vessel)?) {
                 return Err(Models::WrongStatus.into());
             }
             lose(tx, *vessel, LossCause::Reported);
@@ -124,6 +127,43 @@ fn register_vessel(
     Ok(())
 }
 
+/// Announces a vessel that is not there: a new one, or one that is gone or sent away and will begin anew.
+fn announce(
+    tx: &mut Transaction,
+    name: &str,
+    manifest: &Manifest,
+    within: Micros,
+) -> Result<(), Refusal> {
+    check_name(name)?;
+    check_manifest(tx.state(), manifest)?;
+    if within == Micros::ZERO || within > JOINING_MOST {
+        return Err(Models::Invalid { fault: String::from("within is 0 or above a day") }.into());
+    }
+    let state = tx.state();
+    let max = state.limits().map_or(0, |limits| limits.vessels);
+    let known = state.index.parties.vessels.get(name).copied();
+    if let Some(vessel) = known {
+        check_failed_over(state, vessel)?;
+        let status = status(state, vessel)?;
+        if !matches!(status, VesselStatus::Drained | VesselStatus::Joining) && !is_past(status) {
+            return Err(Models::WrongStatus.into());
+        }
+    }
+    let vessel = place(known, &state.tables.vessels, Bound::Vessels, max)?;
+    tx.emit(Event::VesselAnnounced {
+        vessel,
+        name: name.to_owned(),
+        manifest: Box::new(manifest.clone()),
+        joins: state.now() + within,
+    });
+    Ok(())
+}
+
+/// Whether what a vessel was is over.
+fn is_past(status: VesselStatus) -> bool {
+    matches!(status, VesselStatus::Lost | VesselStatus::Retired)
+}
+
 fn heartbeat(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), Refusal> {
     let status = status(tx.state(), vessel)?;
     if status == VesselStatus::Retired {
@@ -133,12 +173,15 @@ fn heartbeat(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), R
         check_failed_over(tx.state(), vessel)?;
     }
     restart(tx, vessel, start)?;
-    if status == VesselStatus::Lost {
-        tx.emit(Event::VesselReturned { vessel, start });
-        tx.note_vessel(vessel);
-    } else {
-        tx.emit(Event::VesselSeen { vessel, start });
+    match status {
+        VesselStatus::Lost => tx.emit(Event::VesselReturned { vessel, start }),
+        VesselStatus::Joining => tx.emit(Event::VesselJoined { vessel, start }),
+        _ => {
+            tx.emit(Event::VesselSeen { vessel, start });
+            return Ok(());
+        }
     }
+    tx.note_vessel(vessel);
     Ok(())
 }
 
@@ -146,7 +189,8 @@ fn heartbeat(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), R
 /// what an earlier start says.
 fn restart(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), Refusal> {
     let Some(row) = tx.state().tables.vessels.get(vessel) else { return Ok(()) };
-    let (known, gone) = (row.start, row.status == VesselStatus::Lost);
+    let gone = matches!(row.status, VesselStatus::Lost | VesselStatus::Joining);
+    let known = row.start;
     if start != 0 && start < known {
         return Err(Models::Superseded { start: known }.into());
     }

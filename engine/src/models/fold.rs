@@ -27,6 +27,20 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             fold_vessel(state, *vessel, name, manifest, *start)?;
             state.wake_jobs_of(*vessel)
         }
+        Event::VesselAnnounced { vessel, name, manifest, joins } => {
+            fold_announced(state, *vessel, name, manifest, *joins)
+        }
+        Event::VesselJoined { vessel, start } => {
+            let now = state.now;
+            alter_load(state, *vessel, |load| load.seen = now)?;
+            alter_vessel(state, *vessel, |row| {
+                row.status = VesselStatus::Up;
+                row.joins = Micros::ZERO;
+                row.start = row.start.max(*start);
+            })?;
+            state.wake_vessel(*vessel)?;
+            state.wake_jobs_of(*vessel)
+        }
         Event::VesselSeen { vessel, start } => {
             state.tables.loads.edit(*vessel, &mut state.writer)?.seen = state.now;
             if *start != 0 && state.tables.vessels.get(*vessel).is_some_and(|row| row.start == 0) {
@@ -181,20 +195,56 @@ fn fold_vessel(
         status: if restarting { VesselStatus::Restarting } else { VesselStatus::Up },
         held: false,
         start: known.map_or(0, |row| row.start).max(start),
+        joins: Micros::ZERO,
         manifest: manifest.clone(),
     };
+    put_vessel(state, vessel, row, |load| {
+        load.seen = now;
+        if lost {
+            forgive(load);
+        }
+    })
+}
+
+/// Whatever a vessel was before, it will begin anew.
+fn fold_announced(
+    state: &mut State,
+    vessel: VesselId,
+    name: &str,
+    manifest: &Manifest,
+    joins: Micros,
+) -> Result<(), Breach> {
+    let known = state.tables.vessels.get(vessel);
+    let row = Vessel {
+        name: name.to_owned(),
+        status: VesselStatus::Joining,
+        held: false,
+        start: known.map_or(0, |row| row.start),
+        joins,
+        manifest: manifest.clone(),
+    };
+    put_vessel(state, vessel, row, |load| {
+        load.starts = load.starts.saturating_add(1);
+        forgive(load);
+    })
+}
+
+/// Has a vessel be this, and changes what is known of it; of a new one nothing is.
+fn put_vessel(
+    state: &mut State,
+    vessel: VesselId,
+    row: Vessel,
+    change: impl FnOnce(&mut Load),
+) -> Result<(), Breach> {
+    let (now, known) = (state.now, state.tables.vessels.get(vessel));
+    let (is_known, manifest) = (known.is_some(), row.manifest.clone());
     let sized = known.filter(|row| row.status != VesselStatus::Retired);
     let sized = sized.map(|row| row.manifest.clone());
-    state.index.parties.vessels.insert(name.to_owned(), vessel);
-    size(state, sized.as_ref(), Some(manifest));
-    if before.is_some() {
+    state.index.parties.vessels.insert(row.name.clone(), vessel);
+    size(state, sized.as_ref(), Some(&manifest));
+    if is_known {
         alter_vessel(state, vessel, |known| *known = row)?;
-        alter_load(state, vessel, |load| {
-            load.seen = now;
-            if lost {
-                forgive(load);
-            }
-        })?;
+        alter_load(state, vessel, change)?;
         return state.wake_vessel(vessel);
     }
     let load = Load {
@@ -252,7 +302,9 @@ fn forgive(load: &mut Load) {
 }
 
 fn fold_status(state: &mut State, vessel: VesselId, status: VesselStatus) -> Result<(), Breach> {
-    alter_vessel(state, vessel, |vessel| vessel.status = status)?;
+    alter_vessel(state, vessel, |vessel| {
+        (vessel.status, vessel.joins) = (status, Micros::ZERO);
+    })?;
     state.wake_vessel(vessel)?;
     state.wake_jobs_of(vessel)
 }

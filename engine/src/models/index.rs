@@ -21,7 +21,7 @@ pub(crate) struct Serving {
     pub(crate) up: Bits,
     /// How many of those that are up are cut off by their breakers, or are being probed.
     cut_off: u32,
-    /// How many of those that are up hold at most so much, by role.
+    /// How many of those that are up, or on their way, hold at most so much, by role.
     contexts: [BTreeMap<Tokens, u32>; 3],
     /// Those that take work at this moment by what they hold at most, by role.
     open_contexts: [BTreeSet<(Tokens, VesselId)>; 3],
@@ -226,15 +226,18 @@ impl Parties {
         if let Some(room) = self.room.get_mut(place) {
             *room = if enters { vessel.room(load) } else { 0 };
         }
-        if !up {
+        // What is on its way will hold orders, but takes none.
+        if !up && vessel.status != VesselStatus::Joining {
             return;
         }
         let Vessel { manifest, .. } = vessel;
         for (earlier, model) in manifest.models.iter().enumerate() {
             let again = manifest.models.iter().take(earlier).any(|other| other == model);
             if let Some(serving) = self.serving.get_mut(model.0 as usize).filter(|_| !again) {
-                serving.up.set(id.0, enters);
-                if load.breaker != Breaker::Closed {
+                if up {
+                    serving.up.set(id.0, enters);
+                }
+                if up && load.breaker != Breaker::Closed {
                     let cut_off = &mut serving.cut_off;
                     *cut_off =
                         if enters { cut_off.saturating_add(1) } else { cut_off.saturating_sub(1) };

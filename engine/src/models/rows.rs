@@ -69,6 +69,8 @@ code! {
         Restarting = 4,
         /// Gone for good.
         Retired = 5,
+        /// Announced, and on its way: takes work once it has been heard of.
+        Joining = 6,
     }
 }
 
@@ -331,6 +333,8 @@ row! {
         pub held: bool,
         /// The number of its present start; zero where none was told.
         pub start: u64,
+        /// By when it has to have been heard of, while it is joining; else zero.
+        pub joins: Micros,
         /// What it carries.
         pub manifest: Manifest,
     }

@@ -63,6 +63,16 @@ pub enum Command {
         /// Which one.
         vessel: VesselId,
     },
+    /// Announces a vessel that is on its way: orders for its models are let in, and it takes them once it has been
+    /// heard of. It must not be there already.
+    Announce {
+        /// Its name.
+        name: String,
+        /// What it will carry.
+        manifest: Manifest,
+        /// How long it may take; if it has not been heard of by then it counts as lost.
+        within: Micros,
+    },
 }
 
 code! {
@@ -72,6 +82,8 @@ code! {
         Reported = 0,
         /// It was silent for three heartbeats.
         Silent = 1,
+        /// It had been announced, and did not come in time.
+        NeverJoined = 2,
     }
 }
 
@@ -157,6 +169,24 @@ words! {
         VesselRetired = 10 {
             /// Which one.
             vessel: VesselId,
+        },
+        /// A vessel is on its way.
+        VesselAnnounced = 11 {
+            /// Which one.
+            vessel: VesselId,
+            /// Its name.
+            name: String,
+            /// What it will carry.
+            manifest: Box<Manifest>,
+            /// By when it has to have been heard of.
+            joins: Micros,
+        },
+        /// A vessel that was on its way has been heard of: it takes work.
+        VesselJoined = 12 {
+            /// Which one.
+            vessel: VesselId,
+            /// The number of its start; zero where none was told.
+            start: u64,
         },
     }
 }

@@ -35,6 +35,11 @@ pub enum Exclusion {
     Restarting,
     /// It is gone for good.
     Retired,
+    /// It has been announced, and is on its way.
+    Joining {
+        /// By when it has to be there.
+        until: Micros,
+    },
     /// The demand asks for a window, and only a vessel that works prompt and answer has berths.
     WrongRole {
         /// What it does.
@@ -138,6 +143,7 @@ fn barred(vessel: &Vessel, load: &Load, demand: &Demand) -> Option<Exclusion> {
         VesselStatus::Lost => return Some(Exclusion::Lost),
         VesselStatus::Restarting => return Some(Exclusion::Restarting),
         VesselStatus::Retired => return Some(Exclusion::Retired),
+        VesselStatus::Joining => return Some(Exclusion::Joining { until: vessel.joins }),
     }
     if demand.window.is_some() && role != Role::Whole {
         Some(Exclusion::WrongRole { role })

@@ -56,14 +56,17 @@ impl State {
         Ok(())
     }
 
-    /// Sets when a vessel is to be looked at again: silent for three heartbeats, its breaker or its pause
-    /// due, or gone with orders aboard; or its maintenance begins or ends.
+    /// Sets when a vessel is to be looked at again: silent for three heartbeats, not come in time, its breaker or
+    /// its pause due, or gone with orders aboard; or its maintenance begins or ends.
     pub(crate) fn wake_vessel(&mut self, id: VesselId) -> Result<(), Breach> {
         let now = self.now;
         let maintenance = self.maintenance(id).map_or(Micros::MAX, |(at, _)| at);
-        let (status, heartbeat) =
-            self.tables.vessels.get(id).map_or((VesselStatus::Drained, Micros::ZERO), |vessel| {
-                (vessel.status, vessel.manifest.heartbeat)
+        let (status, heartbeat, joins) = self
+            .tables
+            .vessels
+            .get(id)
+            .map_or((VesselStatus::Drained, Micros::ZERO, Micros::ZERO), |vessel| {
+                (vessel.status, vessel.manifest.heartbeat, vessel.joins)
             });
         let load = self.tables.loads.edit(id, &mut self.writer)?;
         let breaker = if load.breaker == Breaker::Open { load.retry_at } else { Micros::MAX };
@@ -73,6 +76,7 @@ impl State {
             VesselStatus::Restarting => load.wake.min(now),
             VesselStatus::Lost if load.used > 0 => load.wake.min(now),
             VesselStatus::Lost | VesselStatus::Retired => Micros::MAX,
+            VesselStatus::Joining => joins,
             // Nobody waits for one that has been sent away.
             VesselStatus::Drained => due,
             VesselStatus::Up | VesselStatus::Draining if heartbeat == Micros::ZERO => due,

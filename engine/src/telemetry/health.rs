@@ -85,14 +85,14 @@ impl Health {
     }
 }
 
-/// The health of a vessel; none of one that is not known or was retired.
+/// The health of a vessel; none of one that is not known, is still on its way or was retired.
 ///
 /// All 100 points go with it when it is lost; 40 when a quarter of its calls fail, 25 when its breaker is open and half
 /// of them while that is probing, 20 when its legs take four times as long as they should, 10 when it is silent for so long
 /// that it counts as lost (of which the first of three periods is as it should be), 5 while it is left in peace for having no room.
 pub fn vessel(state: &State, id: VesselId) -> Option<Health> {
     let (vessel, load) = (state.tables.vessels.get(id)?, state.tables.loads.get(id)?);
-    if vessel.status == VesselStatus::Retired {
+    if matches!(vessel.status, VesselStatus::Retired | VesselStatus::Joining) {
         return None;
     }
     let rule = state.policy().map(|(_, policy)| &policy.breaker);

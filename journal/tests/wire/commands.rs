@@ -36,6 +36,9 @@ examples! { Command {
     "models.drain" Command::Models(models::Command::Drain { .. }) => one(models::Command::Drain { vessel: VesselId(8) }),
     "models.lose" Command::Models(models::Command::Lose { .. }) => one(models::Command::Lose { vessel: VesselId(9) }),
     "models.retire" Command::Models(models::Command::Retire { .. }) => one(models::Command::Retire { vessel: VesselId(10) }),
+    "models.announce" Command::Models(models::Command::Announce { .. }) => one(models::Command::Announce {
+        name: "deck-1".into(), manifest: manifest(Role::Whole), within: Micros(60_000_000),
+    }),
     "policy.set_policy" Command::Policy(policy::Command::SetPolicy(_)) => one(policy::Command::SetPolicy(Box::new(policy()))),
     "policy.roll_back_policy" Command::Policy(policy::Command::RollBackPolicy { .. }) =>
         one(policy::Command::RollBackPolicy { to: PolicyVersion(3) }),

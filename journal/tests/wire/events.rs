@@ -48,6 +48,11 @@ examples! { Event {
         one(models::Event::VesselRestarted { vessel: VesselId(20), start: 5 }),
     "models.vessel_retired" Event::Models(models::Event::VesselRetired { .. }) =>
         one(models::Event::VesselRetired { vessel: VesselId(21) }),
+    "models.vessel_announced" Event::Models(models::Event::VesselAnnounced { .. }) => one(models::Event::VesselAnnounced {
+        vessel: VesselId(22), name: "deck-1".into(), manifest: Box::new(manifest(Role::Whole)), joins: Micros(61_000_000),
+    }),
+    "models.vessel_joined" Event::Models(models::Event::VesselJoined { .. }) =>
+        one(models::Event::VesselJoined { vessel: VesselId(22), start: 5 }),
     "resilience.breaker_opened" Event::Resilience(resilience::Event::BreakerOpened { .. }) => one(resilience::Event::BreakerOpened {
         vessel: VesselId(12),
         failures: 5,

@@ -333,7 +333,8 @@ impl Model {
     /// Whether there is a vessel, or a pair, that could ever hold it.
     fn served(&self, demand: &Demand) -> Decided<()> {
         let up = self.ships.values().filter(|ship| {
-            ship.status == VesselStatus::Up && ship.manifest.models.contains(&demand.model)
+            let there = matches!(ship.status, VesselStatus::Up | VesselStatus::Joining);
+            there && ship.manifest.models.contains(&demand.model)
         });
         let mut most: BTreeMap<u8, u64> = BTreeMap::new();
         for ship in up {

@@ -223,6 +223,7 @@ impl Model {
                 self.fail_over(vessel)?;
                 return self.returned(vessel, 0);
             }
+            VesselStatus::Joining => return self.lose(vessel, LossCause::NeverJoined),
             _ => {}
         }
         if ship.breaker != Breaker::Open || ship.retry_at > now {

@@ -153,3 +153,76 @@ fn a_prefix_has_several_holders() {
     // All but the one that worked on it since have forgotten it.
     assert_eq!(held(&desk.submit(11_500_000, hot())).len(), 1);
 }
+
+fn announce(desk: &mut Desk, time: u64, name: &str, within: u64) -> Vec<Event> {
+    let (name, manifest, within) = (name.into(), boat(), Micros(within));
+    desk.tell(time, models::Command::Announce { name, manifest, within })
+}
+
+/// Orders for who is on his way are let in and wait, and are worked once he has been heard of. Who does not come in
+/// time is lost, and nobody is let in any more.
+#[test]
+fn who_is_on_his_way_is_waited_for() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    let ended = |events: &[Event]| match events.last() {
+        Some(Event::Workflow(workflow::Event::OrderRefused { refusal, .. })) => refusal.to_string(),
+        _ => String::new(),
+    };
+    assert_eq!(ended(&desk.submit(1, demand())), "no_vessel");
+    announce(&mut desk, 10, "dory", 1_000);
+    assert_eq!(status(&desk, 0), VesselStatus::Joining);
+    desk.submit(20, demand());
+    assert_eq!((desk.count(Stage::Queued), desk.count(Stage::Running)), (1, 0));
+    let large = Demand { tokens_in: Tokens(4_000), ..demand() };
+    assert_eq!(ended(&desk.submit(25, large)), "too_large asked=4100 max=4000");
+    beat(&mut desk, 30, 0, 3);
+    assert_eq!(status(&desk, 0), VesselStatus::Up);
+    assert_eq!((desk.count(Stage::Queued), desk.count(Stage::Running)), (0, 1));
+    let row = desk.state().tables.vessels.get(VesselId(0)).unwrap();
+    assert_eq!((row.start, row.joins), (3, Micros::ZERO));
+
+    announce(&mut desk, 40, "punt", 100);
+    assert!(desk.tell(139, workflow::Command::Advance).is_empty());
+    let lost = desk.tell(140, workflow::Command::Advance);
+    let (vessel, cause) = (VesselId(1), models::LossCause::NeverJoined);
+    assert_eq!(lost, [Event::Models(models::Event::VesselLost { vessel, cause })]);
+    // Late is better than never.
+    beat(&mut desk, 150, 1, 1);
+    assert_eq!(status(&desk, 1), VesselStatus::Up);
+}
+
+/// Only who is not there can be on his way: new, sent away, lost or gone for good; and whatever he had before, in his
+/// cache or against him, is not his any more.
+#[test]
+fn who_is_there_is_not_announced() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    desk.vessel("dory", boat());
+    assert_eq!(refused(&announce(&mut desk, 1, "dory", 9)), "wrong_status");
+    for within in [0, 86_400_000_001] {
+        let told = refused(&announce(&mut desk, 1, "punt", within));
+        assert_eq!(told, "invalid: within is 0 or above a day");
+    }
+    desk.submit(2, demand());
+    desk.tell(3, models::Command::Drain { vessel: VesselId(0) });
+    assert_eq!(refused(&announce(&mut desk, 3, "dory", 9)), "wrong_status");
+    desk.tell(4, models::Command::Lose { vessel: VesselId(0) });
+    assert_eq!(refused(&announce(&mut desk, 4, "dory", 9)), "still_aboard orders=1");
+    desk.settle(4);
+    announce(&mut desk, 5, "dory", 100);
+    let vessel = desk.state().tables.vessels.get(VesselId(0)).unwrap();
+    let load = desk.state().tables.loads.get(VesselId(0)).unwrap();
+    assert_eq!(
+        (vessel.status, vessel.held, vessel.joins),
+        (VesselStatus::Joining, false, Micros(105))
+    );
+    assert_eq!((load.starts, load.failures), (2, 0));
+    // Once more, and for longer.
+    announce(&mut desk, 6, "dory", 1_000);
+    assert_eq!(desk.state().tables.vessels.get(VesselId(0)).unwrap().joins, Micros(1_006));
+    // It may have been called off.
+    desk.tell(7, models::Command::Lose { vessel: VesselId(0) });
+    desk.tell(8, models::Command::Retire { vessel: VesselId(0) });
+    announce(&mut desk, 9, "dory", 100);
+    beat(&mut desk, 10, 0, 0);
+    assert_eq!(status(&desk, 0), VesselStatus::Up);
+}

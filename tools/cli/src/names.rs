@@ -32,7 +32,10 @@ impl Names {
             Event::Models(models::Event::ModelRegistered { model, name }) => {
                 self.models.insert(model.0, name.clone());
             }
-            Event::Models(models::Event::VesselRegistered { vessel, name, .. }) => {
+            Event::Models(
+                models::Event::VesselRegistered { vessel, name, .. }
+                | models::Event::VesselAnnounced { vessel, name, .. },
+            ) => {
                 self.vessels.insert(vessel.0, name.clone());
             }
             _ => {}

@@ -55,6 +55,8 @@ pub struct Vessel {
     pub name: String,
     /// What it declares.
     pub manifest: Manifest,
+    /// When it is there; until then it is announced, and given twice as long. Zero is from the beginning.
+    pub joins: Micros,
     /// What its work really takes.
     pub preset: Arc<Preset>,
 }
@@ -174,6 +176,13 @@ impl Fleet {
             Command::Models(models::Command::RegisterTenant(self.contract(name.as_ref())))
         });
         let vessels = self.vessels.iter().map(|vessel| {
+            if vessel.joins > Micros::ZERO {
+                return Command::Models(models::Command::Announce {
+                    name: vessel.name.clone(),
+                    manifest: vessel.manifest.clone(),
+                    within: vessel.joins + vessel.joins,
+                });
+            }
             Command::Models(models::Command::RegisterVessel {
                 name: vessel.name.clone(),
                 manifest: vessel.manifest.clone(),
@@ -237,7 +246,9 @@ fn part(command: &Command) -> String {
         Command::Models(models::Command::RegisterTenant(contract)) => {
             format!("tenant {:?}", contract.name)
         }
-        Command::Models(models::Command::RegisterVessel { name, .. }) => format!("vessel {name:?}"),
+        Command::Models(
+            models::Command::RegisterVessel { name, .. } | models::Command::Announce { name, .. },
+        ) => format!("vessel {name:?}"),
         _ => "the policy".to_owned(),
     }
 }

@@ -214,7 +214,7 @@ impl<'a> Sim<'a> {
             let period = u128::from(vessel.manifest.heartbeat.0);
             let first = (period * (u128::from(number) + 1)).div_ceil(count.max(1));
             if period > 0 {
-                let first = Micros(u64::try_from(first).unwrap_or(u64::MAX));
+                let first = Micros(u64::try_from(first).unwrap_or(u64::MAX)).max(vessel.joins);
                 self.beat(first, VesselId(number));
             }
         }

@@ -282,11 +282,8 @@ fn serving<'a>(state: &'a State, demand: &Demand) -> Option<&'a Serving> {
 
 fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
     let serving = serving(state, demand).ok_or(Models::NoVessel)?;
-    if serving.up.count() == 0 {
-        return Err(Models::NoVessel.into());
-    }
     let (asked, max) = (demand.size(), serving.context_max());
-    // Those that are up may be halves of pairs without another half.
+    // There is none, or there are halves of pairs without another half.
     if max == Tokens::ZERO {
         return Err(Models::NoVessel.into());
     }

@@ -62,7 +62,8 @@ fn vessel_due(tx: &mut Transaction, id: VesselId) {
     } else if paused {
         resume_vessel(tx, id);
     } else {
-        lose(tx, id, LossCause::Silent);
+        let joining = vessel.status == VesselStatus::Joining;
+        lose(tx, id, if joining { LossCause::NeverJoined } else { LossCause::Silent });
     }
 }
 

@@ -222,7 +222,10 @@ impl Course {
                 names.regions.insert(region.0, name.clone());
                 return;
             }
-            Event::Models(models::Event::VesselRegistered { vessel, name, .. }) => {
+            Event::Models(
+                models::Event::VesselRegistered { vessel, name, .. }
+                | models::Event::VesselAnnounced { vessel, name, .. },
+            ) => {
                 names.vessels.insert(vessel.0, name.clone());
                 return;
             }

@@ -200,7 +200,11 @@ impl Course {
 
     /// Notes how many slots there are.
     fn stock(&mut self, event: &Event) {
-        let Event::Models(models::Event::VesselRegistered { vessel, manifest, .. }) = event else {
+        let Event::Models(
+            models::Event::VesselRegistered { vessel, manifest, .. }
+            | models::Event::VesselAnnounced { vessel, manifest, .. },
+        ) = event
+        else {
             return;
         };
         let row = self.vessels.entry(*vessel).or_default();

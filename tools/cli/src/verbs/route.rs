@@ -327,6 +327,9 @@ pub(crate) fn told(why: Exclusion, now: Micros) -> String {
         Exclusion::Lost => "it is lost".into(),
         Exclusion::Restarting => "it began anew, and what it had is still failed over".into(),
         Exclusion::Retired => "it is gone for good".into(),
+        Exclusion::Joining { until } => {
+            format!("it is on its way, and has {} to be there", left(until))
+        }
         Exclusion::WrongRole { role } => format!("it has no berths: it works {} alone", word(role)),
         Exclusion::TooLarge { asked, max } => {
             format!("it is too small: {} of {} asked", grouped(max.0), counted(asked.0, "token"))

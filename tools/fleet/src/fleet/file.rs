@@ -140,6 +140,8 @@ struct VesselEntry {
     slots: Option<u32>,
     #[serde(default = "usual_heartbeat")]
     heartbeat_ms: Millis,
+    #[serde(default)]
+    joins_ms: Millis,
 }
 
 #[derive(Deserialize)]
@@ -397,7 +399,8 @@ fn vessels(
             }
             if let Some((manifest, preset)) = &built {
                 let (manifest, preset) = (manifest.clone(), preset.clone());
-                vessels.push(Vessel { name, manifest, preset });
+                let joins = entry.joins_ms.micros();
+                vessels.push(Vessel { name, manifest, joins, preset });
             }
         }
     }
@@ -441,6 +444,11 @@ impl VesselEntry {
             ("name is empty", self.name.is_empty()),
             ("count is 0", self.count == Some(0)),
             ("slots is 0", self.slots == Some(0)),
+            (
+                "joins_ms needs heartbeat_ms: a vessel joins when it is first heard of",
+                self.joins_ms.micros() > Micros::ZERO && self.heartbeat_ms.micros() == Micros::ZERO,
+            ),
+            ("joins_ms is above half a day", self.joins_ms.micros() > Micros(43_200_000_000)),
             ("models is empty; at least one is needed", self.models.is_empty()),
         ] {
             if wrong {

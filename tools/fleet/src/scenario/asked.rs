@@ -116,6 +116,15 @@ struct Alive {
     start: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Coming {
+    vessel: String,
+    /// The vessel of the fleet whose manifest it will have, where that is another one.
+    like: Option<String>,
+    within_ms: Millis,
+}
+
 /// Who is registered: one of a vessel, a region, a model and a tenant.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -266,6 +275,16 @@ impl Scenario {
                 vessel: self.vessel(state, &read::<String>(name, value)?)?,
             })),
             "configure" => operator(self.configuration(read(name, value)?)?),
+            "announce" => {
+                let Coming { vessel, like, within_ms } = read(name, value)?;
+                let manifest = self.manifest_of(like.as_deref().unwrap_or(&vessel))?;
+                let within = within_ms.micros();
+                operator(Command::Models(models::Command::Announce {
+                    name: vessel,
+                    manifest,
+                    within,
+                }))
+            }
             "register" => operator(match value {
                 toml::Value::String(vessel) => self.registration(vessel, vessel, 0, None)?,
                 party => self.party(read(name, party)?)?,
@@ -305,7 +324,7 @@ impl Scenario {
             "wait" => Ok(None),
             other => Err(format!(
                 "expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
-                 heartbeat, drain, lose, retire, configure, register, maintain, end_maintenance, \
+                 heartbeat, drain, lose, retire, configure, announce, register, maintain, end_maintenance, \
                  start_job, pause_job, resume_job, cancel_job, report_step, policy, roll_back, \
                  override, end_override and wait, found `{other}`"
             )),

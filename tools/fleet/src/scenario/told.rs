@@ -124,6 +124,8 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Workflow(workflow::Event::CommandRefused { refusal })
         | Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => refusal.to_string(),
         Event::Models(models::Event::VesselReturned { vessel: id, .. })
+        | Event::Models(models::Event::VesselAnnounced { vessel: id, .. })
+        | Event::Models(models::Event::VesselJoined { vessel: id, .. })
         | Event::Models(models::Event::VesselRestarted { vessel: id, .. })
         | Event::Models(models::Event::VesselRetired { vessel: id })
         | Event::Resilience(resilience::Event::VesselPaused { vessel: id, .. })
