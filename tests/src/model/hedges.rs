@@ -39,8 +39,9 @@ impl Model {
     pub(super) fn overdue(&mut self, slot: u32) -> Decided<()> {
         let order = self.order(slot)?.clone();
         let end = order.dispatched + self.patience(order.within)?;
-        if self.hedges.contains_key(&slot) {
-            let leg = if end <= self.now { order.leg } else { order.leg + 1 };
+        if let Some((dispatched, within)) = self.hedges.get(&slot).copied() {
+            let other = dispatched + self.patience(within)?;
+            let leg = if end <= other { order.leg } else { order.leg + 1 };
             return self.drop_leg(slot, leg, Some(Fault::Timeout));
         }
         if end <= self.now || self.hedge_percent(&order)? == 0 {

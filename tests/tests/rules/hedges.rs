@@ -6,7 +6,7 @@ use tensorforge_engine::units::{
     Micros, Millijoules, OrderId, PicoUsd, Ppm, RegionId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{Event, models, telemetry, workflow};
+use tensorforge_engine::{Event, models, policy, telemetry, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk;
 
@@ -297,4 +297,15 @@ fn a_hedged_order_that_ends_stops_both() {
     assert_eq!(stops, [held[1], held[0]]);
     let shares: Vec<Ppm> = desk.state().tables.stops.iter().map(|(_, stop)| stop.share).collect();
     assert_eq!(shares, [Ppm::ZERO, Ppm(999_999)]);
+}
+
+/// A policy of more patience does not put off what is due by the one before it, and does not blame the other vessel for it.
+#[test]
+fn the_first_is_late_first_whatever_the_policy_says() {
+    let mut desk = desk(&rules(), 2);
+    let (_, [first, _]) = hedged(&mut desk);
+    let mut patient = rules();
+    patient.timeout_min = Micros(60 * SECOND);
+    desk.tell(10 * SECOND, policy::Command::SetPolicy(Box::new(patient)));
+    assert_eq!(legs(&wait(&mut desk, 31)), [format!("dropped 0 {first} Some(Timeout)")]);
 }

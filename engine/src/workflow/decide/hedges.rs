@@ -69,8 +69,9 @@ fn timeouts(state: &State, id: OrderId) -> Option<[Micros; 2]> {
 pub(crate) fn goes_on(tx: &mut Transaction, id: OrderId) -> bool {
     let state = tx.state();
     let (Some((_, policy)), Some(order)) = (state.policy(), state.order(id)) else { return false };
-    if let Some([first, _]) = timeouts(state, id) {
-        let leg = if first <= tx.now() { order.leg } else { order.leg.saturating_add(1) };
+    if let Some([first, second]) = timeouts(state, id) {
+        // By another policy than they were dispatched by, neither may be due: it is the one that should have been done.
+        let leg = if first <= second { order.leg } else { order.leg.saturating_add(1) };
         drop_leg(tx, id, leg, Some(Fault::Timeout));
         return true;
     }
