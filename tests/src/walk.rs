@@ -370,11 +370,15 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             start: start(random, state, vessel),
         }),
         4 if random.below(3) == 0 => Command::Models(models::Command::Retire { vessel }),
-        4 if random.below(3) == 0 => Command::Models(models::Command::Announce {
-            name: format!("v{}", random.below(9)),
-            manifest: manifest(random),
-            within: Micros(random.below(3_000_000)),
-        }),
+        4 if random.below(2) == 0 => {
+            // Of one that is not there, if there is one.
+            let away = [VesselStatus::Lost, VesselStatus::Drained, VesselStatus::Retired];
+            let mut vessels = state.tables.vessels.iter().map(|(_, row)| row);
+            let away = vessels.find(|row| away.contains(&row.status));
+            let name = away.map_or_else(|| format!("v{}", random.below(9)), |row| row.name.clone());
+            let within = Micros(random.below(3_000_000));
+            Command::Models(models::Command::Announce { name, manifest: manifest(random), within })
+        }
         4 => Command::Models(models::Command::Drain { vessel }),
         5 => Command::Models(models::Command::Lose { vessel }),
         6..9 if random.below(2) == 0 => {
@@ -382,7 +386,10 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
             let mut loads = state.tables.loads.iter().filter(|(_, load)| load.used > 0);
             let status = |id| state.tables.vessels.get(id).map(|vessel| vessel.status);
             let wreck = loads.find(|(id, _)| status(*id) == Some(VesselStatus::Lost));
-            let vessel = wreck.map_or(vessel, |(id, _)| id);
+            let mut vessels = state.tables.vessels.iter();
+            let joining = vessels.find(|(_, row)| row.status == VesselStatus::Joining);
+            let joining = joining.map(|(id, _)| id).filter(|_| random.below(2) == 0);
+            let vessel = joining.or(wreck.map(|(id, _)| id)).unwrap_or(vessel);
             let start = start(random, state, vessel);
             Command::Models(models::Command::Heartbeat { vessel, start })
         }
