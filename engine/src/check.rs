@@ -90,6 +90,7 @@ mod tests {
             route_by: Choice::Score,
             weights: Weights { time: 1, cost: 0, energy: 0 },
             candidates: 2,
+            home_percent: 100,
             prefix_age: Micros(1),
             key_age: Micros(1),
             shares: Shares { classes: [4, 2, 1], overdue: 1 },

@@ -334,6 +334,7 @@ fn policy() -> Policy {
         route_by: Choice::RoundRobin,
         weights: Weights { time: 1, cost: 2, energy: 3 },
         candidates: 5,
+        home_percent: 61,
         prefix_age: Micros(44),
         key_age: Micros(45),
         shares: Shares { classes: [25, 26, 27], overdue: 28 },

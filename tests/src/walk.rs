@@ -45,6 +45,7 @@ pub fn policy() -> Policy {
         route_by: Choice::Score,
         weights: Weights { time: 10, cost: 3, energy: 1 },
         candidates: 3,
+        home_percent: 100,
         prefix_age: Micros(3_000_000),
         key_age: Micros(2_000_000),
         shares: Shares { classes: [8, 4, 1], overdue: 2 },
@@ -133,6 +134,7 @@ fn some_policy(random: &mut Random) -> Policy {
             energy: random.below(30) as u32,
         },
         candidates: random.below(7) as u8,
+        home_percent: *random.one(&[100, 50, 30]),
         shares: Shares {
             classes: [(); 3].map(|()| 1 + random.below(9) as u32),
             overdue: random.below(4) as u32,

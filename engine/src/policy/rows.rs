@@ -182,6 +182,8 @@ row! {
         pub weights: Weights,
         /// How many vessels are drawn as candidates for a route.
         pub candidates: u8,
+        /// Up to how many percent of its slots the vessel gets of what belongs to it, where that is how routes are chosen.
+        pub home_percent: u32,
         /// For how long a vessel is believed to hold a prefix that it has worked.
         pub prefix_age: Micros,
         /// For how long the key of an order that was served stands for it.
@@ -279,6 +281,8 @@ impl Policy {
         fault(time == 0 && cost == 0 && energy == 0, "weights: time, cost and energy are all 0");
         fault(self.candidates == 0, "candidates is 0");
         fault(self.candidates > CANDIDATES_MAX, "candidates is above 64");
+        let home = self.home_percent;
+        fault(home == 0 || home > 100, "home_percent is 0 or above 100");
         let most = Shares::MOST;
         fault(self.shares.overdue > most, "shares.overdue is above 1000");
         for (place, class) in ["interactive", "standard", "batch"].into_iter().enumerate() {

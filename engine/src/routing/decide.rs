@@ -308,7 +308,9 @@ fn parts(
     let draw = Draw::new(state.journal(), tx.stamp().seq, order.id, purpose);
     match policy.route_by {
         Choice::RoundRobin => vessels.extend(next_in_turn(state, order, open)),
-        Choice::Affinity => vessels.extend(at_home(order, serving, open)),
+        Choice::Affinity => {
+            vessels.extend(at_home(state, order, serving, open, policy.home_percent));
+        }
         Choice::Score | Choice::LeastLoad | Choice::BestFit => {
             draw.sample(u32::from(policy.candidates), open.count(), &mut vessels);
             vessels.iter_mut().for_each(|rank| *rank = open.select(*rank).unwrap_or(u32::MAX));
@@ -359,12 +361,28 @@ fn next_in_turn(state: &State, order: &Order, open: &Bits) -> Option<u32> {
     open.select(u32::try_from(rank).ok()?)
 }
 
-/// Where orders that begin as this one does belong, or the next one that has room.
-fn at_home(order: &Order, serving: &Serving, open: &Bits) -> Option<u32> {
+/// Where orders that begin as this one does belong, or the next one that has room, as long as no more than so many
+/// percent of its slots are in use; if they are of all that are looked at, the first of them (consistent hashing with
+/// bounded loads: Mirrokni, Thorup and Zadimoghaddam, SODA 2018; the bound is a share of a vessel's own slots, so that no
+/// sum over all of them has to be kept).
+fn at_home(
+    state: &State,
+    order: &Order,
+    serving: &Serving,
+    open: &Bits,
+    percent: u32,
+) -> Option<u32> {
     let named = order.demand.prefix.first().map(|mark| mark.hash);
     let rank = jump(named.unwrap_or(u64::from(order.tenant.0)), serving.up.count());
     let home = serving.up.select(rank)?;
-    open.iter_from(home).next().or_else(|| open.select(0))
+    let round = || open.iter_from(home).chain(open.iter().take_while(|id| *id < home));
+    let takes = |id: &u32| {
+        sight(state, *id).is_some_and(|Sight { manifest, load, .. }| {
+            let most = u64::from(manifest.slots).saturating_mul(u64::from(percent));
+            u64::from(load.used).saturating_mul(100) < most
+        })
+    };
+    round().take(SEARCHED_MOST).find(takes).or_else(|| round().next())
 }
 
 /// Jump consistent hash, its quotient rounded down: one of so many buckets. With another one more, only as many keys

@@ -223,6 +223,7 @@ pub(crate) fn policy() -> Policy {
         route_by: Choice::LeastLoad,
         weights: Weights { time: 10, cost: 2, energy: 5 },
         candidates: 4,
+        home_percent: 75,
         prefix_age: Micros(600_000_000),
         key_age: Micros(86_400_000_000),
         shares: Shares { classes: [8, 4, 1], overdue: 2 },

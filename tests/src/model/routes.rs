@@ -434,7 +434,12 @@ impl Model {
                 });
                 let up: Vec<u32> = up.map(|(id, _)| *id).collect();
                 let home = up[rules::jump(named, up.len() as u64) as usize];
-                open.range(home..).next().or(open.first()).copied()
+                let round = || open.range(home..).chain(open.range(..home)).copied();
+                let fair = |id: &u32| {
+                    let ship = &self.ships[id];
+                    ship.used * 100 < ship.manifest.slots * policy.home_percent
+                };
+                round().take(64).find(fair).or(round().next())
             }
         };
         if let Some(alone) = alone {

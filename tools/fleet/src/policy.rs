@@ -92,6 +92,7 @@ macro_rules! table {
 table! { PolicyFile {
     route_by: Choice = Choice::Score,
     candidates: u8 = 4,
+    home_percent: u32 = 100,
     prefix_age_ms: Millis = Millis::new(600_000),
     key_age_ms: Millis = Millis::new(86_400_000),
     berth_grace_ms: Millis = Millis::new(60_000),
@@ -308,6 +309,7 @@ impl PolicyFile {
             route_by: self.route_by,
             weights: Weights { time, cost, energy },
             candidates: self.candidates,
+            home_percent: self.home_percent,
             prefix_age: self.prefix_age_ms.micros(),
             key_age: self.key_age_ms.micros(),
             berth_grace: self.berth_grace_ms.micros(),

@@ -414,7 +414,7 @@ fn policies_that_contradict_themselves() {
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
-        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
+        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
     );
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.

@@ -285,6 +285,7 @@ fn the_page_on_policies_is_true() {
         let alone = [
             "route_by",
             "candidates",
+            "home_percent",
             "prefix_age_ms",
             "key_age_ms",
             "berth_grace_ms",
