@@ -47,7 +47,9 @@ fn check_timers(state: &State, faults: &mut Vec<String>) {
     let orders = state.tables.orders.iter().map(|(_, order)| order.wake);
     let stops = state.tables.stops.iter().map(|(_, stop)| stop.until);
     let jobs = state.tables.jobs.iter().map(|(_, job)| job.wake);
+    let lines = state.tables.lines.iter().map(|(_, line)| line.ripe_at);
     let wakes = review.into_iter().chain(serve).chain(loads).chain(orders).chain(stops).chain(jobs);
+    let wakes = wakes.chain(lines);
     let earliest = wakes.filter(|at| *at != Micros::MAX).min();
     let told = state.next_deadline();
     if told != earliest {
@@ -73,8 +75,8 @@ mod tests {
         Class, Demand, Kind, Manifest, Order, Role, Stage, Tenant, VesselStatus, Window,
     };
     use crate::policy::{DriftRule, Escalation, Policy, RiskWeights, Sla, SlaRule};
-    use crate::queue::Shares;
     use crate::queue::index::{Place, Queues};
+    use crate::queue::{GatherRule, Shares};
     use crate::resilience::{BreakerRule, Hedge, OverloadRule, RetryRule};
     use crate::routing::{Choice, Weights};
     use crate::security::Source;
@@ -123,6 +125,7 @@ mod tests {
             preempt: false,
             overcommit_percent: 0,
             price_time: [false; 3],
+            gather: GatherRule { tokens: Tokens::ZERO, wait: Micros::ZERO },
             overload: OverloadRule { pause: Micros(1), pause_max: Micros(1) },
             charge: Charge { failed: Ppm::ZERO, expired: Ppm::ZERO, cancelled: Ppm::ONE },
             forecast: Forecast { samples: 1, prior: Ppm(1_000_000), legs: 1, window: Micros(1) },
@@ -382,6 +385,15 @@ mod tests {
             s.tables.lines.edit(ModelId(0), &mut s.writer).unwrap().queued[1] = 3;
             s.settle();
         });
+        check("lines.0: 1 orders with 0 tokens gather, but 0 with 0 do", &|s| {
+            s.tables.lines.edit(ModelId(0), &mut s.writer).unwrap().gathering = 1;
+            s.settle();
+        });
+        check("lines.0: nobody gathers, or nothing wakes", &|s| {
+            s.tables.lines.edit(ModelId(0), &mut s.writer).unwrap().ripe_at = Micros(9);
+            s.settle();
+        });
+        check("orders.1: gathers, and is to go by itself", &|s| edit(s, 1, |o| o.gathers = true));
         check("lines.0: is not there", &|s| {
             s.tables.lines.remove(ModelId(0), &mut s.writer).unwrap();
             s.settle();

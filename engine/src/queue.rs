@@ -11,5 +11,5 @@ pub(crate) mod decide;
 
 pub(crate) mod check;
 
-pub use rows::{Flow, Line, Routed, Shares, Turn, Waiting};
+pub use rows::{Flow, GatherRule, Line, Routed, Shares, Turn, Waiting};
 pub use words::{Event, Refusal};

@@ -27,7 +27,7 @@ use tensorforge_engine::policy::{
     BurnAlert, Drift, DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, Sla, SlaRule,
     SlaWindow, Stance,
 };
-use tensorforge_engine::queue::{Flow, Line, Routed, Shares, Turn, Waiting};
+use tensorforge_engine::queue::{Flow, GatherRule, Line, Routed, Shares, Turn, Waiting};
 use tensorforge_engine::resilience::{
     Breaker, BreakerRule, Hedge, Outcomes, OverloadRule, RetryRule,
 };
@@ -305,7 +305,17 @@ fn waiting() -> Waiting {
 }
 
 fn line() -> Line {
-    Line { first: 1, served: [2, 3, 4], floor: 5, floors: [6, 7, 8], queued: [9, 10, 11] }
+    Line {
+        first: 1,
+        served: [2, 3, 4],
+        floor: 5,
+        floors: [6, 7, 8],
+        queued: [9, 10, 11],
+        gathering: 12,
+        gathered: Tokens(13),
+        ripe_at: Micros(14),
+        released: 15,
+    }
 }
 
 fn turn() -> Turn {
@@ -367,6 +377,7 @@ fn policy() -> Policy {
         preempt: true,
         overcommit_percent: 60,
         price_time: [true, false, true],
+        gather: GatherRule { tokens: Tokens(2_000_000), wait: Micros(900_000_000) },
         overload: OverloadRule { pause: Micros(41), pause_max: Micros(42) },
         charge: Charge { failed: Ppm(46), expired: Ppm(47), cancelled: Ppm(48) },
         forecast: Forecast { samples: 49, prior: Ppm(50), legs: 51, window: Micros(52) },
@@ -505,6 +516,7 @@ fn order() -> Order {
         attempt: 6,
         bounced: 34,
         retry: true,
+        gathers: true,
         leg: 7,
         route,
         ticket: 8,

@@ -6,6 +6,7 @@
 
 mod calendar;
 mod forecast;
+mod gathering;
 mod hedges;
 mod jobs;
 mod lifecycle;
@@ -128,6 +129,9 @@ struct Live {
     attempt: u16,
     bounced: u16,
     retry: bool,
+    /// Whether it gathered when it began to wait, and whether it still does.
+    gathered: bool,
+    gathering: bool,
     leg: usize,
     route: Vec<Leg>,
     ticket: u64,
@@ -279,6 +283,9 @@ struct Served {
     classes: [u64; 3],
     floor: u64,
     floors: [u64; 3],
+    /// When those who gather go at the latest, and the last ticket by when others did.
+    ripe_at: u64,
+    released: u64,
     tenants: BTreeMap<(Class, u32), u64>,
 }
 
@@ -754,7 +761,8 @@ impl Model {
         let version = self.next_version(limits)?;
         self.policies.push(policy.clone());
         self.review_at = self.review_by(policy.escalation.review.0);
-        self.expect(policy::Event::PolicyChanged { version, policy: Box::new(policy.clone()) })
+        self.expect(policy::Event::PolicyChanged { version, policy: Box::new(policy.clone()) })?;
+        self.rules_changed()
     }
 
     fn roll_back(&mut self, limits: &Limits, to: PolicyVersion) -> Decided<()> {
@@ -763,7 +771,8 @@ impl Model {
         let version = self.next_version(limits)?;
         self.policies.push(policy.clone());
         self.review_at = self.review_by(policy.escalation.review.0);
-        self.expect(policy::Event::PolicyRolledBack { version, to, policy: Box::new(policy) })
+        self.expect(policy::Event::PolicyRolledBack { version, to, policy: Box::new(policy) })?;
+        self.rules_changed()
     }
 
     fn next_version(&self, limits: &Limits) -> Decided<PolicyVersion> {
@@ -917,6 +926,7 @@ impl Model {
                     (row.deadline.0, row.wake.0, row.tried.to_vec(), row.berth),
                     (row.cached.0, row.tokens_out.0, row.first_token.0, row.cost.0, row.wasted.0),
                     (row.energy.0, row.route.to_vec(), row.within.0, row.bounced, row.retry),
+                    row.gathers,
                 )
             });
             let model = Some((
@@ -930,6 +940,7 @@ impl Model {
                 ),
                 (order.cached, order.tokens_out, order.first_token, order.cost, order.wasted),
                 (order.energy, order.route.clone(), order.within, order.bounced, order.retry),
+                order.gathered,
             ));
             same(format!("orders.{slot}"), format!("{model:?}"), format!("{engine:?}"));
         }
@@ -1017,14 +1028,17 @@ impl Model {
         same("berths".into(), format!("{own:?}"), format!("{berths:?}"));
         let lines = state.tables.lines.iter().map(|(model, row)| {
             let queued = row.queued.map(u64::from);
-            (model, (row.first, row.served, row.floor, row.floors, queued))
+            let gathers = (row.gathering, row.gathered.0, row.ripe_at.0);
+            (model, (row.first, row.served, row.floor, row.floors, queued), gathers, row.released)
         });
         let lines: Vec<_> = lines.collect();
         let own = self.queues.iter().map(|(model, queue)| {
-            let waiting = |class| self.waiting(*model).filter(|o| o.demand.class == class).count();
+            let waiting = |class| self.in_queue(*model).filter(|o| o.demand.class == class).count();
             let queued =
                 [Class::Interactive, Class::Standard, Class::Batch].map(|c| waiting(c) as u64);
-            (*model, (queue.first, queue.classes, queue.floor, queue.floors, queued))
+            let gathers = self.gathered(*model);
+            let counts = (queue.first, queue.classes, queue.floor, queue.floors, queued);
+            (*model, counts, gathers, queue.released)
         });
         let own: Vec<_> = own.collect();
         same("lines".into(), format!("{own:?}"), format!("{lines:?}"));
@@ -1045,6 +1059,8 @@ impl Model {
             state.tables.orders.len().to_string(),
         );
         let review = Some(self.review_at).filter(|at| *at > 0);
+        let lines = self.queues.keys().map(|model| self.gathered(*model).2);
+        let lines = lines.filter(|at| *at < u64::MAX);
         let ships = self.ships.values().map(Self::ship_wake).filter(|at| *at < u64::MAX);
         let orders = self.orders.values().map(|order| order.wake).filter(|at| *at < u64::MAX);
         let stops = self.stops.values().map(|row| row.until.0);
@@ -1052,6 +1068,7 @@ impl Model {
         let next = review
             .into_iter()
             .chain(self.serve_at)
+            .chain(lines)
             .chain(ships)
             .chain(orders)
             .chain(stops)
@@ -1067,7 +1084,8 @@ impl Model {
         if self.serve_at.is_some() {
             return None;
         }
-        let waiting = self.orders.iter().filter(|(_, order)| order.stage == Stage::Queued);
+        let waiting = |order: &Live| order.stage == Stage::Queued && !order.gathering;
+        let waiting = self.orders.iter().filter(|(_, order)| waiting(order));
         let mut forgotten = waiting.filter(|(_, order)| self.has_room(&order.demand));
         forgotten
             .next()

@@ -9,7 +9,7 @@ use tensorforge_engine::models::{
 use tensorforge_engine::policy::{
     DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, SlaRule,
 };
-use tensorforge_engine::queue::Shares;
+use tensorforge_engine::queue::{GatherRule, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::security::{Scopes, Source};
@@ -78,6 +78,7 @@ pub fn policy() -> Policy {
         preempt: true,
         overcommit_percent: 0,
         price_time: [false; 3],
+        gather: GatherRule { tokens: Tokens::ZERO, wait: Micros::ZERO },
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
         forecast: Forecast {
@@ -151,6 +152,10 @@ fn some_policy(random: &mut Random) -> Policy {
         },
         hedge_percent: [(); 3].map(|()| random.below(3) as u32 * 100),
         preempt: random.below(3) > 0,
+        gather: GatherRule {
+            tokens: Tokens(random.below(4) * 3_000),
+            wait: Micros(1 + random.below(2_000_000)),
+        },
         breaker: BreakerRule {
             failures: random.below(5) as u32,
             failing: Ppm(random.below(3) * 300_000),
@@ -562,7 +567,9 @@ pub fn setup(bounds: Limits) -> Vec<Command> {
     for name in ["t0", "t1"] {
         setup.push(Command::Models(models::Command::RegisterTenant(Tenant::unlimited(name))));
     }
-    setup.push(Command::Policy(policy::Command::SetPolicy(Box::new(policy()))));
+    let gather = GatherRule { tokens: Tokens(6_000), wait: Micros(700_000) };
+    let rules = Policy { gather, ..policy() };
+    setup.push(Command::Policy(policy::Command::SetPolicy(Box::new(rules))));
     for vessel in 0..5 {
         let mut manifest = manifest(&mut random);
         manifest.slots = 3;

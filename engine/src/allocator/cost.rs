@@ -13,6 +13,11 @@ pub(crate) fn decode_time(manifest: &Manifest, tokens: Tokens) -> Micros {
     Micros(manifest.decode_per_token.0.saturating_mul(tokens.0))
 }
 
+/// The time for a prompt and an answer, where a thousand tokens of the one and a token of the other take so long.
+pub(crate) fn work_time([prefill, decode]: [Micros; 2], prompt: Tokens, answer: Tokens) -> Micros {
+    Micros(per(prompt, prefill.0, 1_000)) + Micros(decode.0.saturating_mul(answer.0))
+}
+
 /// The price of a prompt of `tokens`, of which `cached` are in the prefix cache; rounded up.
 pub(crate) fn price_in(manifest: &Manifest, tokens: Tokens, cached: Tokens) -> MicroUsd {
     let fresh = per(tokens - cached, manifest.price_in.0, 1_000_000);

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::kernel::bits::Bits;
-use crate::kernel::units::{JobSlot, Micros, OrderId, StopSlot, VesselId};
+use crate::kernel::units::{JobSlot, Micros, ModelId, OrderId, StopSlot, VesselId};
 
 /// Whom a timer wakes, in the order in which those due at the same moment are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ pub enum Due {
     Review,
     /// Those who wait and could not be served at once.
     Queue,
+    /// Those who gather in the queue of a model.
+    Line(ModelId),
     /// A vessel: silent for too long, its breaker's time up, or lost with orders aboard.
     Vessel(VesselId),
     /// An order: a timeout, a retry, a berth or its deadline.

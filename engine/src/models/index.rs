@@ -7,7 +7,7 @@ use core::ops::Bound;
 
 use crate::kernel::bits::Bits;
 use crate::kernel::units::{
-    MicroUsd, ModelId, PicoUsd, Ppm, RegionId, TenantId, Tokens, VesselId, worth,
+    MicroUsd, Micros, ModelId, PicoUsd, Ppm, RegionId, TenantId, Tokens, VesselId, worth,
 };
 use crate::models::rows::{Load, Manifest, Role, Vessel, VesselStatus};
 use crate::resilience::rows::Breaker;
@@ -29,6 +29,8 @@ pub(crate) struct Serving {
     sizes: BTreeMap<Tokens, u32>,
     /// How many of them ask so much for a million prompt tokens, and for a million generated ones.
     prices: [BTreeMap<MicroUsd, u32>; 2],
+    /// How many of them take so long for a thousand prompt tokens, and for a generated one.
+    paces: [BTreeMap<Micros, u32>; 2],
 }
 
 impl Serving {
@@ -47,6 +49,12 @@ impl Serving {
         let most = self.prices.each_ref().map(|held| held.last_key_value().map(|held| *held.0));
         let [prompt, answer] = most.map(|price| price.unwrap_or(MicroUsd::ZERO));
         worth(tokens_in, prompt) + worth(tokens_out, answer)
+    }
+
+    /// How long the slowest of all that serve the model take for a thousand prompt tokens, and for a generated one.
+    pub(crate) fn slowest(&self) -> [Micros; 2] {
+        let most = self.paces.each_ref().map(|held| held.last_key_value().map(|held| *held.0));
+        most.map(|pace| pace.unwrap_or(Micros::ZERO))
     }
 
     /// The open vessels of a role that hold an order of this size, the smallest first; of those that are
@@ -207,6 +215,13 @@ impl Parties {
                 let [prompts, answers] = &mut serving.prices;
                 count(prompts, manifest.price_in.max(manifest.price_cached), enters);
                 count(answers, manifest.price_out, enters);
+                let [prompts, answers] = &mut serving.paces;
+                if manifest.role != Role::Decode {
+                    count(prompts, manifest.prefill_per_kilotoken, enters);
+                }
+                if manifest.role != Role::Prefill {
+                    count(answers, manifest.decode_per_token, enters);
+                }
                 let before = serving.sizes.len();
                 count(&mut serving.sizes, manifest.context_max, enters);
                 if serving.sizes.len() != before {

@@ -659,6 +659,8 @@ row! {
         pub leg: u8,
         /// Whether its present attempt, or the next one, is made because a call for it has failed.
         pub retry: bool,
+        /// Whether it gathered with others when it began to wait in the queue, or still does.
+        pub gathers: bool,
         /// What was asked for.
         pub demand: Demand,
         /// The vessels that failed it.

@@ -16,6 +16,7 @@ use crate::policy::rows::{
     Drift, Escalation, OverrideEnd, Policy, PolicyLevel, Signal, Signals, Stance,
 };
 use crate::policy::words::{Command, Event, Refusal as Rules};
+use crate::queue::decide::reconsider;
 use crate::refusal::Refusal;
 use crate::resilience::rows::Breaker;
 use crate::state::State;
@@ -47,6 +48,7 @@ fn set(tx: &mut Transaction, policy: &Policy) -> Result<(), Refusal> {
     }
     let version = next_version(tx.state())?;
     tx.emit(Event::PolicyChanged { version, policy: Box::new(policy.clone()) });
+    reconsider(tx);
     Ok(())
 }
 
@@ -56,6 +58,7 @@ fn roll_back(tx: &mut Transaction, to: PolicyVersion) -> Result<(), Refusal> {
     let policy = Box::new(tx.state().tables.policies.get(to).cloned().ok_or(unknown)?);
     let version = next_version(tx.state())?;
     tx.emit(Event::PolicyRolledBack { version, to, policy });
+    reconsider(tx);
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::kernel::image::{code, row};
-use crate::kernel::units::{Micros, PolicyVersion, Ppm, clamp};
-use crate::queue::rows::Shares;
+use crate::kernel::units::{Micros, PolicyVersion, Ppm, Tokens, clamp};
+use crate::queue::rows::{GatherRule, Shares};
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::{Choice, Weights};
 use crate::telemetry::rows::{Charge, Forecast};
@@ -215,6 +215,8 @@ row! {
         pub overcommit_percent: u32,
         /// Whether those of each class who wait go by what they may cost at most, the most first, and then by when they came.
         pub price_time: [bool; 3],
+        /// When batch orders begin together.
+        pub gather: GatherRule,
         /// How vessels are cut off.
         pub breaker: BreakerRule,
         /// How vessels are left in peace that say they have no room.
@@ -302,6 +304,9 @@ impl Policy {
         fault(attempts > ATTEMPTS_MAX, "retry.attempts is above 16");
         fault(backoff > backoff_max, "retry.backoff is above retry.backoff_max");
         fault(budget > Ppm::ONE, "retry.budget is above 1000000");
+        let GatherRule { tokens, wait } = self.gather;
+        let odd = tokens > Tokens::ZERO && (wait.0 == 0 || wait > GatherRule::WAIT_MOST);
+        fault(odd, "gather.wait is 0 or above a day, but gather.tokens is not 0");
         let OverloadRule { pause, pause_max } = self.overload;
         fault(pause.0 == 0, "overload.pause is 0");
         fault(pause > pause_max, "overload.pause is above overload.pause_max");

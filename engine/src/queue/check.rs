@@ -5,14 +5,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::kernel::units::{ModelId, TenantId, Tokens};
-use crate::models::rows::Stage;
+use crate::kernel::units::{Micros, ModelId, TenantId, Tokens};
+use crate::models::rows::{Class, Stage};
 use crate::queue::index::Queues;
 use crate::state::State;
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     check_queued(state, faults);
     check_turns(state, faults);
+    check_gathering(state, faults);
     if Queues::of(&state.tables, &state.index.parties) != state.index.queues {
         faults.push("queues: not those who wait, or not where they stand".into());
     }
@@ -57,6 +58,37 @@ fn check_queued(state: &State, faults: &mut Vec<String>) {
     }
     faults
         .extend(lines.keys().map(|model| format!("lines.{model}: is not there, but orders wait")));
+}
+
+/// As many are counted as gathering as do, and somebody wakes them.
+fn check_gathering(state: &State, faults: &mut Vec<String>) {
+    let mut gathering: BTreeMap<ModelId, (u32, Tokens)> = BTreeMap::new();
+    for (slot, order) in state.tables.orders.iter() {
+        let line = state.tables.lines.get(order.demand.model);
+        let holds = line.is_some_and(|line| line.holds(order.gathers, order.ticket));
+        if order.stage != Stage::Queued || !holds {
+            continue;
+        }
+        let (count, tokens) = gathering.entry(order.demand.model).or_default();
+        *count = count.saturating_add(1);
+        *tokens += order.demand.size();
+        if order.demand.class != Class::Batch || order.demand.window.is_some() || order.attempt > 0
+        {
+            faults.push(format!("orders.{slot}: gathers, and is to go by itself"));
+        }
+    }
+    for (model, line) in state.tables.lines.iter() {
+        let found = gathering.get(&model).copied().unwrap_or_default();
+        if (line.gathering, line.gathered) != found {
+            let (counted, of_them, (orders, tokens)) = (line.gathering, line.gathered, found);
+            faults.push(format!(
+                "lines.{model}: {counted} orders with {of_them} tokens gather, but {orders} with {tokens} do"
+            ));
+        }
+        if (line.gathering > 0) != (line.ripe_at < Micros::MAX) {
+            faults.push(format!("lines.{model}: nobody gathers, or nothing wakes who does"));
+        }
+    }
 }
 
 /// Every tenant that takes turns has as many orders in the queue as are counted.

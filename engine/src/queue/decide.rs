@@ -15,13 +15,20 @@
 //!
 //! Who fits no open vessel holds nobody up who does (backfilling: Lifka, JSSPP 1995): he is passed by,
 //! keeps his place, and the vessels that hold him are left to him by all that fit another one.
+//!
+//! Batch orders may gather before they wait for room (bulk service: Bailey, JRSS B 16(1), 1954, and Neuts's general rule,
+//! Ann. Math. Stat. 38(3), 1967, with a bound of time besides): until those of a model come to so many tokens, one of them has
+//! waited for so long, or one comes near its deadline. Then all of them are released. Nothing is kept for who gathers, nobody
+//! gives way to him, and he is not late; but he has a place in the queue.
 
 use alloc::vec::Vec;
 
+use crate::allocator::cost::work_time;
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::units::{Micros, ModelId, OrderId, Tokens, VesselId};
-use crate::models::rows::{Demand, Tenant};
+use crate::models::rows::{Class, Demand, Order, Tenant};
+use crate::queue::rows::GatherRule;
 use crate::queue::words::{Event, Refusal as Queue};
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -78,11 +85,75 @@ pub(crate) fn check_room(
     if own >= most { full(Bound::TenantQueue, most) } else { Ok(()) }
 }
 
-/// Has an order wait.
-pub(crate) fn enqueue(tx: &mut Transaction, order: OrderId) {
-    let Some(waiting) = tx.state().waiting() else { return };
+/// Has an order wait, for room or for others.
+pub(crate) fn enqueue(tx: &mut Transaction, id: OrderId) {
+    let state = tx.state();
+    let (Some(waiting), Some(order)) = (state.waiting(), state.order(id)) else { return };
     let (ticket, ahead) = (waiting.tickets.saturating_add(1), waiting.queued);
-    tx.emit(Event::OrderQueued { order, ticket, ahead });
+    let (model, ripe_at) = (order.demand.model, gathers(state, order));
+    tx.emit(Event::OrderQueued {
+        order: id,
+        ticket,
+        ahead,
+        ripe_at: ripe_at.unwrap_or(Micros::ZERO),
+    });
+    if ripe_at.is_some() {
+        release_if_full(tx, model);
+    }
+}
+
+/// Until when an order gathers at most. Who has waited or been routed before does so no more: it was released once.
+pub(crate) fn gathers(state: &State, order: &Order) -> Option<Micros> {
+    let fresh = order.attempt == 0 && order.queued == Micros::ZERO;
+    if fresh { ripe_at(state, &order.demand, order.deadline) } else { None }
+}
+
+/// Until when an order with this demand gathers at most that comes now; `None` where it goes by itself. Twice the
+/// time is left to it then that the slowest vessel of its model takes for the longest answer.
+pub(crate) fn ripe_at(state: &State, demand: &Demand, deadline: Micros) -> Option<Micros> {
+    let (_, policy) = state.policy()?;
+    let GatherRule { tokens, wait } = policy.gather;
+    if tokens == Tokens::ZERO || demand.class != Class::Batch || demand.window.is_some() {
+        return None;
+    }
+    let serving = state.index.parties.serving.get(demand.model.0 as usize)?;
+    let needs = work_time(serving.slowest(), demand.tokens_in, demand.tokens_out_max);
+    let at = (state.now() + wait).min(deadline - needs - needs);
+    (at > state.now()).then_some(at)
+}
+
+/// Has those who gather for a model wait for room.
+pub(crate) fn release(tx: &mut Transaction, model: ModelId) {
+    let state = tx.state();
+    let (Some(waiting), Some(line)) = (state.waiting(), state.tables.lines.get(model)) else {
+        return;
+    };
+    let (ticket, orders, tokens) = (waiting.tickets, line.gathering, line.gathered);
+    tx.emit(Event::BatchReleased { model, ticket, orders, tokens });
+    tx.note_model(model);
+}
+
+/// The same, once they come to as much as the policy says.
+fn release_if_full(tx: &mut Transaction, model: ModelId) {
+    let state = tx.state();
+    let Some(((_, policy), line)) = state.policy().zip(state.tables.lines.get(model)) else {
+        return;
+    };
+    if line.gathered >= policy.gather.tokens {
+        release(tx, model);
+    }
+}
+
+/// Rules have changed: those go who come to as much as it says now, or anyhow if nobody is to gather. Those of models for
+/// which the record has no room go when they would have.
+pub(crate) fn reconsider(tx: &mut Transaction) {
+    let models: Vec<ModelId> = tx.state().index.queues.gathering().collect();
+    for model in models {
+        if !tx.has_room() {
+            return;
+        }
+        release_if_full(tx, model);
+    }
 }
 
 /// Leaves those who wait to another record, which is due at once.
@@ -130,7 +201,7 @@ pub(crate) fn choose(tx: &mut Transaction, id: OrderId) {
     let turn = turn.and_then(|slot| state.tables.turns.get(*slot));
     let of_class = |values: &[u32; 3]| values.get(class as usize).copied().unwrap_or(1);
     let patience = policy.patience.get(class as usize).copied().unwrap_or(Micros::MAX);
-    let overdue = order.queued + patience <= tx.now();
+    let overdue = policy.gather.since(order) + patience <= tx.now();
     let lent = if overdue { policy.shares.overdue } else { 0 };
     let event = Event::OrderChosen {
         order: id,

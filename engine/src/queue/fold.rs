@@ -1,7 +1,7 @@
 //! How orders come to wait, take turns, and leave.
 
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, ModelId, OrderId, Ppm, TenantId, TurnSlot};
+use crate::kernel::units::{Micros, ModelId, OrderId, Ppm, TenantId, Tokens, TurnSlot};
 use crate::kernel::wheel::Due;
 use crate::models::rows::{Class, Stage};
 use crate::queue::index::Place;
@@ -15,7 +15,10 @@ const PARTS: u64 = 4_096;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     match event {
-        Event::OrderQueued { order, ticket, .. } => fold_queued(state, *order, *ticket),
+        Event::OrderQueued { order, ticket, ripe_at, .. } => {
+            fold_queued(state, *order, *ticket, *ripe_at)
+        }
+        Event::BatchReleased { model, ticket, .. } => fold_released(state, *model, *ticket),
         Event::ServiceDeferred { at } => {
             state.edit_waiting()?.serve_at = *at;
             state.set_timer(*at, Due::Queue);
@@ -33,12 +36,19 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     }
 }
 
-fn fold_queued(state: &mut State, order: OrderId, ticket: u64) -> Result<(), Breach> {
+fn fold_queued(
+    state: &mut State,
+    order: OrderId,
+    ticket: u64,
+    ripe_at: Micros,
+) -> Result<(), Breach> {
+    let gathers = ripe_at > Micros::ZERO;
     let now = state.now;
     let row = state.edit_order(order)?;
     row.stage = Stage::Queued;
     row.ticket = ticket;
     row.queued = now;
+    row.gathers = gathers;
     let (place, deadline, size) = (Place::of(row), row.deadline, row.demand.size());
     let waiting = state.edit_waiting()?;
     waiting.tickets = ticket;
@@ -49,26 +59,78 @@ fn fold_queued(state: &mut State, order: OrderId, ticket: u64) -> Result<(), Bre
     state.wake_order(order, deadline)?;
     let floor = join_line(state, place.model, place.class, ticket)?;
     let served = join_turns(state, (place.model, place.class, place.tenant), floor)?;
-    state.index.queues.enter(place, served, &state.index.parties);
+    if gathers {
+        gather(state, place.model, order, size, ripe_at)
+    } else {
+        state.index.queues.enter(place, served, &state.index.parties);
+        Ok(())
+    }
+}
+
+/// Counts one more who gathers. They go when the first of them may not wait any longer.
+fn gather(
+    state: &mut State,
+    model: ModelId,
+    order: OrderId,
+    size: Tokens,
+    ripe_at: Micros,
+) -> Result<(), Breach> {
+    state.index.queues.gather(model, order.slot());
+    let line = state.tables.lines.edit(model, &mut state.writer)?;
+    line.gathering = line.gathering.saturating_add(1);
+    line.gathered += size;
+    if ripe_at < line.ripe_at {
+        line.ripe_at = ripe_at;
+        state.set_timer(ripe_at, Due::Line(model));
+    }
     Ok(())
+}
+
+/// Those who gathered wait for room, and begin where their class would if it came now: it has saved up nothing.
+fn fold_released(state: &mut State, model: ModelId, ticket: u64) -> Result<(), Breach> {
+    let line = state.tables.lines.edit(model, &mut state.writer)?;
+    raise(line, Class::Batch);
+    line.gathering = 0;
+    line.gathered = Tokens::ZERO;
+    line.ripe_at = Micros::MAX;
+    line.released = ticket;
+    state.index.queues.release(model, &state.tables, &state.index.parties);
+    Ok(())
+}
+
+/// Has a class of which nobody waits for room begin where the one stood that was served last.
+fn raise(line: &mut Line, class: Class) {
+    let gathering = if class == Class::Batch { line.gathering } else { 0 };
+    let queued = line.queued.get(class as usize).copied();
+    if let Some(served) = line.served.get_mut(class as usize).filter(|_| queued == Some(gathering))
+    {
+        *served = line.floor.max(*served);
+    }
 }
 
 /// Counts one more who waits in a class. One of which nobody waited has not saved up what it was not
 /// served meanwhile. Answers with what the tenants of the class have been served at least.
 fn join_line(state: &mut State, model: ModelId, class: Class, ticket: u64) -> Result<u64, Breach> {
     if state.tables.lines.get(model).is_none() {
-        let line = Line { first: ticket, served: [0; 3], floor: 0, floors: [0; 3], queued: [0; 3] };
+        let line = Line {
+            first: ticket,
+            served: [0; 3],
+            floor: 0,
+            floors: [0; 3],
+            queued: [0; 3],
+            gathering: 0,
+            gathered: Tokens::ZERO,
+            ripe_at: Micros::MAX,
+            released: 0,
+        };
         state.tables.lines.insert(model, line, &mut state.writer)?;
     }
     let line = state.tables.lines.edit(model, &mut state.writer)?;
-    let class = class as usize;
-    if let (Some(served), Some(queued)) = (line.served.get_mut(class), line.queued.get_mut(class)) {
-        if *queued == 0 {
-            *served = line.floor.max(*served);
-        }
+    raise(line, class);
+    if let Some(queued) = line.queued.get_mut(class as usize) {
         *queued = queued.saturating_add(1);
     }
-    Ok(line.floors.get(class).copied().unwrap_or(0))
+    Ok(line.floors.get(class as usize).copied().unwrap_or(0))
 }
 
 /// Counts one more of a tenant's. Answers with what the tenant has been served.
@@ -153,7 +215,8 @@ pub(crate) fn leave(state: &mut State, order: OrderId) -> Result<(), Breach> {
         return Ok(());
     }
     row.stage = Stage::Backoff;
-    let (place, size) = (Place::of(row), row.demand.size());
+    let (place, size, gathers, ticket) =
+        (Place::of(row), row.demand.size(), row.gathers, row.ticket);
     let waiting = state.edit_waiting()?;
     waiting.queued = waiting.queued.saturating_sub(1);
     waiting.tokens -= size;
@@ -163,13 +226,22 @@ pub(crate) fn leave(state: &mut State, order: OrderId) -> Result<(), Breach> {
     let slot = slot.copied().unwrap_or(TurnSlot::NONE);
     let turn = state.tables.turns.edit(slot, &mut state.writer)?;
     turn.queued = turn.queued.saturating_sub(1);
-    state.index.queues.leave(place, turn.served, &state.index.parties);
     if turn.queued == 0 {
         state.index.queues.idle.insert(slot);
     }
     let line = state.tables.lines.edit(place.model, &mut state.writer)?;
     if let Some(queued) = line.queued.get_mut(place.class as usize) {
         *queued = queued.saturating_sub(1);
+    }
+    if line.holds(gathers, ticket) {
+        line.gathering = line.gathering.saturating_sub(1);
+        line.gathered -= size;
+        if line.gathering == 0 {
+            line.ripe_at = Micros::MAX;
+        }
+        state.index.queues.ungather(place.model, order.slot());
+    } else {
+        state.index.queues.leave(place, turn.served, &state.index.parties);
     }
     if line.queued == [0; 3] { close(state, place.model) } else { Ok(()) }
 }
@@ -194,15 +266,13 @@ fn close(state: &mut State, model: ModelId) -> Result<(), Breach> {
 /// and whether it is late; and whether it is routed because a call for it has failed.
 pub(crate) fn note_routed(state: &mut State, order: OrderId, retry: bool) -> Result<(), Breach> {
     let now = state.now;
-    let Some((window, waited)) =
-        state.policy().map(|(_, policy)| (policy.escalation.window, policy.escalation.late))
-    else {
-        return Ok(());
-    };
+    let Some((_, policy)) = state.policy() else { return Ok(()) };
+    let (window, waited) = (policy.escalation.window, policy.escalation.late);
     let Some(row) = state.order(order) else { return Ok(()) };
     let class = row.demand.class as usize;
+    let since = policy.gather.since(row);
     let late = row.stage == Stage::Queued
-        && Ppm::ratio((now - row.queued).0, (row.deadline - row.queued).0) >= waited;
+        && Ppm::ratio((now - since).0, (row.deadline - row.queued).0) >= waited;
     let flow = state.edit_flow()?;
     *flow = flow.at(now, window);
     let routed = &mut flow.present;

@@ -55,6 +55,8 @@ pub(crate) type Turns = BTreeMap<(ModelId, Class, TenantId), TurnSlot>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Queues {
     models: BTreeMap<ModelId, Fits>,
+    /// Those who gather. They are no part of what finds room.
+    gathering: BTreeMap<ModelId, BTreeSet<OrderSlot>>,
     pub(crate) turns: Turns,
     /// Those of nobody who waits at this moment.
     pub(crate) idle: BTreeSet<TurnSlot>,
@@ -88,6 +90,14 @@ impl Queues {
         for early in [true, false] {
             for (_, (_, order)) in (0..).zip(queued()).filter(|(place, _)| first(*place) == early) {
                 let place = Place::of(order);
+                if tables
+                    .lines
+                    .get(place.model)
+                    .is_some_and(|line| line.holds(order.gathers, order.ticket))
+                {
+                    queues.gather(place.model, order.id.slot());
+                    continue;
+                }
                 let turn = queues.turns.get(&(place.model, place.class, place.tenant));
                 let turn = turn.and_then(|slot| tables.turns.get(*slot));
                 queues.enter(place, turn.map_or(0, |row| row.served), parties);
@@ -106,7 +116,37 @@ impl Queues {
         }
     }
 
+    /// Takes in somebody who gathers.
+    pub(crate) fn gather(&mut self, model: ModelId, slot: OrderSlot) {
+        self.gathering.entry(model).or_default().insert(slot);
+    }
+
     /// Takes him out again.
+    pub(crate) fn ungather(&mut self, model: ModelId, slot: OrderSlot) {
+        let Some(gathering) = self.gathering.get_mut(&model) else { return };
+        gathering.remove(&slot);
+        if gathering.is_empty() {
+            self.gathering.remove(&model);
+        }
+    }
+
+    /// Those who gather for a model wait for room from now on. Each of them moves once, whoever waits beside them.
+    pub(crate) fn release(&mut self, model: ModelId, tables: &Tables, parties: &Parties) {
+        for slot in self.gathering.remove(&model).unwrap_or_default() {
+            let Some(order) = tables.orders.get(slot) else { continue };
+            let place = Place::of(order);
+            let turn = self.turns.get(&(place.model, place.class, place.tenant));
+            let turn = turn.and_then(|slot| tables.turns.get(*slot));
+            self.enter(place, turn.map_or(0, |row| row.served), parties);
+        }
+    }
+
+    /// The models for which somebody gathers.
+    pub(crate) fn gathering(&self) -> impl Iterator<Item = ModelId> {
+        self.gathering.keys().copied()
+    }
+
+    /// Takes out somebody who waits for room.
     pub(crate) fn leave(&mut self, place: Place, served: u64, parties: &Parties) {
         let fit = parties.fit(place.model, place.size);
         let Some(fits) = self.models.get_mut(&place.model) else { return };
@@ -187,7 +227,7 @@ impl Queues {
         self.models.get(&model)?.last_key_value().map(|(fit, _)| *fit)
     }
 
-    /// The models that somebody waits for.
+    /// The models for which somebody waits who does not gather.
     pub(crate) fn models(&self) -> impl Iterator<Item = ModelId> {
         self.models.keys().copied()
     }

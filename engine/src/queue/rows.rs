@@ -2,7 +2,7 @@
 
 use crate::kernel::image::row;
 use crate::kernel::units::{Micros, ModelId, Ppm, TenantId, Tokens};
-use crate::models::rows::Class;
+use crate::models::rows::{Class, Order};
 
 row! {
     /// What the queue has counted, in one row.
@@ -29,6 +29,16 @@ row! {
 }
 
 row! {
+    /// When batch orders begin together: those that wait for a model gather until they come to so much.
+    pub struct GatherRule {
+        /// So much, prompts and longest answers together; zero is never: each of them goes by itself.
+        pub tokens: Tokens,
+        /// For how long one of them gathers at most.
+        pub wait: Micros,
+    }
+}
+
+row! {
     /// The queue of one model, for as long as somebody waits in it.
     pub struct Line {
         /// The ticket of the one who began it.
@@ -41,6 +51,14 @@ row! {
         pub floors: [u64; 3],
         /// Orders that wait, by class.
         pub queued: [u32; 3],
+        /// Batch orders among them that gather.
+        pub gathering: u32,
+        /// Their tokens, prompts and longest answers together.
+        pub gathered: Tokens,
+        /// When they are released at the latest.
+        pub ripe_at: Micros,
+        /// The last ticket that was given out before those were released who gathered until then.
+        pub released: u64,
     }
 }
 
@@ -90,6 +108,29 @@ row! {
 impl Shares {
     /// The largest share.
     pub const MOST: u32 = 1_000;
+}
+
+impl GatherRule {
+    /// The longest that an order may gather: room for others is made meanwhile, and it wants to be served.
+    pub(crate) const WAIT_MOST: Micros = Micros(86_400_000_000);
+
+    /// Since when an order in the queue has waited for room: while it gathers it waits for others.
+    pub(crate) fn since(&self, order: &Order) -> Micros {
+        if order.gathers { order.queued + self.wait } else { order.queued }
+    }
+}
+
+impl Line {
+    /// Whether an order that waits here with this ticket still gathers, if it did when it came.
+    pub(crate) fn holds(&self, gathers: bool, ticket: u64) -> bool {
+        gathers && ticket > self.released
+    }
+
+    /// How many wait for room.
+    pub(crate) fn ready(&self) -> u64 {
+        let queued: u64 = self.queued.iter().map(|count| u64::from(*count)).sum();
+        queued.saturating_sub(self.gathering.into())
+    }
 }
 
 impl Flow {

@@ -1,7 +1,7 @@
 //! What is said by the queue.
 
 use crate::kernel::image::words;
-use crate::kernel::units::{Micros, OrderId};
+use crate::kernel::units::{Micros, ModelId, OrderId, Tokens};
 
 words! {
     /// Who waits.
@@ -15,6 +15,8 @@ words! {
             ticket: u64,
             /// Orders waiting before it, of all classes and models.
             ahead: u64,
+            /// Until when it gathers with others at most; zero where it does not, and waits for room.
+            ripe_at: Micros,
         },
         /// There is room, but the record has no room for those who wait: they are served by another.
         ServiceDeferred = 1 {
@@ -32,6 +34,18 @@ words! {
             needs: Micros,
             /// How long it has left.
             left: Micros,
+        },
+        /// Batch orders that gathered for a model wait for room from now on: they have come to so much, or one of them may
+        /// not wait any longer. Whoever comes later gathers for the next time.
+        BatchReleased = 5 {
+            /// For which model.
+            model: ModelId,
+            /// The last ticket that has been given out.
+            ticket: u64,
+            /// How many there are.
+            orders: u32,
+            /// What they come to, prompts and longest answers together.
+            tokens: Tokens,
         },
         /// It is an order's turn: of those who wait for its model and find room, its class has been served
         /// least for its share, and of that class its tenant.

@@ -183,11 +183,10 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     }
 }
 
-/// Whether an order waits, and another one for the same model.
+/// Whether an order waits for room, and another one for the same model.
 fn others_wait(state: &State, order: &Order) -> bool {
     let line = state.tables.lines.get(order.demand.model);
-    let waiting = line.map_or(0, |line| line.queued.iter().map(|count| u64::from(*count)).sum());
-    order.stage == Stage::Queued && waiting > 1
+    order.stage == Stage::Queued && line.is_some_and(|line| line.ready() > 1)
 }
 
 /// The way to the vessel where an order has a berth, if there is a slot free on it, kept or not.

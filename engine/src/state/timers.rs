@@ -159,12 +159,13 @@ impl State {
         let review = self.stance().map(|stance| (stance.review_at, Due::Review));
         let review = review.filter(|(at, _)| *at != Micros::ZERO);
         let queue = self.waiting().map(|waiting| (waiting.serve_at, Due::Queue));
+        let lines = self.tables.lines.iter().map(|(id, line)| (line.ripe_at, Due::Line(id)));
         let loads = self.tables.loads.iter().map(|(id, load)| (load.wake, Due::Vessel(id)));
         let orders = self.tables.orders.iter().map(|(_, order)| (order.wake, Due::Order(order.id)));
         let stops = self.tables.stops.iter().map(|(slot, stop)| (stop.until, Due::Stop(slot)));
         let jobs = self.tables.jobs.iter().map(|(slot, job)| (job.wake, Due::Job(slot)));
         let wakes = review.into_iter().chain(queue).chain(loads).chain(orders).chain(stops);
-        let wakes = wakes.chain(jobs);
+        let wakes = wakes.chain(jobs).chain(lines);
         wakes.filter(|(at, _)| *at != Micros::MAX).map(|(at, due)| Timer { at, due })
     }
 }
@@ -174,6 +175,7 @@ fn confirmed(tables: &Tables, timer: &Timer) -> bool {
     let wake = match timer.due {
         Due::Review => tables.stance.get(Only).map(|stance| stance.review_at),
         Due::Queue => tables.waiting.get(Only).map(|waiting| waiting.serve_at),
+        Due::Line(id) => tables.lines.get(id).map(|line| line.ripe_at),
         Due::Vessel(id) => tables.loads.get(id).map(|load| load.wake),
         Due::Stop(slot) => tables.stops.get(slot).map(|stop| stop.until),
         Due::Job(slot) => tables.jobs.get(slot).map(|job| job.wake),

@@ -211,6 +211,7 @@ fn fold_admitted(
         within: Micros::ZERO,
         bounced: 0,
         retry: false,
+        gathers: false,
         deadline,
         wake: Micros::MAX,
         berth: BerthId::NONE,

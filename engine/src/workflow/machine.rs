@@ -76,7 +76,7 @@ pub const TABLE: &[Transition] = &[
         "queue.order_queued",
         &[BERTHED, BACKOFF],
         Some(QUEUED),
-        "There is no room for it, or there is for others first.",
+        "There is no room for it, or there is for others first, or it gathers with others.",
     ),
     row(
         "queue.order_chosen",

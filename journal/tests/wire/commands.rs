@@ -9,7 +9,7 @@ use tensorforge_engine::models::{
 use tensorforge_engine::policy::{
     DriftRule, Escalation, Policy, PolicyLevel, RiskWeights, SlaRule,
 };
-use tensorforge_engine::queue::Shares;
+use tensorforge_engine::queue::{GatherRule, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::telemetry::{Charge, Forecast};
@@ -256,6 +256,7 @@ pub(crate) fn policy() -> Policy {
         preempt: true,
         overcommit_percent: 60,
         price_time: [true, false, true],
+        gather: GatherRule { tokens: Tokens(2_000_000), wait: Micros(900_000_000) },
         overload: OverloadRule { pause: Micros(500_000), pause_max: Micros(32_000_000) },
         charge: Charge { failed: Ppm(0), expired: Ppm(250_000), cancelled: Ppm(1_000_000) },
         forecast: Forecast {

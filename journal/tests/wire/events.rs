@@ -128,7 +128,9 @@ examples! { Event {
         demand: Box::new(demand()),
     }),
     "queue.order_queued" Event::Queue(queue::Event::OrderQueued { .. }) =>
-        one(queue::Event::OrderQueued { order: order(), ticket: 31, ahead: 30 }),
+        one(queue::Event::OrderQueued { order: order(), ticket: 31, ahead: 30, ripe_at: Micros(930_000_000) }),
+    "queue.batch_released" Event::Queue(queue::Event::BatchReleased { .. }) =>
+        one(queue::Event::BatchReleased { model: ModelId(2), ticket: 32, orders: 12, tokens: Tokens(2_040_000) }),
     "queue.service_deferred" Event::Queue(queue::Event::ServiceDeferred { .. }) =>
         one(queue::Event::ServiceDeferred { at: Micros(50_000_000) }),
     "queue.order_chosen" Event::Queue(queue::Event::OrderChosen { .. }) =>

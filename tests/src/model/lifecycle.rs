@@ -68,7 +68,8 @@ impl Model {
         };
         let free = (0..).find(|slot| !self.keys.contains_key(slot) || forgotten == Some(*slot));
         let key = KeySlot(free.filter(|_| demand.idempotency != 0).unwrap_or(KeySlot::NONE.0));
-        let room = self.has_room(demand) && self.next(demand.model).is_none();
+        let gathers = self.ripe_at(demand, deadline)?.is_some();
+        let room = self.has_room(demand) && self.next(demand.model).is_none() && !gathers;
         let berth = match &demand.window {
             Some(window) => Some((self.berth(&limits, demand, window)?, Window::clone(window))),
             None => None,
@@ -380,6 +381,8 @@ impl Model {
             stage: Stage::Backoff,
             bounced: 0,
             retry: false,
+            gathered: false,
+            gathering: false,
             within: 0,
             attempt: 0,
             leg: 0,
@@ -407,7 +410,8 @@ impl Model {
     /// Nobody passes those who wait and find room.
     pub(super) fn route_or_queue(&mut self, slot: u32) -> Decided<()> {
         let demand = self.order(slot)?.demand.clone();
-        let room = self.has_room(&demand) && self.next(demand.model).is_none();
+        let gathers = self.gathers(slot)?.is_some();
+        let room = self.has_room(&demand) && self.next(demand.model).is_none() && !gathers;
         if room {
             return self.route(slot, None);
         }

@@ -5,13 +5,14 @@ use tensorforge_engine::workflow::Fault;
 
 impl Model {
     pub(super) fn enqueue(&mut self, slot: u32) -> Decided<()> {
-        let (ahead, now) = (self.queue_length(), self.now);
+        let (ahead, now, ripe_at) = (self.queue_length(), self.now, self.gathers(slot)?);
         self.tickets += 1;
         let ticket = self.tickets;
         let order = self.order(slot)?.clone();
         let (model, class) = (order.demand.model, order.demand.class);
         let of_class: Vec<u32> =
-            self.waiting(model).filter(|o| o.demand.class == class).map(|o| o.tenant).collect();
+            self.in_queue(model).filter(|o| o.demand.class == class).map(|o| o.tenant).collect();
+        let nobody = !self.waiting(model).any(|o| o.demand.class == class);
         self.take_turns((model, class, order.tenant))?;
         let queue = self.queues.entry(model).or_default();
         if queue.first == 0 {
@@ -19,7 +20,7 @@ impl Model {
         }
         // Whoever was away has saved up nothing.
         let place = class as usize;
-        if of_class.is_empty() {
+        if nobody {
             queue.classes[place] = queue.classes[place].max(queue.floor);
         }
         let served = queue.tenants.entry((class, order.tenant)).or_default();
@@ -31,9 +32,14 @@ impl Model {
         order.ticket = ticket;
         order.queued = now;
         order.wake = order.deadline;
+        (order.gathered, order.gathering) = (false, false);
         let order = order.id;
         self.noted_models.insert(model);
-        self.expect(queue::Event::OrderQueued { order, ticket, ahead })
+        let told = Micros(ripe_at.unwrap_or(0));
+        self.expect(queue::Event::OrderQueued { order, ticket, ahead, ripe_at: told })?;
+        let Some(at) = ripe_at else { return Ok(()) };
+        self.gathers_more(slot, at)?;
+        self.go_if_enough(model)
     }
 
     /// Has a tenant take turns. There are as many places as orders may live: where all are taken, the first of
@@ -46,7 +52,7 @@ impl Model {
         if self.turns.len() >= most {
             let waits = |lane: &(ModelId, Class, u32)| {
                 let (model, class, tenant) = *lane;
-                self.waiting(model).any(|o| (o.demand.class, o.tenant) == (class, tenant))
+                self.in_queue(model).any(|o| (o.demand.class, o.tenant) == (class, tenant))
             };
             let idle = self.turns.iter().find(|(_, lane)| !waits(lane)).map(|(slot, _)| *slot);
             if let Some((model, class, tenant)) = idle.and_then(|slot| self.turns.remove(&slot)) {
@@ -58,8 +64,13 @@ impl Model {
         Ok(())
     }
 
-    /// Those who wait for a model.
+    /// Those who wait for room on the vessels of a model.
     pub(super) fn waiting(&self, model: ModelId) -> impl Iterator<Item = &Live> {
+        self.in_queue(model).filter(|order| !order.gathering)
+    }
+
+    /// Those in the queue of a model, who gather among them.
+    pub(super) fn in_queue(&self, model: ModelId) -> impl Iterator<Item = &Live> {
         let queued =
             move |order: &&Live| order.stage == Stage::Queued && order.demand.model == model;
         self.orders.values().filter(queued)
@@ -87,7 +98,7 @@ impl Model {
         let (_, policy) = self.policy()?;
         let (class, place) = (order.demand.class, order.demand.class as usize);
         let tokens = order.demand.tokens_in.0 + 2 * order.demand.tokens_out_max.0;
-        let overdue = now - order.queued >= policy.patience[place].0;
+        let overdue = now >= self.waits_since(&order)? + policy.patience[place].0;
         let lent = if overdue { policy.shares.overdue } else { 0 };
         let share = policy.shares.classes[place] + lent;
         let Some(queue) = self.queues.get_mut(&order.demand.model) else {
@@ -111,7 +122,7 @@ impl Model {
 
     /// When nobody waits for a model any more, all is forgotten.
     pub(super) fn forget_if_idle(&mut self, model: ModelId) {
-        if self.waiting(model).next().is_none() {
+        if self.in_queue(model).next().is_none() {
             self.queues.remove(&model);
             self.turns.retain(|_, (of, ..)| *of != model);
         }
@@ -173,7 +184,7 @@ impl Model {
         }
     }
 
-    /// Whatever is due, by its moment; at one moment the review first, then those who wait, then
+    /// Whatever is due, by its moment; at one moment the review first, then those who wait, then who gathers, then
     /// vessels, then orders, then stops, then jobs.
     pub(super) fn advance(&mut self) -> Decided<()> {
         for _ in 0..256 {
@@ -183,10 +194,12 @@ impl Model {
             }
             due.extend(self.serve_at.map(|at| (at, 1, 0)));
             let ships = self.ships.iter();
-            due.extend(ships.map(|(id, ship)| (Self::ship_wake(ship), 2, (*id).into())));
-            due.extend(self.orders.values().map(|order| (order.wake, 3, order.id.0)));
-            due.extend(self.stops.iter().map(|(slot, row)| (row.until.0, 4, (*slot).into())));
-            due.extend(self.jobs.iter().map(|(slot, job)| (job.wake, 5, (*slot).into())));
+            let lines = self.queues.keys();
+            due.extend(lines.map(|model| (self.gathered(*model).2, 2, model.0.into())));
+            due.extend(ships.map(|(id, ship)| (Self::ship_wake(ship), 3, (*id).into())));
+            due.extend(self.orders.values().map(|order| (order.wake, 4, order.id.0)));
+            due.extend(self.stops.iter().map(|(slot, row)| (row.until.0, 5, (*slot).into())));
+            due.extend(self.jobs.iter().map(|(slot, job)| (job.wake, 6, (*slot).into())));
             let Some((_, kind, id)) = due.into_iter().min().filter(|(at, ..)| *at <= self.now)
             else {
                 return Ok(());
@@ -195,9 +208,10 @@ impl Model {
             match kind {
                 0 => self.review()?,
                 1 => self.resume()?,
-                2 => self.ship_due(VesselId(slot))?,
-                4 => self.answered(slot, None)?,
-                5 => self.go_on(slot)?,
+                2 => self.go(ModelId(slot))?,
+                3 => self.ship_due(VesselId(slot))?,
+                5 => self.answered(slot, None)?,
+                6 => self.go_on(slot)?,
                 _ => self.order_due(slot)?,
             }
         }
@@ -318,8 +332,10 @@ impl Model {
     pub(super) fn note_routed(&mut self, order: &Live, retry: bool) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let class = order.demand.class as usize;
-        let waited =
-            rules::share(self.now - order.queued, order.deadline.saturating_sub(order.queued));
+        let waited = rules::share(
+            self.now.saturating_sub(self.waits_since(order)?),
+            order.deadline.saturating_sub(order.queued),
+        );
         let late = order.stage == Stage::Queued && waited >= policy.escalation.late.0;
         let places = [Some(class), late.then_some(class + 3), retry.then_some(6)];
         let places: Vec<usize> = places.into_iter().flatten().collect();

@@ -24,6 +24,7 @@ mod calendar;
 mod exclusions;
 mod fairness;
 mod forecasts;
+mod gathering;
 mod health;
 mod hedges;
 mod jobs;

@@ -78,7 +78,7 @@ fn admit(tx: &mut Transaction, demand: &Demand, assured: bool) -> Result<(), Ref
         reserved,
         demand: Box::new(demand.clone()),
     };
-    place(tx, order, demand, assured, |tx| {
+    place(tx, order, (demand, deadline), assured, |tx| {
         forgotten.into_iter().for_each(|event| tx.emit(event));
         tx.emit(admitted);
     })
@@ -160,7 +160,7 @@ fn check_level<'a>(
 fn place(
     tx: &mut Transaction,
     order: OrderId,
-    demand: &Demand,
+    (demand, deadline): (&Demand, Micros),
     assured: bool,
     admit: impl FnOnce(&mut Transaction),
 ) -> Result<(), Refusal> {
@@ -180,7 +180,11 @@ fn place(
     }
     let (state, tenant) = (tx.state(), tx.stamp().source.tenant);
     let has_room = tx.has_room();
-    if !assured && (!has_room || queue::must_wait(state, demand.model, size)) {
+    let waits = || {
+        let gathers = queue::ripe_at(state, demand, deadline).is_some();
+        gathers || queue::must_wait(state, demand.model, size)
+    };
+    if !assured && (!has_room || waits()) {
         let tables = &state.tables;
         if let Some((contract, account)) =
             tables.tenants.get(tenant).zip(tables.accounts.get(tenant))

@@ -12,7 +12,7 @@ use crate::models::fold::lost_of;
 use crate::models::rows::{End, Stage, VesselStatus};
 use crate::models::words::LossCause;
 use crate::policy::decide::review;
-use crate::queue::decide::resume;
+use crate::queue::decide::{release as release_batch, resume};
 use crate::resilience::decide::{postpone, probe_if_due, resume as resume_vessel};
 use crate::resilience::rows::Breaker;
 use crate::transaction::Transaction;
@@ -24,8 +24,8 @@ use crate::workflow::words::Fault;
 /// The most timers that one record decides; what is due beyond them is due at once again.
 const DUE_MAX: usize = 256;
 
-/// Decides whatever is due, the earliest first; at one moment the review, then the queue, then vessels,
-/// then orders, then jobs.
+/// Decides whatever is due, the earliest first; at one moment the review, then the queue, then who gathers in it, then
+/// vessels, then orders, then jobs.
 pub(crate) fn advance(tx: &mut Transaction) {
     for _ in 0..DUE_MAX {
         if !tx.has_room() {
@@ -34,6 +34,7 @@ pub(crate) fn advance(tx: &mut Transaction) {
         match tx.next_due() {
             Some(Due::Review) => review(tx),
             Some(Due::Queue) => resume(tx),
+            Some(Due::Line(model)) => release_batch(tx, model),
             Some(Due::Vessel(id)) => vessel_due(tx, id),
             Some(Due::Order(id)) => order_due(tx, id),
             Some(Due::Stop(slot)) => give_up(tx, slot),

@@ -51,12 +51,13 @@ fn give_up(tx: &mut Transaction, id: OrderId, needs: Micros) {
     end(tx, id, End::Expired);
 }
 
-/// Routes an order, or has it wait: where there is no room, and where somebody waits who would find it
-/// too.
+/// Routes an order, or has it wait: where there is no room, where somebody waits who would find it
+/// too, and where it gathers with others.
 pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
     let (model, size) = (order.demand.model, order.demand.size());
-    if queue::must_wait(tx.state(), model, size) || !route(tx, id) {
+    let gathers = queue::gathers(tx.state(), order).is_some();
+    if gathers || queue::must_wait(tx.state(), model, size) || !route(tx, id) {
         queue::enqueue(tx, id);
         tx.note_model(model);
         preemption::make_room(tx, id);
