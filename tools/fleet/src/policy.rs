@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights, SlaRule};
-use tensorforge_engine::queue::Shares;
+use tensorforge_engine::queue::{GatherRule, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::telemetry::{Charge, Forecast};
-use tensorforge_engine::units::{Micros, Ppm};
+use tensorforge_engine::units::{Micros, Ppm, Tokens};
 
 use crate::document::{self, DocumentError, Millis};
 
@@ -50,6 +50,7 @@ fn in_file(fault: &str) -> String {
             Some(
                 ("retry", "backoff" | "backoff_max")
                 | ("breaker", "open" | "open_max" | "window")
+                | ("gather", "wait")
                 | ("overload", "pause" | "pause_max")
                 | ("escalation", "dwell" | "review" | "window" | "override_max")
                 | ("forecast", "window"),
@@ -61,6 +62,7 @@ fn in_file(fault: &str) -> String {
                 | ("forecast", "prior")
                 | ("sla", "hour" | "six_hours" | "three_days" | "clear"),
             ) => word.replacen(key, &format!("{key}_ppm"), 1),
+            Some(("gather", "tokens")) => word.replacen("tokens", "kilotokens", 1),
             Some(("escalation", name))
                 if !matches!(name, "calls" | "weights" | "drift.reviews") =>
             {
@@ -100,6 +102,7 @@ table! { PolicyFile {
     preempt: bool = false,
     overcommit_percent: u32 = 0,
     price_time: PriceTime = PriceTime::default(),
+    gather: GatherEntry = GatherEntry::default(),
     weights: WeightsEntry = WeightsEntry::default(),
     shares: SharesEntry = SharesEntry::default(),
     patience_ms: Patience = Patience::default(),
@@ -144,6 +147,11 @@ table! { PriceTime {
     interactive: bool = false,
     standard: bool = false,
     batch: bool = false,
+} }
+
+table! { GatherEntry {
+    kilotokens: u32 = 0,
+    wait_ms: Millis = Millis::new(300_000),
 } }
 
 table! { Hedge {
@@ -306,6 +314,10 @@ impl PolicyFile {
             preempt: self.preempt,
             overcommit_percent: self.overcommit_percent,
             price_time,
+            gather: GatherRule {
+                tokens: Tokens(u64::from(self.gather.kilotokens).saturating_mul(1_000)),
+                wait: self.gather.wait_ms.micros(),
+            },
             route_by: self.route_by,
             weights: Weights { time, cost, energy },
             candidates: self.candidates,

@@ -411,10 +411,14 @@ fn policies_that_contradict_themselves() {
         ": sla.hour_ppm is 0; sla.six_hours_ppm is 0; sla.three_days_ppm is 0; \
          sla.clear_ppm is 0 or above 1000000; sla.orders is 0",
     );
+    check(
+        "[gather]\nkilotokens = 1\nwait_ms = 0",
+        ": gather.wait_ms is 0 or above a day, but gather.kilotokens is not 0",
+    );
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
-        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
+        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `overcommit_percent`, `price_time`, `gather`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
     );
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.

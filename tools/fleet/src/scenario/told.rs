@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use tensorforge_engine::table::{Row, Table};
-use tensorforge_engine::units::{Key, PicoUsd, VesselId};
+use tensorforge_engine::units::{Key, Micros, PicoUsd, VesselId};
 use tensorforge_engine::{
     Event, State, Tables, allocator, jobs, models, policy, queue, resilience, routing, telemetry,
     workflow,
@@ -193,8 +193,12 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Queue(queue::Event::OrderOverdue { order, needs, left }) => {
             format!("{order} needs={needs} left={left}")
         }
-        Event::Queue(queue::Event::OrderQueued { order, ahead, .. }) => {
-            format!("{order} ahead={ahead}")
+        Event::Queue(queue::Event::OrderQueued { order, ahead, ripe_at, .. }) => {
+            let gathers = if *ripe_at > Micros::ZERO { " gathers" } else { "" };
+            format!("{order} ahead={ahead}{gathers}")
+        }
+        Event::Queue(queue::Event::BatchReleased { orders, tokens, .. }) => {
+            format!("orders={orders} tokens={tokens}")
         }
         Event::Workflow(workflow::Event::OrderDeduplicated { order, .. })
         | Event::Workflow(workflow::Event::KeyForgotten { order, .. })
