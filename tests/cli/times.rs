@@ -209,3 +209,29 @@ fn the_audit_is_the_log_without_its_traffic() {
         }
     }
 }
+
+/// Who gathers waits for others, and that is told apart from waiting for room: in the story, and in where the time went.
+#[test]
+fn gathering_is_told_apart_from_waiting_for_room() {
+    let folder = Folder::new();
+    folder.ok("capture --scenario fixtures/scenarios/gather.toml --out gather.tfj");
+    let told = folder.ok("explain gather.tfj --order 2");
+    for said in [
+        "queued with ticket 2: it gathers with other batch orders, for 60.000 s at most; 1 order waits already",
+        "gathered enough, or for long enough: 3 orders wait for room from now on, with 3 300 tokens in all",
+    ] {
+        assert!(told.contains(said), "{said}\n{told}");
+    }
+    let told = folder.ok("explain gather.tfj --order 5");
+    assert!(
+        told.contains("2 orders wait for room from now on, with 2 200 tokens in all"),
+        "{told}"
+    );
+    let told = folder.ok("explain gather.tfj --order 6");
+    assert!(!told.contains("gather"), "{told}");
+    // Orders 1 to 5 gather for 2 s, 1 s, nothing, 22 s and 6 s; 2, 3 and 4 wait for room for 2 s, 4 s and 2 s.
+    let states = &folder.json("dwell gather.tfj")["states"];
+    assert_eq!(number(&states["gathering"], "total_us"), 31_000_000);
+    assert_eq!(number(&states["gathering"], "stays"), 4);
+    assert_eq!(number(&states["queued"], "total_us"), 8_000_000);
+}

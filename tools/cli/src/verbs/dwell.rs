@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tensorforge_engine::models::{End, LegKind, Stage};
 use tensorforge_engine::units::{Micros, OrderId, Ppm, StopSlot, VesselId};
 use tensorforge_engine::workflow::machine::{self, Standing};
-use tensorforge_engine::{Event, models, routing, workflow};
+use tensorforge_engine::{Event, models, queue, routing, workflow};
 use tensorforge_journal::{Record, read_records};
 
 use crate::args::DwellArgs;
@@ -43,7 +43,11 @@ pub(crate) fn run(args: &DwellArgs, as_json: bool) -> Result<Exit> {
 }
 
 /// The states of an order that takes time, a running one by what is worked.
-const STATES: [&str; 7] = ["queued", "berthed", "hop", "whole", "prefill", "decode", "backoff"];
+const STATES: [&str; 8] =
+    ["queued", "berthed", "hop", "whole", "prefill", "decode", "backoff", "gathering"];
+
+/// The place of those who wait in the queue for others, and not for room.
+const GATHERING: usize = 7;
 
 /// The place of a state in the list.
 fn state_of(stage: Stage, kind: LegKind) -> usize {
@@ -194,8 +198,21 @@ impl Course {
             if let Some((order, word)) = machine::word(event) {
                 self.follow(order, word, event, now)?;
             }
+            if let Event::Queue(queue::Event::BatchReleased { model, .. }) = event {
+                self.release(model.0, now);
+            }
         }
         Ok(())
+    }
+
+    /// Those who gathered for a model wait for room.
+    fn release(&mut self, model: u32, now: Since) {
+        let gathers = |life: &Life| life.state == GATHERING && life.model == model;
+        let gone = self.lives.iter().filter(|(_, life)| gathers(life));
+        let gone: Vec<u64> = gone.map(|(number, _)| *number).collect();
+        for number in gone {
+            self.turn(number, Some(state_of(Stage::Queued, LegKind::Hop)), now);
+        }
     }
 
     /// Notes how many slots there are.
@@ -243,13 +260,18 @@ impl Course {
             (_, Event::Workflow(workflow::Event::LegDispatched { kind, .. })) => {
                 Some(state_of(Stage::Running, *kind))
             }
+            (_, Event::Queue(queue::Event::OrderQueued { ripe_at, .. }))
+                if *ripe_at > Micros::ZERO =>
+            {
+                Some(GATHERING)
+            }
             // It runs once its first leg is dispatched, which the same record says.
             (Standing::Live(Stage::Running), _) => return Ok(()),
             (Standing::Live(stage), _) if from != to => Some(state_of(stage, LegKind::Hop)),
             (Standing::Live(_), _) => return Ok(()),
             _ => None,
         };
-        self.turn(order, next, now);
+        self.turn(order.number(), next, now);
         if let Event::Workflow(workflow::Event::OrderEnded { end, latency, .. }) = event
             && let Some(life) = self.lives.remove(&order.number())
         {
@@ -262,8 +284,8 @@ impl Course {
     }
 
     /// Ends an order's stay in a state, and begins the next one.
-    fn turn(&mut self, order: OrderId, next: Option<usize>, now: Since) {
-        let Some(life) = self.lives.get_mut(&order.number()) else { return };
+    fn turn(&mut self, order: u64, next: Option<usize>, now: Since) {
+        let Some(life) = self.lives.get_mut(&order) else { return };
         let (before, since) = (life.state, life.since);
         if since.seq != now.seq {
             let stay = (now.time - since.time).0;

@@ -59,15 +59,33 @@ impl Story {
             (None, external) => numbered(journal, args, external.unwrap_or_default())?,
         };
         let (mut told, mut names, mut last) = (Vec::new(), Names::default(), 0);
-        let mut order = None;
+        let (mut order, mut model, mut gathers) = (None, None, false);
         read_records(journal, 0, journal.next_seq(), |record| {
             let command = command_name(&record);
             for event in record.events {
                 names.learn(&event);
+                // Whoever gathers is released with all others of his model.
+                if let Event::Queue(queue::Event::BatchReleased { model: of, .. }) = &event
+                    && gathers
+                    && model == Some(*of)
+                {
+                    gathers = false;
+                    told.push((record.stamp, command.clone(), event));
+                    continue;
+                }
                 let Some(id) = subject(&event) else { continue };
                 last = last.max(id.number());
                 if id.number() == number {
                     order = Some(id);
+                    match &event {
+                        Event::Workflow(workflow::Event::OrderAdmitted { demand, .. }) => {
+                            model = Some(demand.model);
+                        }
+                        Event::Queue(queue::Event::OrderQueued { ripe_at, .. }) => {
+                            gathers = *ripe_at > Micros::ZERO;
+                        }
+                        _ => {}
+                    }
                     told.push((record.stamp, command.clone(), event));
                 }
             }
@@ -213,6 +231,7 @@ impl Teller<'_> {
             Event::Workflow(workflow::Event::LegHedged { .. }) => self.hedge(event),
             Event::Queue(
                 queue::Event::OrderQueued { .. }
+                | queue::Event::BatchReleased { .. }
                 | queue::Event::OrderChosen { .. }
                 | queue::Event::OrderOverdue { .. },
             )
@@ -324,12 +343,22 @@ impl Teller<'_> {
 
     fn wait(&self, event: &Event) -> String {
         match event {
-            Event::Queue(queue::Event::OrderQueued { ticket, ahead, .. }) => {
-                format!(
-                    "queued with ticket {ticket}: there is no room for it, or for others first; {} wait already",
-                    counted(*ahead, "order"),
-                )
+            Event::Queue(queue::Event::OrderQueued { ticket, ahead, ripe_at, .. }) => {
+                let why = match *ripe_at {
+                    Micros::ZERO => "there is no room for it, or for others first".to_owned(),
+                    at => format!(
+                        "it gathers with other batch orders, for {} at most",
+                        self.ahead(at)
+                    ),
+                };
+                let others = subject_of(*ahead, "order", ["waits", "wait"]);
+                format!("queued with ticket {ticket}: {why}; {others} already")
             }
+            Event::Queue(queue::Event::BatchReleased { orders, tokens, .. }) => format!(
+                "gathered enough, or for long enough: {} for room from now on, with {} in all",
+                subject_of((*orders).into(), "order", ["waits", "wait"]),
+                counted(tokens.0, "token"),
+            ),
             Event::Queue(queue::Event::OrderOverdue { needs, left, .. }) => format!(
                 "its turn, and too late: it might take {} and has {} left, so it gives way to others who wait",
                 span(needs.0),
@@ -342,10 +371,10 @@ impl Teller<'_> {
                 tenant_served,
                 ..
             }) => format!(
-                "its turn: class and tenant served least of those who find room ({} tokens a share, {} tokens); \
+                "its turn: class and tenant served least of those who find room ({} a share, {}); \
                  charged for {} at a share of {share}",
-                grouped(class_served / 4_096),
-                grouped(*tenant_served),
+                counted(class_served / 4_096, "token"),
+                counted(*tenant_served, "token"),
                 grouped(*tokens),
             ),
             Event::Allocator(allocator::Event::OrderBerthed {
@@ -396,9 +425,9 @@ impl Teller<'_> {
                 retries, others, at, ..
             }) => {
                 format!(
-                    "not tried again for {}: {} already are, beside {}",
+                    "not tried again for {}: {} already, beside {}",
                     self.ahead(*at),
-                    counted(*retries, "order"),
+                    subject_of(*retries, "order", ["is", "are"]),
                     counted(*others, "other attempt"),
                 )
             }
@@ -540,6 +569,11 @@ impl Teller<'_> {
     fn ahead(&self, moment: Micros) -> String {
         span((moment - self.now).0)
     }
+}
+
+/// So many things and what they do, where one does it and where several do.
+fn subject_of(number: u64, thing: &str, [one, several]: [&str; 2]) -> String {
+    format!("{} {}", counted(number, thing), if number == 1 { one } else { several })
 }
 
 /// A name as JSON has it.

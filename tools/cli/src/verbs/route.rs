@@ -37,9 +37,19 @@ pub(crate) fn run(args: &RouteArgs, as_json: bool) -> Result<Exit> {
 
 /// What would become of the order.
 enum Answer {
-    Routed { open: u32, candidates: Vec<Candidate> },
-    Queued { ahead: u64 },
-    HeldBack { berthed_at: Micros, at: Micros },
+    Routed {
+        open: u32,
+        candidates: Vec<Candidate>,
+    },
+    /// For room; or with others, until then at most.
+    Queued {
+        ahead: u64,
+        ripe_at: Option<Micros>,
+    },
+    HeldBack {
+        berthed_at: Micros,
+        at: Micros,
+    },
     Refused(Refusal),
 }
 
@@ -98,13 +108,17 @@ impl Plan {
                 }
                 margin(state, candidates).iter().for_each(|margin| output::say(margin.text()));
             }
-            Answer::Queued { ahead } => output::say(
-                paint(BAD, "would wait")
-                    + format!(
-                        ": there is no room for it, or for others first; behind {}",
-                        counted(*ahead, "order")
+            Answer::Queued { ahead, ripe_at } => {
+                let why = match ripe_at {
+                    None => "there is no room for it, or for others first".to_owned(),
+                    Some(at) => format!(
+                        "it would gather with other batch orders, for {} at most",
+                        span((*at - now).0)
                     ),
-            ),
+                };
+                let told = format!(": {why}; behind {}", counted(*ahead, "order"));
+                output::say(paint(BAD, "would wait") + told);
+            }
             Answer::HeldBack { berthed_at, at } => output::say(
                 paint(BAD, "would be held back")
                     + format!(
@@ -129,6 +143,7 @@ impl Plan {
     fn open(&self) -> &'static str {
         match self.answer {
             Answer::Routed { .. } => "it has room, and was not drawn",
+            Answer::Queued { ripe_at: Some(_), .. } => "it has room, and the order gathers",
             Answer::Queued { .. } => "it has room, and others go first",
             Answer::HeldBack { .. } => "it has room, and was not looked at",
             Answer::Refused(_) => "it has room",
@@ -168,7 +183,12 @@ impl Plan {
                 document["margin"] =
                     margin(state, candidates).map_or(Value::Null, |margin| margin.json());
             }
-            Answer::Queued { ahead } => document["ahead"] = (*ahead).into(),
+            Answer::Queued { ahead, ripe_at } => {
+                document["ahead"] = (*ahead).into();
+                if let Some(at) = ripe_at {
+                    document["ripe_at"] = json!(at);
+                }
+            }
             Answer::HeldBack { berthed_at, at } => {
                 document["berthed_at"] = json!(berthed_at);
                 document["at"] = json!(at);
@@ -191,7 +211,7 @@ impl Plan {
 
 /// What the events of a submission say of its order.
 fn answer(events: &[Event]) -> Option<Answer> {
-    let mut own: Option<OrderId> = None;
+    let (mut own, mut waits): (Option<OrderId>, Option<Answer>) = (None, None);
     for event in events {
         match event {
             Event::Workflow(workflow::Event::OrderRefused { refusal, .. }) => {
@@ -203,8 +223,17 @@ fn answer(events: &[Event]) -> Option<Answer> {
             {
                 return Some(Answer::Routed { open: *open, candidates: candidates.0.clone() });
             }
-            Event::Queue(queue::Event::OrderQueued { order, ahead, .. }) if own == Some(*order) => {
-                return Some(Answer::Queued { ahead: *ahead });
+            Event::Queue(queue::Event::OrderQueued { order, ahead, ripe_at, .. })
+                if own == Some(*order) =>
+            {
+                // With it those who gathered may be enough, and then it goes on.
+                let ripe_at = Some(*ripe_at).filter(|at| *at > Micros::ZERO);
+                waits = Some(Answer::Queued { ahead: *ahead, ripe_at });
+            }
+            Event::Queue(queue::Event::BatchReleased { .. }) => {
+                if let Some(Answer::Queued { ripe_at, .. }) = &mut waits {
+                    *ripe_at = None;
+                }
             }
             Event::Allocator(allocator::Event::OrderHeldBack { order, berthed_at, at })
                 if own == Some(*order) =>
@@ -214,7 +243,7 @@ fn answer(events: &[Event]) -> Option<Answer> {
             _ => {}
         }
     }
-    None
+    waits
 }
 
 /// Whether the candidate could have been taken.
