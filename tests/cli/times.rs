@@ -210,6 +210,59 @@ fn the_audit_is_the_log_without_its_traffic() {
     }
 }
 
+/// Rules are told by what they change: where a policy has eighty fields, three.
+#[test]
+fn rules_are_told_by_what_they_change() {
+    let folder = Folder::new();
+    let fleet = workspace().join("fixtures/scenarios/fleets/one-boat.toml");
+    let story = format!(
+        "story = \"Rules come and go.\"\nfleet = {fleet:?}\ntenants = [\"alba\"]\n\
+         [[step]]\nat_ms = 1_000\npolicy = {{ candidates = 8, retry = {{ attempts = 2 }} }}\n\
+         [[step]]\nat_ms = 2_000\npolicy = {{ candidates = 8, retry = {{ attempts = 2 }} }}\n\
+         [[step]]\nat_ms = 3_000\nroll_back = 0\n\
+         [[step]]\nat_ms = 4_000\nroll_back = 9\n"
+    );
+    folder.write("rules.toml", story);
+    folder.ok("capture --scenario rules.toml --out rules.tfj");
+    let told = folder.ok("audit rules.tfj --what policy");
+    let said: Vec<&str> =
+        told.lines().filter(|line| line.contains("  policy.")).map(str::trim).collect();
+    assert_eq!(
+        said,
+        [
+            "policy.set_policy the first one",
+            "policy.set_policy unlike version 0 in candidates=8 (was 4), retry.attempts=2 (was 3)",
+            "policy.set_policy as version 1",
+            "policy.roll_back_policy to=0, unlike version 2 in candidates=4 (was 8), retry.attempts=3 (was 2)",
+            "policy.roll_back_policy to=9",
+        ]
+    );
+    let decided: Vec<&str> =
+        told.lines().filter(|line| line.contains("decided")).map(str::trim).collect();
+    assert_eq!(
+        decided,
+        [
+            "decided policy.policy_changed version=0 policy=as_said",
+            "decided policy.policy_changed version=1 policy=as_said",
+            "decided policy.policy_changed version=2 policy=as_said",
+            "decided policy.policy_rolled_back version=3 to=0 policy=as_said",
+        ]
+    );
+    let listed = folder.json("audit rules.tfj --what policy");
+    let unlike: Vec<&Value> = (0..5).map(|place| &listed["entries"][place]["unlike"]).collect();
+    assert_eq!(*unlike[0], json!({ "version": null, "fields": {} }));
+    assert_eq!(
+        unlike[1]["fields"],
+        json!({
+            "candidates": { "was": 4, "is": 8 },
+            "retry.attempts": { "was": 3, "is": 2 },
+        })
+    );
+    assert_eq!(*unlike[2], json!({ "version": 1, "fields": {} }));
+    assert_eq!(unlike[3]["version"], 2);
+    assert_eq!(*unlike[4], Value::Null);
+}
+
 /// Who gathers waits for others, and that is told apart from waiting for room: in the story, and in where the time went.
 #[test]
 fn gathering_is_told_apart_from_waiting_for_room() {

@@ -1,6 +1,6 @@
 //! `audit`: what was said to the exchange besides orders and their reports: who, when, what, and what was decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tensorforge_engine::Event;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::security::{Scope, Source};
 use tensorforge_engine::units::TenantId;
-use tensorforge_engine::{models, workflow};
+use tensorforge_engine::{models, policy, workflow};
 use tensorforge_journal::{Record, read_records, schema};
 
 use crate::args::AuditArgs;
@@ -32,23 +32,26 @@ pub(crate) fn run(args: &AuditArgs, as_json: bool) -> Result<Exit> {
     }
     let what = args.what.as_deref().map(What::parse).transpose()?;
     let (mut names, mut told) = (Names::default(), Vec::new());
+    let mut rules = Rules::default();
     // Names are learned from the beginning on.
     read_records(&journal, 0, until, |record| {
         record.events.iter().for_each(|event| names.learn(event));
+        let change = rules.change(&record);
         if record.stamp.seq.0 >= since && names_it(what.as_ref(), &record.command) {
-            told.push(record);
+            told.push((record, change));
         }
         ControlFlow::Continue(())
     })?;
     if let Some(who) = &args.who {
         let who = subject(&names, who)?;
-        told.retain(|record| record.stamp.source.tenant == who);
+        told.retain(|(record, _)| record.stamp.source.tenant == who);
     }
     if as_json {
-        let entries: Vec<Value> = told.iter().map(|record| entry(&names, record)).collect();
+        let entries = told.iter().map(|(record, change)| entry(&names, record, change.as_ref()));
+        let entries: Vec<Value> = entries.collect();
         output::json(&json!({ "entries": entries }));
     } else {
-        told.iter().for_each(|record| print(&names, record));
+        told.iter().for_each(|(record, change)| print(&names, record, change.as_ref()));
         output::say(format!(
             "{} of {}",
             counted(told.len() as u64, "record"),
@@ -56,6 +59,83 @@ pub(crate) fn run(args: &AuditArgs, as_json: bool) -> Result<Exit> {
         ));
     }
     Ok(Exit::AsAsked)
+}
+
+/// The rules in force so far.
+#[derive(Default)]
+struct Rules {
+    version: Option<u32>,
+    fields: BTreeMap<String, Value>,
+}
+
+/// In what rules that somebody sent differ from those that were in force.
+struct Change {
+    /// The version that was.
+    before: Option<u32>,
+    /// By the path of each field: what it was, and what it is.
+    fields: BTreeMap<String, [Value; 2]>,
+}
+
+impl Rules {
+    /// What a record changes of the rules, or would if it had not been refused; puts in force what it puts.
+    fn change(&mut self, record: &Record) -> Option<Change> {
+        let decided = record.events.iter().find_map(|event| match event {
+            Event::Policy(
+                policy::Event::PolicyChanged { version, policy }
+                | policy::Event::PolicyRolledBack { version, policy, .. },
+            ) => Some((version.0, policy)),
+            _ => None,
+        });
+        let sent = match (&record.command, decided) {
+            (_, Some((_, policy))) => policy,
+            (Command::Policy(policy::Command::SetPolicy(policy)), None) => policy,
+            _ => return None,
+        };
+        let mut after = BTreeMap::new();
+        flatten("", serde_json::to_value(sent).unwrap_or_default(), &mut after);
+        let differs = |(path, value): (&String, &Value)| {
+            let before = self.fields.get(path).cloned().unwrap_or_default();
+            (before != *value).then(|| (path.clone(), [before, value.clone()]))
+        };
+        let fields = after.iter().filter_map(differs).collect();
+        let change = Change { before: self.version, fields };
+        if let Some((version, _)) = decided {
+            *self = Self { version: Some(version), fields: after };
+        }
+        Some(change)
+    }
+}
+
+impl Change {
+    fn text(&self) -> String {
+        let Some(version) = self.before else { return "the first one".to_owned() };
+        if self.fields.is_empty() {
+            return format!("as version {version}");
+        }
+        let fields =
+            self.fields.iter().map(|(path, [was, is])| format!(" {path}={is} (was {was})"));
+        format!("unlike version {version} in{}", fields.collect::<Vec<_>>().join(","))
+    }
+
+    fn json(&self) -> Value {
+        // All of the first one differs from nothing, and stands in the command.
+        let fields = self.fields.iter().filter(|_| self.before.is_some());
+        let fields =
+            fields.map(|(path, [was, is])| (path.clone(), json!({ "was": was, "is": is })));
+        json!({ "version": self.before, "fields": fields.collect::<serde_json::Map<_, _>>() })
+    }
+}
+
+/// The fields of an object and of those in it, each by its path; a list is one.
+fn flatten(path: &str, value: Value, into: &mut BTreeMap<String, Value>) {
+    let Value::Object(fields) = value else {
+        into.insert(path.to_owned(), value);
+        return;
+    };
+    for (name, value) in fields {
+        let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+        flatten(&path, value, into);
+    }
 }
 
 /// The commands that are asked for.
@@ -174,9 +254,9 @@ fn refusal(record: &Record) -> Option<String> {
     })
 }
 
-fn entry(names: &Names, record: &Record) -> Value {
+fn entry(names: &Names, record: &Record, change: Option<&Change>) -> Value {
     let source = record.stamp.source;
-    json!({
+    let mut entry = json!({
         "seq": record.stamp.seq,
         "time_us": record.stamp.time,
         "who": who(names, source),
@@ -186,17 +266,28 @@ fn entry(names: &Names, record: &Record) -> Value {
         "command": record.command,
         "refused": refusal(record),
         "events": record.events,
-    })
+    });
+    if let Some(change) = change {
+        entry["unlike"] = change.json();
+    }
+    entry
 }
 
-fn print(names: &Names, record: &Record) {
+fn print(names: &Names, record: &Record, change: Option<&Change>) {
     let source = record.stamp.source;
     let said = serde_json::to_value(&record.command).unwrap_or_default();
     let head = format!("{:>8}  {:>12}  ", record.stamp.seq.0, span(record.stamp.time.0));
     let who =
         format!("{} by key {} ({})", who(names, source), source.key, scopes(source).join(", "));
     output::say(paint(NAME, head + &who));
-    output::say(format!("{:24}{}", "", log::value_text(&said)));
+    let told = match (change, &record.command) {
+        (Some(change), Command::Policy(policy::Command::SetPolicy(_))) => {
+            format!("{} {}", name(&record.command), change.text())
+        }
+        (Some(change), _) => format!("{}, {}", log::value_text(&said), change.text()),
+        (None, _) => log::value_text(&said),
+    };
+    output::say(format!("{:24}{told}", ""));
     if let Some(why) = refusal(record) {
         output::say(paint(BAD, format!("{:24}refused", "")) + format!(": {why}"));
         return;
@@ -220,8 +311,9 @@ fn apart(event: &Event, said: &Value) -> Value {
     };
     let word = event.as_object_mut().and_then(|module| module.values_mut().next());
     let fields = word.and_then(|word| word.as_object_mut()?.values_mut().next()?.as_object_mut());
-    for (_, value) in fields.into_iter().flatten() {
-        if says(value) {
+    for (field, value) in fields.into_iter().flatten() {
+        // Rules are told by what they change.
+        if says(value) || (field == "policy" && value.is_object()) {
             *value = "as_said".into();
         }
     }
