@@ -81,7 +81,9 @@ mod tests {
     use crate::routing::{Choice, Weights};
     use crate::security::Source;
     use crate::state::index::Deciding;
-    use crate::telemetry::{Charge, Forecast, Money, Reserve, Spending};
+    use crate::telemetry::{
+        Charge, Concern, Forecast, Incident, IncidentRule, Money, Reserve, Severity, Spending,
+    };
     use crate::workflow::index::Keys;
     use crate::{config, models, policy, workflow};
     use alloc::boxed::Box;
@@ -152,6 +154,12 @@ mod tests {
                 override_max: Micros::ZERO,
             },
             sla: SlaRule { burns: [Ppm(1); 3], clear: Ppm(1), hold: Micros::ZERO, orders: 1 },
+            incidents: IncidentRule {
+                begins: [[Ppm::ZERO; 4]; 7],
+                clear: Ppm(1),
+                hold: Micros::ZERO,
+                ease: Micros::ZERO,
+            },
         }
     }
 
@@ -353,6 +361,30 @@ mod tests {
             row.alerts[1].raised = true;
             s.tables.sla.put(TenantId(0), row, &mut s.writer).unwrap();
             s.settle();
+        });
+        let incident = |s: &mut State, concern: Concern, change: &dyn Fn(&mut Incident)| {
+            let mut row = Incident { severity: Some(Severity::Minor), raised: 1, ..Incident::NONE };
+            row.seen = row.severity;
+            row.told = row.severity;
+            change(&mut row);
+            s.tables.incidents.put(concern, row, &mut s.writer).unwrap();
+            s.settle();
+        };
+        check("incidents: two outages at once", &|s| {
+            incident(s, Concern::Failing, &|_| {});
+            incident(s, Concern::Late, &|row| row.group = Seq(1));
+        });
+        check("incidents.Lost: is not since when", &|s| {
+            incident(s, Concern::Lost, &|row| row.seen = None);
+        });
+        check("incidents.Lost: is not since when", &|s| {
+            incident(s, Concern::Lost, &|row| row.since[3] = Micros(1));
+        });
+        check("incidents.Lost: is open, and was never raised", &|s| {
+            incident(s, Concern::Lost, &|row| row.raised = 0);
+        });
+        check("incidents.Level: nobody was told", &|s| {
+            incident(s, Concern::Level, &|row| row.told = Some(Severity::Info));
         });
         check("keys: found otherwise", &|s| {
             s.index.deciding.as_mut().unwrap().keys = Keys::default()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::units::{Micros, OrderId, RegionId, Seq};
 use crate::security::rows::Source;
-use crate::{allocator, config, jobs, models, policy, workflow};
+use crate::{allocator, config, jobs, models, policy, telemetry, workflow};
 
 /// What the exchange is told besides the command: where it stands, when it came and who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub enum Command {
     Allocator(allocator::words::Command),
     /// What is to be done to the fleet step by step.
     Jobs(jobs::words::Command),
+    /// Of what nobody is to be told.
+    Telemetry(telemetry::words::Command),
 }
 
 impl Command {
@@ -85,6 +87,12 @@ impl From<allocator::words::Command> for Command {
 impl From<jobs::words::Command> for Command {
     fn from(command: jobs::words::Command) -> Self {
         Self::Jobs(command)
+    }
+}
+
+impl From<telemetry::words::Command> for Command {
+    fn from(command: telemetry::words::Command) -> Self {
+        Self::Telemetry(command)
     }
 }
 

@@ -6,8 +6,10 @@ use crate::allocator;
 use crate::event::Event;
 use crate::jobs::rows::Task;
 use crate::jobs::words as jobs;
-use crate::kernel::units::{JobId, Micros, OrderId, VesselId};
+use crate::kernel::units::{JobId, Micros, OrderId, Seq, VesselId};
 use crate::models::rows::{End, LegKind, Manifest};
+use crate::telemetry::rows::{Concern, Notice, Severity};
+use crate::telemetry::words as telemetry;
 use crate::workflow::words;
 
 /// One thing to do.
@@ -70,6 +72,15 @@ pub enum Effect {
         /// Which vessel.
         vessel: VesselId,
     },
+    /// Tell whoever is on call of an outage: that it began, that it is worse than he was told, or that it is over.
+    Notify {
+        /// Which outage: the record that raised the first incident of it.
+        group: Seq,
+        /// What is wrong, or was last.
+        concern: Concern,
+        /// How severe that is; nothing where the outage is over.
+        severity: Option<Severity>,
+    },
 }
 
 /// The effects of these events, in their order.
@@ -84,6 +95,7 @@ fn effects_of(event: &Event) -> [Option<Effect>; 2] {
             return [Some(Effect::Stop { order: *order, vessel: *vessel }), None];
         }
         Event::Jobs(event) => return [effect_of_job(event), None],
+        Event::Telemetry(event) => return [effect_of_incident(event), None],
         _ => return [None, None],
     };
     match *event {
@@ -124,4 +136,20 @@ fn effect_of_job(event: &jobs::Event) -> Option<Effect> {
         }
         _ => None,
     }
+}
+
+fn effect_of_incident(event: &telemetry::Event) -> Option<Effect> {
+    let (concern, severity, group, notice) = match *event {
+        telemetry::Event::IncidentRaised { concern, severity, group, notice, .. } => {
+            (concern, Some(severity), group, notice)
+        }
+        telemetry::Event::IncidentResolved { concern, group, notice, .. } => {
+            (concern, None, group, notice)
+        }
+        telemetry::Event::SilenceEnded { concern, severity, group, notice } => {
+            (concern, severity, group, notice)
+        }
+        _ => return None,
+    };
+    (notice == Notice::Told).then_some(Effect::Notify { group, concern, severity })
 }

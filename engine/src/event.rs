@@ -26,7 +26,7 @@ sum! {
         Resilience = 6 (resilience::words::Event),
         /// The life of an order.
         Workflow = 7 (workflow::words::Event),
-        /// What is counted.
+        /// What is counted, and what is wrong.
         Telemetry = 8 (telemetry::words::Event),
         /// What is done to the fleet step by step.
         Jobs = 9 (jobs::words::Event),

@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::{refuse, serve};
 use crate::workflow::refusal::Refusal as Workflow;
-use crate::{allocator, config, jobs, models, policy, workflow};
+use crate::{allocator, config, jobs, models, policy, telemetry, workflow};
 
 /// The exchange: the state and the two ways to move it.
 #[derive(Clone, Debug)]
@@ -136,6 +136,7 @@ fn dispatch(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
         Command::Workflow(command) => workflow::decide::decide(tx, command),
         Command::Allocator(command) => allocator::decide::decide(tx, command),
         Command::Jobs(command) => jobs::decide::decide(tx, command),
+        Command::Telemetry(command) => telemetry::decide::decide(tx, command),
     }
 }
 
@@ -167,7 +168,8 @@ fn scope(source: Source, command: &Command) -> Scope {
         // Whoever may say what there is may have it changed step by step.
         Command::Jobs(_) if source.scopes.has(Scope::Admin) => Scope::Admin,
         Command::Jobs(_) => Scope::Fleet,
-        Command::Policy(_) => Scope::Policy,
+        // Whoever may have the level hold may have nobody told.
+        Command::Policy(_) | Command::Telemetry(_) => Scope::Policy,
         Command::Workflow(
             Workflow::Submit(_)
             | Workflow::SubmitBatch { .. }

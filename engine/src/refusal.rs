@@ -22,7 +22,7 @@ sum! {
         Security = 5 (security::words::Refusal),
         /// The order.
         Workflow = 6 (workflow::refusal::Refusal),
-        /// The tenant's budget.
+        /// The tenant's budget, or a silence.
         Telemetry = 7 (telemetry::words::Refusal),
         /// The job.
         Jobs = 8 (jobs::words::Refusal),
@@ -33,7 +33,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use {
             allocator::words as a, config::words as c, jobs::words as j, models::words as m,
-            policy::words as p, workflow::refusal as w,
+            policy::words as p, telemetry::words as t, workflow::refusal as w,
         };
         match self {
             Self::Config(c::Refusal::NotConfigured) => f.write_str("not_configured"),
@@ -85,8 +85,14 @@ impl fmt::Display for Refusal {
             Self::Security(security::words::Refusal::Forbidden { scope }) => {
                 write!(f, "forbidden scope={scope:?}")
             }
-            Self::Telemetry(telemetry::words::Refusal::BudgetSpent { asked, left, renewed_at }) => {
+            Self::Telemetry(t::Refusal::BudgetSpent { asked, left, renewed_at }) => {
                 write!(f, "budget_spent asked={asked} left={left} renewed_at={renewed_at}")
+            }
+            Self::Telemetry(t::Refusal::NotSilenced { concern }) => {
+                write!(f, "not_silenced concern={concern:?}")
+            }
+            Self::Telemetry(t::Refusal::SilenceTooLong { asked, max }) => {
+                write!(f, "silence_too_long asked={asked} max={max}")
             }
             Self::Workflow(w::Refusal::TimeRegressed { now }) => {
                 write!(f, "time_regressed now={now}")

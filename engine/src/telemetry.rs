@@ -1,4 +1,4 @@
-//! What is left of finished work: sums by tenant, and what it says about work to come.
+//! What is left of finished work: sums by tenant, what it says about work to come, and what is wrong.
 
 pub mod rows;
 pub mod words;
@@ -11,5 +11,8 @@ pub mod health;
 
 pub(crate) mod check;
 
-pub use rows::{Account, Charge, Forecast, Lengths, Money, Reserve, Spending};
-pub use words::{Event, Refusal};
+pub use rows::{
+    Account, Charge, Concern, Forecast, Incident, IncidentRule, Lengths, Money, Notice, Reserve,
+    Severity, Spending,
+};
+pub use words::{Command, Event, Refusal};

@@ -35,7 +35,10 @@ use tensorforge_engine::routing::{Choice, Holder, Prefix, Weights};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::sketch::Sketch;
 use tensorforge_engine::table::{AnyTable, Only, Row, Scratch, Table, Writer};
-use tensorforge_engine::telemetry::{Account, Charge, Forecast, Lengths, Money, Reserve, Spending};
+use tensorforge_engine::telemetry::{
+    Account, Charge, Concern, Forecast, Incident, IncidentRule, Lengths, Money, Reserve, Severity,
+    Spending,
+};
 use tensorforge_engine::units::*;
 use tensorforge_engine::workflow::{Control, RememberedKey, Stop};
 use tensorforge_engine::{Command, Exchange, State, Tables, config, models};
@@ -114,6 +117,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
         hedges: t23,
         sla: t24,
         jobs: t25,
+        incidents: t26,
     } = &state.tables;
     golden.check(t0, Only, control(), DIGESTS[0]);
     golden.check(t1, Only, limits(), DIGESTS[1]);
@@ -142,6 +146,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
     golden.check(t23, OrderSlot(20), hedge, DIGESTS[23]);
     golden.check(t24, TenantId(21), sla(), DIGESTS[24]);
     golden.check(t25, JobSlot(22), job(), DIGESTS[25]);
+    golden.check(t26, Concern::CutOff, incident(), DIGESTS[26]);
     assert!(golden.file.is_empty(), "rows.hex has lines without an example: {:?}", golden.file);
     if std::env::var_os("TENSORFORGE_ACCEPT").is_some() {
         std::fs::write(&path, &golden.text).unwrap();
@@ -149,7 +154,7 @@ fn the_image_and_the_digest_of_every_row_are_pinned() {
 }
 
 /// XXH3-128 of the table's number, the key (32 bits each, little-endian) and the image, by Python's xxhash.
-const DIGESTS: [u128; 26] = [
+const DIGESTS: [u128; 27] = [
     0x5087_3c76_bb57_4c8e_d426_08a4_95fb_6f4b,
     0x371b_c912_aec6_9a6f_492d_d6b6_a4e8_dac2,
     0x401f_5262_1d26_acac_08e3_2c14_8e4d_dcec,
@@ -176,6 +181,7 @@ const DIGESTS: [u128; 26] = [
     0xa698_677c_f148_d3ec_c499_949b_e718_6950,
     0x9e62_8e1a_a932_a95b_afa6_7409_9cfa_7c91,
     0x4f8a_6a00_7988_6aca_e9ff_916a_147c_5984,
+    0,
 ];
 
 /// BLAKE3 of `tensorforge state root 1\n` and of every table's number, rows and digest, by Python's blake3.
@@ -409,6 +415,13 @@ fn policy() -> Policy {
             hold: Micros(70),
             orders: 71,
         },
+        incidents: IncidentRule {
+            begins: [0, 4, 8, 12, 16, 20, 24]
+                .map(|at| [72, 73, 74, 75].map(|first| Ppm(first + at))),
+            clear: Ppm(100),
+            hold: Micros(101),
+            ease: Micros(102),
+        },
     }
 }
 
@@ -626,6 +639,20 @@ fn sla() -> Sla {
         bad: 2,
         windows: [window(3), window(14), window(25), window(36), window(47)],
         alerts: [alert(58, true), alert(u64::MAX, false), alert(59, false)],
+    }
+}
+
+fn incident() -> Incident {
+    Incident {
+        severity: Some(Severity::Major),
+        seen: None,
+        since: [Micros(1), Micros(2), Micros(3), Micros::MAX],
+        found: Ppm(4),
+        raised_at: Micros(5),
+        group: Seq(6),
+        told: Some(Severity::Minor),
+        silenced_until: Micros(7),
+        raised: 8,
     }
 }
 

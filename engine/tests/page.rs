@@ -201,7 +201,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("policy", &["rows", "rows/sla", "words"]),
     ("resilience", &["rows", "words"]),
     ("workflow", &["rows", "words", "refusal"]),
-    ("telemetry", &["rows", "words"]),
+    ("telemetry", &["rows", "rows/incidents", "words"]),
     ("jobs", &["rows", "words"]),
     ("security", &["rows", "words"]),
 ];

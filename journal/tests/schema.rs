@@ -19,6 +19,7 @@ use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::routing::{Choice, Verdict};
 use tensorforge_engine::security::{Scope, Source};
 use tensorforge_engine::table::{AnyTable, Row, Table};
+use tensorforge_engine::telemetry::{Concern, Notice, Severity};
 use tensorforge_engine::units::{JournalId, Key};
 use tensorforge_engine::workflow::{Fault, Outcome, Withheld};
 use tensorforge_engine::{
@@ -66,6 +67,9 @@ fn traced() -> String {
         Work,
         Reported,
         StepEnd,
+        Concern,
+        Severity,
+        Notice,
     );
     // Then what the modules say, those first that others hold.
     trace!(
@@ -85,6 +89,7 @@ fn traced() -> String {
         policy::Command,
         workflow::Command,
         jobs::Command,
+        telemetry::Command,
         Command,
         config::Event,
         models::Event,
@@ -111,7 +116,7 @@ fn traced() -> String {
     trace_rows!(
         control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels,
         loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves,
-        lengths, stops, hedges, sla, jobs,
+        lengths, stops, hedges, sla, jobs, incidents,
     );
     let registry = tracer.registry().unwrap();
     let mut text = "numbers of commands and events packed, of rows not\n".to_owned();

@@ -20,6 +20,8 @@ use crate::queue::decide::reconsider;
 use crate::refusal::Refusal;
 use crate::resilience::rows::Breaker;
 use crate::state::State;
+use crate::telemetry::decide::incidents;
+use crate::telemetry::rows::Concern;
 use crate::transaction::Transaction;
 
 /// Whether a level admits orders of a class.
@@ -124,7 +126,21 @@ fn look(tx: &mut Transaction, over: Option<OverrideEnd>) {
         }
     }
     burn::look(tx);
+    let height = tx.state().stance().map_or(0, |stance| stance.level as u64);
+    let (lost, level) = (lost(tx.state()), Ppm::ratio(height, LEVELS));
+    incidents::look(tx, |concern| match concern {
+        Concern::Failing => found.failing,
+        Concern::Pressure => found.pressure,
+        Concern::Late => found.late.into_iter().max().unwrap_or(Ppm::ZERO),
+        Concern::CutOff => found.cut_off,
+        Concern::Drift => Ppm::ratio(found.drift.sum.0, levels.drift.threshold.0),
+        Concern::Lost => lost,
+        Concern::Level => level,
+    });
 }
+
+/// How many levels there are above normal.
+const LEVELS: u64 = PolicyLevel::ALL.len() as u64 - 1;
 
 /// What a review finds.
 struct Found {
@@ -215,6 +231,22 @@ fn cut_off(state: &State) -> Ppm {
         }
     }
     Ppm::ratio(behind, all)
+}
+
+/// The share of the slots of vessels that are lost, of all that are not retired and were not sent away.
+fn lost(state: &State) -> Ppm {
+    let (mut all, mut lost) = (0u64, 0u64);
+    for (_, vessel) in state.tables.vessels.iter() {
+        if vessel.held || vessel.status == VesselStatus::Retired {
+            continue;
+        }
+        let slots = u64::from(vessel.manifest.slots);
+        all = all.saturating_add(slots);
+        if vessel.status == VesselStatus::Lost {
+            lost = lost.saturating_add(slots);
+        }
+    }
+    Ppm::ratio(lost, all)
 }
 
 /// Moves the level to where the risk is, if it may.

@@ -13,7 +13,7 @@ use crate::kernel::units::{Micros, PolicyVersion, Ppm, Tokens, clamp};
 use crate::queue::rows::{GatherRule, Shares};
 use crate::resilience::rows::{BreakerRule, OverloadRule, RetryRule};
 use crate::routing::rows::{Choice, Weights};
-use crate::telemetry::rows::{Charge, Forecast};
+use crate::telemetry::rows::{Charge, Forecast, IncidentRule};
 
 pub use sla::{Burn, BurnAlert, BurnWindow, Sla, SlaRule, SlaWindow};
 
@@ -229,6 +229,8 @@ row! {
         pub escalation: Escalation,
         /// When a tenant's errors are told of.
         pub sla: SlaRule,
+        /// When incidents are told, and how severe they are.
+        pub incidents: IncidentRule,
     }
 }
 
@@ -345,6 +347,7 @@ impl Policy {
         let SlaRule { clear, orders, .. } = self.sla;
         fault(clear == Ppm::ZERO || clear > Ppm::ONE, "sla.clear is 0 or above 1000000");
         fault(orders == 0, "sla.orders is 0");
+        self.incidents.faults(&mut fault);
         faults
     }
 }

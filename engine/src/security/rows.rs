@@ -12,7 +12,7 @@ code! {
         Order = 0,
         /// Register, drain and lose vessels, and report on them.
         Fleet = 1,
-        /// Change the policy.
+        /// Change the policy, and silence incidents.
         Policy = 2,
         /// Register tenants, regions and models, and set bounds.
         Admin = 3,

@@ -13,7 +13,7 @@ use crate::policy::rows::{Policy, Sla, Stance};
 use crate::queue::rows::{Flow, Line, Turn, Waiting};
 use crate::resilience::rows::{Hedge, Outcomes};
 use crate::routing::rows::Prefix;
-use crate::telemetry::rows::{Account, Lengths, Reserve, Spending};
+use crate::telemetry::rows::{Account, Concern, Incident, Lengths, Reserve, Spending};
 use crate::workflow::rows::{Control, RememberedKey, Stop};
 
 /// Declares the tables, so that no list of them can leave one out.
@@ -113,6 +113,8 @@ tables! {
     24 policy sla: TenantId => Sla,
     /// Jobs that are live.
     25 jobs jobs: JobSlot => Job,
+    /// What is wrong, or was.
+    26 telemetry incidents: Concern => Incident,
 }
 
 impl Tables {
@@ -138,5 +140,6 @@ impl Tables {
         self.sla.bound_scattered(limits.tenants);
         self.jobs.bound_scattered(JOBS_MAX);
         self.lengths.bound_scattered(Lengths::places(limits));
+        self.incidents.bound_scattered(Concern::COUNT);
     }
 }

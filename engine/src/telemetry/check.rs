@@ -1,12 +1,14 @@
-//! What is true of accounts.
+//! What is true of accounts and incidents.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::kernel::units::{Ppm, Tokens};
+use crate::kernel::units::{Micros, Ppm, Tokens};
 use crate::state::State;
+use crate::telemetry::decide::incidents::told;
+use crate::telemetry::rows::Severity;
 
 /// What is told of lengths is what their sketches say.
 fn check_lengths(state: &State, faults: &mut Vec<String>) {
@@ -21,9 +23,38 @@ fn check_lengths(state: &State, faults: &mut Vec<String>) {
     }
 }
 
+/// What is open is one outage, of which whoever is on call knows the worst that is not silenced; and what is found is told
+/// to be otherwise since some moment, or not at all.
+fn check_incidents(state: &State, faults: &mut Vec<String>) {
+    let (now, rows) = (state.now(), || state.tables.incidents.iter());
+    let mut groups = rows().filter(|(_, row)| row.severity.is_some()).map(|(_, row)| row.group);
+    let first = groups.next();
+    if groups.any(|group| Some(group) != first) {
+        faults.push("incidents: two outages at once".into());
+    }
+    for (concern, row) in rows() {
+        let open = row.severity.is_some();
+        let since = Severity::ALL.iter().zip(row.since);
+        let mut wrong = since.map(|(severity, since)| {
+            let differs = since != Micros::MAX;
+            differs != row.differs(*severity) || differs && since > now
+        });
+        if wrong.any(|wrong| wrong) {
+            faults.push(format!("incidents.{concern:?}: is not since when it is found otherwise"));
+        }
+        if open && (row.raised == 0 || row.raised_at > now || row.group > state.seq()) {
+            faults.push(format!("incidents.{concern:?}: is open, and was never raised"));
+        }
+        if !row.is_silenced() && row.severity > told(state, row.group) {
+            faults.push(format!("incidents.{concern:?}: nobody was told"));
+        }
+    }
+}
+
 /// Every tenant has as many live orders as are counted, and as much set aside for them.
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     check_lengths(state, faults);
+    check_incidents(state, faults);
     let mut live: BTreeMap<_, u64> = BTreeMap::new();
     for (_, order) in state.tables.orders.iter() {
         let count = live.entry(order.tenant).or_default();

@@ -1,11 +1,22 @@
-//! What an order may be charged, what it amounts to, what of that is charged, and how long its answer will be.
+//! What an order may be charged, what it amounts to, what of that is charged, and how long its answer will be; and what
+//! is wrong.
+
+pub(crate) mod incidents;
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Ppm, TenantId, Tokens, clamp};
 use crate::models::rows::{Demand, End, LegKind, Load, Order, Pace, Stage, Tenant};
+use crate::refusal::Refusal as Any;
 use crate::state::State;
 use crate::telemetry::fold::spending;
 use crate::telemetry::rows::{Lengths, Spending};
-use crate::telemetry::words::{Event, Refusal};
+use crate::telemetry::words::{Command, Event, Refusal};
+use crate::transaction::Transaction;
+
+pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Any> {
+    match *command {
+        Command::Silence { concern, until } => incidents::silence(tx, concern, until),
+    }
+}
 
 /// What is set aside for an order: what it is charged at most, at the dearest prices of all that serve its
 /// model. None where its tenant has no budget; refused where less is left of it, besides so many pico-dollars.

@@ -1,18 +1,64 @@
-//! How what finished work leaves is added up.
+//! How what finished work leaves is added up, and what is known of incidents.
 
 use crate::kernel::table::{Breach, Only};
 use crate::kernel::units::{Micros, OrderId, PicoUsd, TenantId};
 use crate::models::rows::{End, Usage};
 use crate::state::State;
-use crate::telemetry::rows::{Lengths, Money, Reserve, Spending};
+use crate::telemetry::rows::{Concern, Incident, Lengths, Money, Notice, Reserve, Spending};
 use crate::telemetry::words::Event;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
-    let Event::OrderSettled { tenant, tokens_in, cached, tokens_out, cost, burnt, energy, .. } =
-        event;
-    let usage =
-        Usage { tokens_in: *tokens_in, cached: *cached, tokens_out: *tokens_out, energy: *energy };
-    add_usage(state, *tenant, &usage, (*cost, *burnt), true)
+    match *event {
+        Event::OrderSettled {
+            tenant, tokens_in, cached, tokens_out, cost, burnt, energy, ..
+        } => {
+            let usage = Usage { tokens_in, cached, tokens_out, energy };
+            add_usage(state, tenant, &usage, (cost, burnt), true)
+        }
+        Event::IncidentSeen { concern, severity, found } => incident(state, concern, |row| {
+            (row.seen, row.found) = (severity, found);
+        }),
+        Event::IncidentRaised { concern, from, severity, found, group, notice } => {
+            let now = state.now;
+            incident(state, concern, |row| {
+                if from.is_none() {
+                    row.raised_at = now;
+                    row.raised = row.raised.saturating_add(1);
+                }
+                if row.group != group {
+                    (row.group, row.told) = (group, None);
+                }
+                if notice == Notice::Told {
+                    row.told = row.told.max(Some(severity));
+                }
+                (row.severity, row.found) = (Some(severity), found);
+            })
+        }
+        Event::IncidentResolved { concern, found, .. } => incident(state, concern, |row| {
+            (row.severity, row.found) = (None, found);
+        }),
+        Event::IncidentSilenced { concern, until } => {
+            incident(state, concern, |row| row.silenced_until = until)
+        }
+        Event::SilenceEnded { concern, severity, notice, .. } => incident(state, concern, |row| {
+            row.silenced_until = Micros::ZERO;
+            if notice == Notice::Told {
+                row.told = row.told.max(severity);
+            }
+        }),
+    }
+}
+
+fn incident(
+    state: &mut State,
+    concern: Concern,
+    change: impl FnOnce(&mut Incident),
+) -> Result<(), Breach> {
+    let known = state.tables.incidents.get(concern).copied();
+    let mut row = known.unwrap_or(Incident::NONE);
+    change(&mut row);
+    row.turn(state.now);
+    state.tables.incidents.put(concern, row, &mut state.writer)
 }
 
 /// Adds to an account what was worked, what is charged for it and what it is worth; its tokens only where the order

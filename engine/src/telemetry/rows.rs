@@ -1,4 +1,6 @@
-//! Sums by tenant, and what predictions are made of.
+//! Sums by tenant, what predictions are made of, and incidents.
+
+mod incidents;
 
 use core::ops::{AddAssign, SubAssign};
 
@@ -12,6 +14,8 @@ use crate::kernel::units::{
     clamp,
 };
 use crate::models::rows::{Class, Demand};
+
+pub use incidents::{Concern, Incident, IncidentRule, Notice, Severity};
 
 row! {
     /// Money that adds up exactly, however much of it there is.

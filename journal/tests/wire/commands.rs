@@ -12,13 +12,13 @@ use tensorforge_engine::policy::{
 use tensorforge_engine::queue::{GatherRule, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
-use tensorforge_engine::telemetry::{Charge, Forecast};
+use tensorforge_engine::telemetry::{Charge, Concern, Forecast, IncidentRule};
 use tensorforge_engine::units::{
     JobId, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PolicyVersion, Ppm,
     RegionId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{allocator, config, jobs, models, policy, workflow};
+use tensorforge_engine::{allocator, config, jobs, models, policy, telemetry, workflow};
 
 use crate::{each, examples, one};
 
@@ -69,6 +69,9 @@ examples! { Command {
     "jobs.cancel_job" Command::Jobs(jobs::Command::CancelJob { .. }) => one(jobs::Command::CancelJob { job: JobId(4_713) }),
     "jobs.report_step" Command::Jobs(jobs::Command::ReportStep { .. }) => each(Reported::ALL, |outcome| {
         jobs::Command::ReportStep { job: JobId(4_714), step: 0x0304, attempt: 2, outcome }
+    }),
+    "telemetry.silence" Command::Telemetry(telemetry::Command::Silence { .. }) => each(Concern::ALL, |concern| {
+        telemetry::Command::Silence { concern, until: Micros(7_200_000_000) }
     }),
 } }
 
@@ -292,6 +295,20 @@ pub(crate) fn policy() -> Policy {
             clear: Ppm(900_000),
             hold: Micros(60_000_000),
             orders: 50,
+        },
+        incidents: IncidentRule {
+            begins: Concern::ALL
+                .iter()
+                .map(|concern| {
+                    let first = 10_000 * (1 + *concern as u64);
+                    [first, 0, 2 * first, 4 * first].map(Ppm)
+                })
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap(),
+            clear: Ppm(800_000),
+            hold: Micros(60_000_000),
+            ease: Micros(120_000_000),
         },
     }
 }

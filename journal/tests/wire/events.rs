@@ -9,9 +9,10 @@ use tensorforge_engine::policy::{BurnWindow, Drift, OverrideEnd, PolicyLevel, Si
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{Candidate, Candidates, Verdict};
 use tensorforge_engine::security::Scope;
+use tensorforge_engine::telemetry::{Concern, Notice, Severity};
 use tensorforge_engine::units::{
     BerthId, JobId, JobSlot, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd,
-    PolicyVersion, Ppm, RegionId, StopSlot, TenantId, Tokens, VesselId,
+    PolicyVersion, Ppm, RegionId, Seq, StopSlot, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Stop, Withheld};
 use tensorforge_engine::{
@@ -225,6 +226,25 @@ examples! { Event {
         cost: PicoUsd(1_160_000_000),
         burnt: PicoUsd(2_000_000_001),
         energy: Millijoules(1_800),
+    }),
+    "telemetry.incident_seen" Event::Telemetry(telemetry::Event::IncidentSeen { .. }) => each(Concern::ALL, |concern| {
+        telemetry::Event::IncidentSeen { concern, severity: None, found: Ppm(40_000) }
+    }),
+    "telemetry.incident_raised" Event::Telemetry(telemetry::Event::IncidentRaised { .. }) => each(Severity::ALL, |severity| {
+        telemetry::Event::IncidentRaised {
+            concern: Concern::CutOff, from: Some(Severity::Info), severity, found: Ppm(50_000), group: Seq(4_711),
+            notice: Notice::Known,
+        }
+    }),
+    "telemetry.incident_resolved" Event::Telemetry(telemetry::Event::IncidentResolved { .. }) => each(Notice::ALL, |notice| {
+        telemetry::Event::IncidentResolved {
+            concern: Concern::Lost, found: Ppm(600), group: Seq(4_712), lasted: Micros(90_000_000), notice,
+        }
+    }),
+    "telemetry.incident_silenced" Event::Telemetry(telemetry::Event::IncidentSilenced { .. }) =>
+        one(telemetry::Event::IncidentSilenced { concern: Concern::Late, until: Micros(7_200_000_000) }),
+    "telemetry.silence_ended" Event::Telemetry(telemetry::Event::SilenceEnded { .. }) => one(telemetry::Event::SilenceEnded {
+        concern: Concern::Drift, severity: Some(Severity::Major), group: Seq(4_713), notice: Notice::Told,
     }),
     "workflow.stop_awaited" Event::Workflow(workflow::Event::StopAwaited { .. }) => one(workflow::Event::StopAwaited {
         stop: StopSlot(21),

@@ -7,6 +7,7 @@ use crate::kernel::units::{Micros, Ppm, TenantId};
 use crate::policy::rows::{Burn, BurnAlert, BurnWindow, SlaRule};
 use crate::policy::words::Event;
 use crate::state::State;
+use crate::telemetry::decide::incidents;
 use crate::transaction::Transaction;
 
 /// The most tenants that are looked at by one review; who is left is by those after it, in turns.
@@ -14,7 +15,8 @@ const TENANTS: u32 = 32;
 
 /// A review is one unit of work.
 const _: () = assert!(
-    (TENANTS as usize * BurnWindow::ALL.len() + 4) * Any::BYTES_MAX <= Transaction::UNIT_BYTES
+    (TENANTS as usize * BurnWindow::ALL.len() + 4) * Any::BYTES_MAX + incidents::BYTES
+        <= Transaction::UNIT_BYTES
 );
 
 /// Looks at the next tenants that were promised something, and tells of whoever is served so badly for long that too
