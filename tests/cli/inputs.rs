@@ -121,7 +121,7 @@ fn captures_of_bad_input_say_where_it_is_bad() {
             "policy",
             "key.toml",
             "speed = 1\n".to_owned(),
-            ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `overcommit_percent`, `price_time`, `gather`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
+            ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `overcommit_percent`, `price_time`, `gather`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`, `incidents`",
         ),
     ] {
         folder.write(file, text);

@@ -283,6 +283,16 @@ Examples:
 fixtures/ is in the repository. A tenant is promised something by its contract, objective_ppm in a
 fleet file. Everything is as it was at the time of the last record.")]
     Sla(SlaArgs),
+    /// Show what was wrong, outage by outage: how severe, for how long, and of what somebody was told
+    #[command(after_help = "\
+Examples:
+  tensorforge capture --scenario fixtures/scenarios/one-page.toml --out outage.tfj
+  tensorforge incidents outage.tfj
+  tensorforge incidents outage.tfj --at 20s
+
+fixtures/ is in the repository. What counts as an incident is the policy's to say. Whatever is open
+at the same time is one outage, by the number of the record that raised the first of it.")]
+    Incidents(IncidentsArgs),
     /// Try a policy on the state of a journal, and print what would be different under it
     #[command(after_help = "\
 Examples:
@@ -621,6 +631,16 @@ pub(crate) struct AuditArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct JobsArgs {
+    /// The journal
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// After so many records, or at a moment such as 90s, as in `replay --to`; by default all of them
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IncidentsArgs {
     /// The journal
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,

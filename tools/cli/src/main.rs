@@ -68,6 +68,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::State(args) => verbs::state::run(args, cli.json),
         Verb::Log(args) => verbs::log::run(args, cli.json),
         Verb::Sla(args) => verbs::sla::run(args, cli.json),
+        Verb::Incidents(args) => verbs::incidents::run(args, cli.json),
         Verb::PolicyCheck(args) => verbs::policy_check::run(args, cli.json),
         Verb::Snapshot(args) => verbs::snapshot::run(args, cli.json),
         Verb::SnapshotTest(args) => verbs::snapshot_test::run(args, cli.json),

@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod fits;
 pub(crate) mod generate;
 pub(crate) mod health;
+pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod policy_check;

@@ -7,7 +7,7 @@ use tensorforge_engine::policy::{DriftRule, Escalation, Policy, RiskWeights, Sla
 use tensorforge_engine::queue::{GatherRule, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
-use tensorforge_engine::telemetry::{Charge, Forecast};
+use tensorforge_engine::telemetry::{Charge, Forecast, IncidentRule};
 use tensorforge_engine::units::{Micros, Ppm, Tokens};
 
 use crate::document::{self, DocumentError, Millis};
@@ -60,7 +60,8 @@ fn in_file(fault: &str) -> String {
                 | ("retry", "budget")
                 | ("charge", _)
                 | ("forecast", "prior")
-                | ("sla", "hour" | "six_hours" | "three_days" | "clear"),
+                | ("sla", "hour" | "six_hours" | "three_days" | "clear")
+                | ("incidents", _),
             ) => word.replacen(key, &format!("{key}_ppm"), 1),
             Some(("gather", "tokens")) => word.replacen("tokens", "kilotokens", 1),
             Some(("escalation", name))
@@ -116,6 +117,7 @@ table! { PolicyFile {
     forecast: ForecastEntry = ForecastEntry::default(),
     escalation: EscalationEntry = EscalationEntry::default(),
     sla: SlaEntry = SlaEntry::default(),
+    incidents: IncidentsEntry = IncidentsEntry::default(),
 } }
 
 table! { WeightsEntry {
@@ -230,6 +232,26 @@ table! { SlaEntry {
     orders: u32 = 50,
 } }
 
+table! { IncidentsEntry {
+    clear_ppm: u64 = 800_000,
+    hold_ms: Millis = Millis::new(60_000),
+    ease_ms: Millis = Millis::new(120_000),
+    failing: Begins = Begins::at([20_000, 50_000, 150_000, 400_000]),
+    pressure: Begins = Begins::at([250_000, 500_000, 750_000, 900_000]),
+    late: Begins = Begins::at([100_000, 250_000, 500_000, 750_000]),
+    cut_off: Begins = Begins::at([100_000, 250_000, 500_000, 750_000]),
+    drift: Begins = Begins::at([1_000_000, 2_000_000, 0, 0]),
+    lost: Begins = Begins::at([1, 100_000, 250_000, 500_000]),
+    level: Begins = Begins::at([0, 333_333, 666_666, 1_000_000]),
+} }
+
+table! { Begins {
+    info_ppm: u64 = 0,
+    minor_ppm: u64 = 0,
+    major_ppm: u64 = 0,
+    critical_ppm: u64 = 0,
+} }
+
 table! { RiskEntry {
     failing_ppm: u64 = 1_000_000,
     pressure_ppm: u64 = 1_000_000,
@@ -274,6 +296,28 @@ impl EscalationEntry {
             calls: self.calls,
             late: Ppm(self.late_ppm),
             override_max: self.override_max_ms.micros(),
+        }
+    }
+}
+
+impl Begins {
+    const fn at([info_ppm, minor_ppm, major_ppm, critical_ppm]: [u64; 4]) -> Self {
+        Self { info_ppm, minor_ppm, major_ppm, critical_ppm }
+    }
+
+    fn rule(self) -> [Ppm; 4] {
+        [self.info_ppm, self.minor_ppm, self.major_ppm, self.critical_ppm].map(Ppm)
+    }
+}
+
+impl IncidentsEntry {
+    fn rule(self) -> IncidentRule {
+        let Self { failing, pressure, late, cut_off, drift, lost, level, .. } = self;
+        IncidentRule {
+            begins: [failing, pressure, late, cut_off, drift, lost, level].map(Begins::rule),
+            clear: Ppm(self.clear_ppm),
+            hold: self.hold_ms.micros(),
+            ease: self.ease_ms.micros(),
         }
     }
 }
@@ -362,6 +406,7 @@ impl PolicyFile {
                 hold: self.sla.hold_ms.micros(),
                 orders: self.sla.orders,
             },
+            incidents: self.incidents.rule(),
         }
     }
 }

@@ -194,8 +194,11 @@ impl<'a> Sim<'a> {
                     }
                 }
             }
-            // Nobody starts jobs with a simulated fleet.
-            Effect::Answer { .. } | Effect::Install { .. } | Effect::Checkpoint { .. } => {}
+            // Nobody starts jobs with a simulated fleet, and nobody is on call for it.
+            Effect::Answer { .. }
+            | Effect::Install { .. }
+            | Effect::Checkpoint { .. }
+            | Effect::Notify { .. } => {}
         }
     }
 

@@ -415,10 +415,16 @@ fn policies_that_contradict_themselves() {
         "[gather]\nkilotokens = 1\nwait_ms = 0",
         ": gather.wait_ms is 0 or above a day, but gather.kilotokens is not 0",
     );
+    check(
+        "incidents = { clear_ppm = 0, failing = { info_ppm = 5, major_ppm = 5, critical_ppm = 4 }, late.minor_ppm = 1 }",
+        ": incidents.failing.major_ppm is not above what is milder; \
+         incidents.failing.critical_ppm is not above what is milder; \
+         incidents.clear_ppm is 0 or above 1000000",
+    );
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
-        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `overcommit_percent`, `price_time`, `gather`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`",
+        ":1:1: unknown field `speed`, expected one of `route_by`, `candidates`, `home_percent`, `prefix_age_ms`, `key_age_ms`, `berth_grace_ms`, `stop_ms`, `preempt`, `overcommit_percent`, `price_time`, `gather`, `weights`, `shares`, `patience_ms`, `lifetime_ms`, `timeout`, `retry`, `breaker`, `hedge_percent`, `overload`, `charge`, `forecast`, `escalation`, `sla`, `incidents`",
     );
     check("[retry]\nattempts", ":2:9: key with no value, expected `=`");
     // A breaker that never trips needs no time.
@@ -594,7 +600,7 @@ fn scenarios_that_cannot_be_played() {
             "{step}expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
              heartbeat, drain, lose, retire, configure, register, maintain, end_maintenance, \
              start_job, pause_job, resume_job, cancel_job, report_step, policy, roll_back, override, \
-             end_override and wait, found `fly`"
+             end_override, silence and wait, found `fly`"
         ),
     );
 }

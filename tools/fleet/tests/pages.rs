@@ -299,6 +299,7 @@ fn the_page_on_policies_is_true() {
     for table in ["weights", "drift"] {
         page.check(&format!("### `[escalation.{table}]`"), &format!("escalation.{table}"), &[]);
     }
+    page.check("### `[incidents.CONCERN]`", "incidents.failing", &[]);
 }
 
 #[test]

@@ -8,11 +8,12 @@ use tensorforge_engine::command::{ANYWHERE, Command};
 use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Usage, Window};
 use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::security::Source;
+use tensorforge_engine::telemetry::Concern;
 use tensorforge_engine::units::{
     Micros, Millijoules, ModelId, OrderId, PolicyVersion, RegionId, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{State, allocator, config, jobs, models, policy, workflow};
+use tensorforge_engine::{State, allocator, config, jobs, models, policy, telemetry, workflow};
 
 use super::{Scenario, Step, job, order};
 use crate::document::{DocumentError, Millis, listed};
@@ -106,6 +107,13 @@ struct Maintain {
 #[serde(deny_unknown_fields)]
 struct OverrideStep {
     level: PolicyLevel,
+    for_ms: Millis,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SilenceStep {
+    concern: Concern,
     for_ms: Millis,
 }
 
@@ -321,12 +329,18 @@ impl Scenario {
                 operator(Command::Policy(policy::Command::Override { level, until }))
             }
             "end_override" => operator(Command::Policy(policy::Command::EndOverride)),
+            "silence" => {
+                let asked: SilenceStep = read(name, value)?;
+                let now = state.now().max(step.at_ms.micros());
+                let (concern, until) = (asked.concern, now + asked.for_ms.micros());
+                operator(Command::Telemetry(telemetry::Command::Silence { concern, until }))
+            }
             "wait" => Ok(None),
             other => Err(format!(
                 "expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
                  heartbeat, drain, lose, retire, configure, announce, register, maintain, end_maintenance, \
                  start_job, pause_job, resume_job, cancel_job, report_step, policy, roll_back, \
-                 override, end_override and wait, found `{other}`"
+                 override, end_override, silence and wait, found `{other}`"
             )),
         }
     }

@@ -54,6 +54,7 @@ fn state_text(state: &State) -> String {
         hedges,
         sla,
         jobs,
+        incidents,
     } = &state.tables;
     let tables = [
         rows("control", control),
@@ -82,6 +83,7 @@ fn state_text(state: &State) -> String {
         rows("hedges", hedges),
         rows("sla", sla),
         rows("jobs", jobs),
+        rows("incidents", incidents),
     ];
     tables.concat()
 }
@@ -224,6 +226,7 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
             | policy::Event::BurnRaised { tenant, window, burn, .. }
             | policy::Event::BurnCleared { tenant, window, burn, .. },
         ) => format!("{tenant} {} {burn}", name(window)),
+        Event::Telemetry(event) => incident_detail(event),
         Event::Jobs(event) => job_detail(event, vessel),
         _ => String::new(),
     }
@@ -237,6 +240,29 @@ pub(super) fn more(event: &Event) -> String {
             best.unwrap_or_default()
         }
         _ => String::new(),
+    }
+}
+
+fn incident_detail(event: &telemetry::Event) -> String {
+    let severity = |severity: &Option<telemetry::Severity>| {
+        severity.as_ref().map_or_else(|| "none".to_owned(), name)
+    };
+    match event {
+        telemetry::Event::IncidentSeen { concern, severity: seen, found } => {
+            format!("{} {} found={found}", name(concern), severity(seen))
+        }
+        telemetry::Event::IncidentRaised { concern, severity, found, group, notice, .. } => {
+            let (concern, severity, notice) = (name(concern), name(severity), name(notice));
+            format!("{concern} {severity} found={found} group={group} {notice}")
+        }
+        telemetry::Event::IncidentResolved { concern, found, group, notice, .. } => {
+            format!("{} found={found} group={group} {}", name(concern), name(notice))
+        }
+        telemetry::Event::IncidentSilenced { concern, .. } => name(concern),
+        telemetry::Event::SilenceEnded { concern, severity: open, notice, .. } => {
+            format!("{} {} {}", name(concern), severity(open), name(notice))
+        }
+        telemetry::Event::OrderSettled { .. } => String::new(),
     }
 }
 
