@@ -392,7 +392,7 @@ fn numbers_and_names_that_the_journal_does_not_have() {
         "help: a slot goes from one order to the next; the number alone is enough\n";
     const EXTERNAL: &str = "error: there is no external number 999999 in j.tfj\nhelp: external numbers of this journal lie from 1 to 1246\n";
     const ENGINE: &str = "help: --engine takes the path of another build of tensorforge\n";
-    const TABLES: &str = "help: a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves, lengths, stops, hedges, sla, jobs\n";
+    const TABLES: &str = "help: a path is a table, a key and fields, such as vessels.0.manifest.slots; the tables are control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves, lengths, stops, hedges, sla, jobs, incidents\n";
     let nothing =
         |path: &str| format!("error: there is nothing at `{path}` after {end} records\n{TABLES}");
     for (words, said) in [
@@ -437,7 +437,7 @@ fn predicates_and_judges_that_cannot_answer() {
     for (expression, said) in [
         (
             "3",
-            "it speaks of no table; there are control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves, lengths, stops, hedges, sla, jobs",
+            "it speaks of no table; there are control, limits, stance, policies, waiting, tenants, accounts, regions, models, vessels, loads, orders, berths, keys, prefixes, lines, turns, flow, calls, spending, reserves, lengths, stops, hedges, sla, jobs, incidents",
         ),
         ("waiting.queued", "expected true or false, found Int(0)"),
         ("waiting.nosuch > 3", "nothing called `nosuch` was ever there"),

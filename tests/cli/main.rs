@@ -16,6 +16,7 @@ mod planted;
 
 mod examples;
 mod health;
+mod incidents;
 mod inputs;
 mod policies;
 mod predicates;

@@ -8,6 +8,7 @@ mod calendar;
 mod forecast;
 mod gathering;
 mod hedges;
+mod incidents;
 mod jobs;
 mod lifecycle;
 mod preemption;
@@ -31,10 +32,10 @@ use tensorforge_engine::policy::{OverrideEnd, Policy, PolicyLevel};
 use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::resilience::Breaker;
 use tensorforge_engine::security::Scope;
-use tensorforge_engine::telemetry::{Account, Forecast};
+use tensorforge_engine::telemetry::{Account, Concern, Forecast};
 use tensorforge_engine::units::{
     BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd,
-    PolicyVersion, Ppm, RegionId, StopSlot, TenantId, Tokens, VesselId,
+    PolicyVersion, Ppm, RegionId, Seq, StopSlot, TenantId, Tokens, VesselId,
 };
 use tensorforge_engine::{
     Event, State, allocator, config, models, policy, queue, resilience, routing, security,
@@ -174,6 +175,8 @@ struct Key {
 #[derive(Default)]
 pub struct Model {
     now: u64,
+    /// The record that is decided.
+    seq: u64,
     limits: Option<Limits>,
     policies: Vec<Policy>,
     tenants: Vec<(Tenant, Account)>,
@@ -214,6 +217,11 @@ pub struct Model {
     reviews: u64,
     /// What became of the orders of tenants that were promised something.
     sla: BTreeMap<u32, sla::Sla>,
+    /// What the last review found: failing, pressure, late, cut off and drift.
+    signals: [u64; 5],
+    incidents: BTreeMap<Concern, incidents::Story>,
+    /// The record that began the outage that there is, and the highest rank of which somebody heard.
+    outage: Option<(u64, usize)>,
     legs: Spans<3>,
     /// Orders of each class that were routed, those that were late, and retries.
     flow: Spans<7>,
@@ -302,6 +310,7 @@ impl Model {
     ) -> Result<(), Disagreement> {
         self.record = events.iter().cloned().collect();
         let regressed = stamp.time.0 < self.now;
+        self.seq = stamp.seq.0;
         self.now = self.now.max(stamp.time.0);
         let decided = if regressed {
             Err(workflow::Refusal::TimeRegressed { now: Micros(self.now) }.into())
@@ -381,7 +390,8 @@ impl Model {
             Command::Policy(policy::Command::SetPolicy(_))
             | Command::Policy(policy::Command::RollBackPolicy { .. })
             | Command::Policy(policy::Command::Override { .. })
-            | Command::Policy(policy::Command::EndOverride) => (Scope::Policy, 4),
+            | Command::Policy(policy::Command::EndOverride)
+            | Command::Telemetry(_) => (Scope::Policy, 4),
             Command::Config(config::Command::Configure(_))
             | Command::Models(models::Command::RegisterTenant(_))
             | Command::Models(models::Command::RegisterRegion { .. })
@@ -495,6 +505,9 @@ impl Model {
                 self.end_maintenance(*vessel)
             }
             Command::Jobs(command) => self.job_command(stamp.seq.0, command),
+            Command::Telemetry(telemetry::Command::Silence { concern, until }) => {
+                self.silence(*concern, until.0)
+            }
         }
     }
 
@@ -994,6 +1007,9 @@ impl Model {
         let own: Vec<_> =
             own.map(|(id, row)| (*id, row.all(), row.counts(self.now), row.alerts())).collect();
         same("sla".into(), format!("{own:?}"), format!("{promised:?}"));
+        let incidents: Vec<_> = state.tables.incidents.iter().collect();
+        let own: Vec<_> = self.incidents.iter().map(|(id, story)| (*id, story.row())).collect();
+        same("incidents".into(), format!("{own:?}"), format!("{incidents:?}"));
         let jobs = Self::jobs_of(state);
         same("jobs".into(), format!("{:?}", self.jobs), format!("{jobs:?}"));
         let lengths = state.tables.lengths.iter();

@@ -13,13 +13,15 @@ use tensorforge_engine::queue::{GatherRule, Shares};
 use tensorforge_engine::resilience::{BreakerRule, OverloadRule, RetryRule};
 use tensorforge_engine::routing::{Choice, Weights};
 use tensorforge_engine::security::{Scopes, Source};
-use tensorforge_engine::telemetry::{Charge, Forecast};
+use tensorforge_engine::telemetry::{Charge, Concern, Forecast, IncidentRule};
 use tensorforge_engine::units::{
     JobId, MicroUsd, Micros, Millijoules, ModelId, OrderId, PolicyVersion, Ppm, RegionId, TenantId,
     Tokens, VesselId,
 };
 use tensorforge_engine::workflow::{Fault, Outcome};
-use tensorforge_engine::{Command, State, allocator, config, jobs, models, policy, workflow};
+use tensorforge_engine::{
+    Command, State, allocator, config, jobs, models, policy, telemetry, workflow,
+};
 
 /// A generator for tests (Knuth's linear congruence).
 #[derive(Debug)]
@@ -115,6 +117,21 @@ pub fn policy() -> Policy {
             hold: Micros(700_000),
             orders: 4,
         },
+        incidents: IncidentRule {
+            begins: [
+                [100_000, 200_000, 400_000, 700_000],
+                [20_000, 100_000, 300_000, 600_000],
+                [100_000, 300_000, 500_000, 800_000],
+                [1, 200_000, 400_000, 600_000],
+                [500_000, 1_000_000, 1_500_000, 2_000_000],
+                [1, 200_000, 400_000, 600_000],
+                [0, 333_333, 666_666, 1_000_000],
+            ]
+            .map(|begins| begins.map(Ppm)),
+            clear: Ppm(800_000),
+            hold: Micros(1_000_000),
+            ease: Micros(2_000_000),
+        },
     }
 }
 
@@ -192,8 +209,23 @@ fn some_policy(random: &mut Random) -> Policy {
             hold: Micros(random.below(3) * 600_000),
             orders: 1 + random.below(20) as u32,
         },
+        incidents: IncidentRule {
+            begins: [(); 7].map(|()| some_begins(random)),
+            clear: Ppm(1 + random.below(1_000_000)),
+            hold: Micros(random.below(3) * 900_000),
+            ease: Micros(random.below(3) * 1_100_000),
+        },
         ..policy()
     }
+}
+
+/// Four that ascend, some of them never.
+fn some_begins(random: &mut Random) -> [Ppm; 4] {
+    let mut before = 0;
+    [(); 4].map(|()| {
+        before += 1 + random.below(300_000);
+        Ppm(if random.below(4) == 0 { 0 } else { before })
+    })
 }
 
 fn manifest(random: &mut Random) -> Manifest {
@@ -371,6 +403,15 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         1 => Command::Policy(policy::Command::RollBackPolicy {
             to: PolicyVersion(random.below(3) as u32),
         }),
+        2 if random.below(3) == 0 => {
+            let concern = *random.one(Concern::ALL);
+            let until = match random.below(20) {
+                0 => state.now() + Micros(700_000_000_000),
+                1..8 => state.now(),
+                _ => state.now() + Micros(random.below(5_000_000)),
+            };
+            Command::Telemetry(telemetry::Command::Silence { concern, until })
+        }
         2..4 => Command::Models(models::Command::RegisterVessel {
             name: format!("v{}", random.below(9)),
             manifest: manifest(random),
@@ -612,5 +653,6 @@ pub fn stays(command: &Command) -> bool {
         }
         Command::Workflow(_) => true,
         Command::Jobs(_) => false,
+        Command::Telemetry(_) => true,
     }
 }

@@ -124,8 +124,10 @@ fn the_engine_decides_as_the_model_does() {
         "override_too_long",
         "not_reported",
         "not_running",
+        "not_silenced",
         "promised",
         "rate_limited",
+        "silence_too_long",
         "stale",
         "still_aboard",
         "taken",
@@ -139,5 +141,5 @@ fn the_engine_decides_as_the_model_does() {
     ];
     let missed: Vec<_> = refusals.iter().filter(|kind| !met.contains(**kind)).collect();
     let events = met.iter().filter(|kind| kind.starts_with(char::is_uppercase)).count();
-    assert!(missed.is_empty() && events == 66, "{missed:?} {events} {met:#?}");
+    assert!(missed.is_empty() && events == 71, "{missed:?} {events} {met:#?}");
 }

@@ -12,7 +12,8 @@ impl Model {
         if self.held_until.is_none() {
             self.move_level(risks)?;
         }
-        self.review_promises()
+        self.review_promises()?;
+        self.review_incidents()
     }
 
     /// When the risk is reviewed next, every so often.
@@ -44,7 +45,8 @@ impl Model {
         let reached = risks.reached();
         self.put_level(reached as u8);
         self.expect(policy::Event::OverrideEnded { from, level: LEVELS[reached], reason })?;
-        self.review_promises()
+        self.review_promises()?;
+        self.review_incidents()
     }
 
     fn put_level(&mut self, level: u8) {
@@ -67,6 +69,9 @@ impl Model {
         self.drift.review(&escalation.drift, enough.then_some(failing));
         // Each level looks at the classes that it leaves, and at the one that it turns away.
         let late_of = |level: usize| late[..4 - level].iter().copied().max().unwrap_or(0);
+        let worst = late.into_iter().max().unwrap_or(0);
+        let drift = rules::share(self.drift.sum as u64, escalation.drift.threshold.0);
+        self.signals = [failing, pressure, worst, cut_off, drift];
         let drifts = if self.drift.alarm { 1_000_000 } else { 0 };
         let of = |level: usize| {
             let weights = &escalation.weights;

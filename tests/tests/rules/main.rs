@@ -27,6 +27,7 @@ mod forecasts;
 mod gathering;
 mod health;
 mod hedges;
+mod incidents;
 mod jobs;
 mod money;
 mod policy;

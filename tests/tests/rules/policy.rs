@@ -7,11 +7,11 @@ use tensorforge_engine::policy::{
 
 use super::*;
 
-const NOTHING: RiskWeights =
+pub(super) const NOTHING: RiskWeights =
     RiskWeights { failing: Ppm(0), pressure: Ppm(0), late: Ppm(0), cut_off: Ppm(0), drift: Ppm(0) };
 
 /// What is tried once, before breakers that never open, and reviewed every second.
-fn rules() -> Policy {
+pub(super) fn rules() -> Policy {
     let mut policy = walk::policy();
     policy.retry.attempts = 1;
     policy.breaker.failures = 0;
@@ -20,11 +20,12 @@ fn rules() -> Policy {
     policy.escalation.window = Micros(100_000);
     policy.escalation.review = Micros(1_000_000);
     policy.escalation.dwell = Micros(1_000_000);
+    policy.incidents.begins = [[Ppm(0); 4]; 7];
     policy
 }
 
 /// Ten orders shortly before the end of a second, of which so many fail; then the review.
-fn second(desk: &mut Desk, number: u64, failing: usize) -> Vec<Event> {
+pub(super) fn second(desk: &mut Desk, number: u64, failing: usize) -> Vec<Event> {
     let end = number * 1_000_000;
     for turn in 0..10 {
         let events = desk.submit(end - 50_000, Demand { class: Class::Interactive, ..demand() });
