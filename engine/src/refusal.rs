@@ -71,6 +71,9 @@ impl fmt::Display for Refusal {
             }
             Self::Allocator(a::Refusal::Promised { berth }) => write!(f, "promised berth={berth}"),
             Self::Allocator(a::Refusal::NoMaintenance) => f.write_str("no_maintenance"),
+            Self::Allocator(a::Refusal::LimitTooLow { limit, least }) => {
+                write!(f, "limit_too_low limit={limit} least={least}")
+            }
             Self::Policy(p::Refusal::Unknown { version }) => {
                 write!(f, "unknown thing=Policy id={version}")
             }

@@ -268,7 +268,8 @@ fn demand(random: &mut Random, now: Micros) -> Demand {
         tokens_in: Tokens(if hostile { u64::MAX } else { 1 + random.below(3_000) }),
         tokens_out_max: Tokens(random.below(800)),
         deadline,
-        limit: 0,
+        // Some of what is expected of such an order, some of it twice over; mostly whatever it takes.
+        limit: if random.below(3) > 0 { 0 } else { 1 + random.below(4_000) as u32 },
         idempotency: key,
         prefix: (1..=random.below(4))
             .map(|depth| Mark { hash: random.below(30), tokens: Tokens(depth * 64) })

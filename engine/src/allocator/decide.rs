@@ -3,21 +3,24 @@
 //! A berth is a promise: whoever is routed before its window begins must be expected to be done by then, or there must
 //! be slots enough for both. What is expected is what 95 of 100 take (`telemetry`). Where that was wrong and no
 //! slot is free when the window begins, the next one is kept for the berth.
+//!
+//! Who would cost more than he may wherever there is room makes place for others as well, and looks again now and then:
+//! until a cheaper vessel has room, asks less, or answers turn out to be shorter.
 
 use alloc::vec::Vec;
 
-use crate::allocator::cost::decode_time;
+use crate::allocator::cost::{self, decode_time};
 use crate::allocator::rows::Berth;
 use crate::allocator::words::{Command, Event, Refusal as Allocator};
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{BerthId, Micros, ModelId, OrderId, Tokens, VesselId};
-use crate::models::rows::{Leg, LegKind, Order, Pace, Role, VesselStatus, Window};
+use crate::kernel::units::{BerthId, MicroUsd, Micros, OrderId, Tokens, VesselId};
+use crate::models::rows::{Demand, Leg, LegKind, Order, Pace, Role, VesselStatus, Window};
 use crate::models::words::{Refusal as Models, Thing};
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::telemetry::decide::{Expected, expected, pace};
+use crate::telemetry::decide::{Expected, expected, expected_of, pace};
 use crate::transaction::Transaction;
 use crate::workflow::refusal::Refusal as Workflow;
 
@@ -27,6 +30,10 @@ const BERTH_CANDIDATES: u32 = 16;
 /// An order that is held back is looked at again after this part of the time until the berth that stands in its way,
 /// and never sooner than after a second.
 const HELD_BACK_PARTS: u64 = 16;
+
+/// An order that is too dear is looked at again after the same part of the time until its deadline, never sooner than
+/// after a second, and never later than after five minutes: prices change, and vessels come free.
+const TOO_DEAR_MOST: Micros = Micros(300 * Micros::SECOND.0);
 
 pub(crate) fn decide(tx: &mut Transaction, command: &Command) -> Result<(), Refusal> {
     match command {
@@ -114,6 +121,14 @@ pub(crate) fn hold_back(tx: &mut Transaction, order: OrderId, berthed_at: Micros
         berthed_at,
         at: (now + part).min(berthed_at.max(now + Micros(1))),
     });
+}
+
+/// Has an order look again later for a route that it may cost.
+pub(crate) fn too_dear(tx: &mut Transaction, id: OrderId, least: MicroUsd) {
+    let Some(order) = tx.state().order(id) else { return };
+    let part = Micros((order.deadline - tx.now()).0 / HELD_BACK_PARTS);
+    let at = tx.now() + part.clamp(Micros::SECOND, TOO_DEAR_MOST);
+    tx.emit(Event::OrderTooDear { order: id, least, at });
 }
 
 /// The berths of a vessel, in no order.
@@ -210,17 +225,17 @@ pub(crate) fn left_at_berths(
     })
 }
 
-/// Finds a berth for `window` on a vessel that serves `model` and can hold `size` tokens: of those
-/// drawn that have a slot left all the while, the one with the fewest berths that overlap the window; of equal
-/// ones, the first drawn.
+/// Finds a berth for `window` on a vessel that can work a demand, and is not expected to take more for it than it may
+/// cost: of those drawn that have a slot left all the while, the one with the fewest berths that overlap the window; of
+/// equal ones, the first drawn.
 pub(crate) fn find_berth(
     tx: &Transaction,
     order: OrderId,
-    model: ModelId,
-    size: Tokens,
+    demand: &Demand,
     window: &Window,
 ) -> Result<(BerthId, VesselId, u32), Refusal> {
-    let state = tx.state();
+    let (state, model, size) = (tx.state(), demand.model, demand.size());
+    let answer = expected_of(state, tx.stamp().source.tenant, demand).usual;
     let max = state.limits().map_or(0, |limits| limits.berths);
     if state.tables.berths.len() >= max {
         return Err(Config::Full { bound: Bound::Berths, max: u64::from(max) }.into());
@@ -236,7 +251,11 @@ pub(crate) fn find_berth(
         let Some(vessel) = state.tables.vessels.get(id) else { continue };
         let manifest = &vessel.manifest;
         let full = berths(state, id).count() >= Berth::OF_VESSEL_MAX;
-        if manifest.role != Role::Whole || manifest.context_max < size || full {
+        // What will be in a cache by then is not known.
+        let price = cost::price_in(manifest, demand.tokens_in, Tokens::ZERO)
+            + cost::price_out(manifest, answer);
+        let fits = manifest.role == Role::Whole && manifest.context_max >= size;
+        if !fits || full || !demand.may_cost(price) {
             continue;
         }
         let from = earliest_on(state, id, manifest.slots, window);

@@ -49,7 +49,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             release(state, order.slot(), &held)?;
             state.wake_order(*order, deadline)
         }
-        Event::OrderHeldBack { order, at, .. } => {
+        Event::OrderHeldBack { order, at, .. } | Event::OrderTooDear { order, at, .. } => {
             leave(state, *order)?;
             let row = state.edit_order(*order)?;
             row.stage = Stage::Backoff;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::words;
-use crate::kernel::units::{BerthId, Micros, OrderId, VesselId};
+use crate::kernel::units::{BerthId, MicroUsd, Micros, OrderId, VesselId};
 use crate::models::rows::Window;
 
 /// When a vessel is to be left alone.
@@ -101,6 +101,15 @@ words! {
             /// When it is looked at again.
             at: Micros,
         },
+        /// Wherever there is room an order is expected to cost more than it may: it is looked at again later.
+        OrderTooDear = 7 {
+            /// Which one.
+            order: OrderId,
+            /// What it is expected to cost on the cheapest route that was considered.
+            least: MicroUsd,
+            /// When it is looked at again.
+            at: Micros,
+        },
     }
 }
 
@@ -121,5 +130,13 @@ words! {
         },
         /// A vessel has no maintenance planned.
         NoMaintenance = 2,
+        /// The order may cost less than its prompt alone does.
+        LimitTooLow = 3 {
+            /// The most that it may cost.
+            limit: MicroUsd,
+            /// What its prompt costs at the lowest prices of the vessels that are up, as much of it found in a cache as
+            /// may be.
+            least: MicroUsd,
+        },
     }
 }

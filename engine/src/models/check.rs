@@ -85,11 +85,14 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
         if !serving.up.iter().eq(up.iter().map(|id| id.0)) {
             faults.push(format!("models.{model}: not the vessels that are up"));
         }
-        let most = |role: Role| {
-            let vessels = state.tables.vessels.iter().filter(|(id, _)| serves(id).is_some());
+        // Those that are up or on their way.
+        let coming = || {
             let there = |status| matches!(status, VesselStatus::Up | VesselStatus::Joining);
-            let of_role = vessels.map(|(_, row)| row);
-            let of_role = of_role.filter(|row| there(row.status) && row.manifest.role == role);
+            let vessels = state.tables.vessels.iter().filter(|(id, _)| serves(id).is_some());
+            vessels.map(|(_, row)| row).filter(move |row| there(row.status))
+        };
+        let most = |role: Role| {
+            let of_role = coming().filter(|row| row.manifest.role == role);
             of_role.map(|row| row.manifest.context_max).max().unwrap_or(Tokens::ZERO)
         };
         let room = |set: &Bits| {
@@ -110,6 +113,13 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
         let (one, none) = (Tokens(1), Tokens::ZERO);
         if serving.dearest(one, none) != prompt || serving.dearest(none, one) != answer {
             faults.push(format!("models.{model}: not what the dearest of its vessels ask"));
+        }
+        let prompts = coming().map(|row| &row.manifest).filter(|of| of.role != Role::Decode);
+        let least = prompts.map(|of| (of.price_in, of.price_cached));
+        let least = least.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap_or_default();
+        let least = [least.0, least.0.min(least.1)].map(|price| worth(Tokens(1), price));
+        if [none, one].map(|named| serving.cheapest(one, named)) != least {
+            faults.push(format!("models.{model}: not what the cheapest of its vessels ask"));
         }
         let pair = most(Role::Prefill).min(most(Role::Decode));
         if serving.context_max() != most(Role::Whole).max(pair) {

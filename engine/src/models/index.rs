@@ -31,6 +31,9 @@ pub(crate) struct Serving {
     prices: [BTreeMap<MicroUsd, u32>; 2],
     /// How many of them take so long for a thousand prompt tokens, and for a generated one.
     paces: [BTreeMap<Micros, u32>; 2],
+    /// How many of those that are up and work prompts ask so much for a million prompt tokens, and for a million of
+    /// them found in a cache.
+    cheapest: [BTreeMap<MicroUsd, u32>; 2],
 }
 
 impl Serving {
@@ -55,6 +58,15 @@ impl Serving {
     pub(crate) fn slowest(&self) -> [Micros; 2] {
         let most = self.paces.each_ref().map(|held| held.last_key_value().map(|held| *held.0));
         most.map(|pace| pace.unwrap_or(Micros::ZERO))
+    }
+
+    /// The least that the prompt of an order may be worth, whose tokens up to `named` may be found in a cache, at the
+    /// lowest prices of those that are up.
+    pub(crate) fn cheapest(&self, tokens_in: Tokens, named: Tokens) -> PicoUsd {
+        let least = self.cheapest.each_ref().map(|held| held.first_key_value().map(|held| *held.0));
+        let [fresh, cached] = least.map(|price| price.unwrap_or(MicroUsd::ZERO));
+        let named = named.min(tokens_in);
+        worth(tokens_in - named, fresh) + worth(named, cached.min(fresh))
     }
 
     /// The open vessels of a role that hold an order of this size, the smallest first; of those that are
@@ -259,6 +271,11 @@ impl Parties {
                 }
                 let of_role = of_role(&mut serving.contexts, manifest.role);
                 count(of_role, manifest.context_max, enters);
+                if manifest.role != Role::Decode {
+                    let [fresh, cached] = &mut serving.cheapest;
+                    count(fresh, manifest.price_in, enters);
+                    count(cached, manifest.price_cached, enters);
+                }
             }
         }
     }

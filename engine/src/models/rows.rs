@@ -684,8 +684,13 @@ impl Demand {
         self.tokens_in + self.tokens_out_max
     }
 
-    /// A hash of what is asked for, whoever counts it by which number, wherever it arises and however long it
-    /// is waited for: XXH3-64 of the images of model, kind, class, tokens_in, tokens_out_max, window and prefix.
+    /// Whether it may be expected to cost so much.
+    pub(crate) fn may_cost(&self, cost: MicroUsd) -> bool {
+        self.limit == 0 || cost <= MicroUsd(u64::from(self.limit))
+    }
+
+    /// A hash of what is asked for, whoever counts it by which number, wherever it arises, however long it
+    /// is waited for and whatever it may cost: XXH3-64 of the images of model, kind, class, tokens_in, tokens_out_max, window and prefix.
     pub fn fingerprint(&self) -> u64 {
         let mut image = Vec::new();
         self.model.write(&mut image);

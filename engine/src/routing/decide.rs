@@ -41,7 +41,7 @@ pub(crate) struct Part {
     eta: Micros,
     prompt: Micros,
     answer: Micros,
-    cost: MicroUsd,
+    pub(crate) cost: MicroUsd,
     energy: Millijoules,
     cached: Tokens,
     failing: Ppm,
@@ -145,6 +145,11 @@ pub(crate) enum NoRoute {
         /// When the first of them begins.
         at: Micros,
     },
+    /// Wherever there is room, it is expected to cost more than it may.
+    Dear {
+        /// What it is expected to cost on the cheapest of the routes that were considered.
+        least: MicroUsd,
+    },
 }
 
 /// The best route for an order.
@@ -179,7 +184,12 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
             let begins = promised.filter_map(|scored| scored.promised).min();
             begins.map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
         }
-        Verdict::Crowded | Verdict::Dear | Verdict::TooLarge => Err(NoRoute::Full),
+        Verdict::Dear => {
+            let dear = scored.iter().filter(|scored| scored.candidate.verdict == Verdict::Dear);
+            let least = dear.map(|scored| scored.candidate.cost).min();
+            least.map_or(Err(NoRoute::Full), |least| Err(NoRoute::Dear { least }))
+        }
+        Verdict::Crowded | Verdict::TooLarge => Err(NoRoute::Full),
     }
 }
 
@@ -189,7 +199,7 @@ fn others_wait(state: &State, order: &Order) -> bool {
     order.stage == Stage::Queued && line.is_some_and(|line| line.ready() > 1)
 }
 
-/// The way to the vessel where an order has a berth, if there is a slot free on it, kept or not.
+/// The way to the vessel where an order has a berth, if there is a slot free on it, kept or not, and it is not too dear.
 pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     let state = tx.state();
     let (version, policy) = state.policy()?;
@@ -210,7 +220,8 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     let kept = kept(state, order.demand.model, order.demand.size());
     let part = part(state, &wanted.asked, &sight, &holders(state, &order.demand.prefix), kept);
     let scored = alloc::vec![Scored::of(tx, order, policy, &part, None)];
-    Some(routed(order, version, 1, scored))
+    let dear = scored.iter().any(|scored| scored.candidate.verdict == Verdict::Dear);
+    (!dear).then(|| routed(order, version, 1, scored))
 }
 
 /// The vessel that may work an order's last leg as well: the best that has not failed it, lies where it arises and is
@@ -277,9 +288,15 @@ fn pairs(
         return;
     }
     let (prefill, decode) = (best_first(Role::Prefill), best_first(Role::Decode));
+    // What is best by itself may be too dear together; where price matters the cheapest of both are a pair as well.
+    let least = |parts: &[Part]| {
+        let usable = (0usize..).zip(parts).filter(|(_, part)| part.verdict <= Verdict::Late);
+        usable.map(|(place, part)| (part.cost, place)).min().map(|(_, place)| place)
+    };
+    let cheapest = least(&prefill).zip(least(&decode)).filter(|_| order.demand.limit > 0);
     for (p, first) in prefill.iter().enumerate() {
         for (d, second) in decode.iter().enumerate() {
-            if p == 0 || d == 0 {
+            if p == 0 || d == 0 || Some((p, d)) == cheapest {
                 scored.push(Scored::of(tx, order, policy, first, Some(second)));
             }
         }
@@ -331,13 +348,13 @@ fn parts(
     if best == Verdict::Eligible {
         return found;
     }
-    // Whatever was drawn is too small, has failed the order or is for others: is another one not?
+    // Whatever was drawn is too small or too dear, has failed the order or is for others: is another one not?
     let start = open.select(draw.below(u64::MAX, open.count())).unwrap_or(0);
     let holding = serving.holding(role, order.demand.size(), VesselId(start));
-    // One more than have failed it at most, as far as it remembers, those that promise something not counted.
+    // One more than have failed it at most, as far as it remembers, those that cannot be taken not counted.
     let (mut least, mut seen): (Option<Part>, usize) = (None, 0);
     for part in holding.take(SEARCHED_MOST).filter_map(|id| sight(state, id.0)).map(assess) {
-        seen = seen.saturating_add(usize::from(part.verdict != Verdict::Promised));
+        seen = seen.saturating_add(usize::from(part.verdict <= Verdict::Late));
         if least.as_ref().is_none_or(|least| part.verdict < least.verdict) {
             least = Some(part);
         }
@@ -491,6 +508,9 @@ pub(crate) fn part(
     }
     part.eta = part.way() + held_up(state, load, manifest, prompt) + part.work();
     part.verdict = fits(manifest, demand.size(), kept, tried);
+    if !demand.may_cost(part.cost) {
+        part.verdict = part.verdict.max(Verdict::Dear);
+    }
     // Whoever has a berth here is promised this himself.
     if part.verdict < Verdict::Promised && state.index.berths.contains_key(&vessel) && !berthed {
         part.promised = promised(state, vessel, state.now() + part.span(state));
@@ -551,6 +571,8 @@ fn candidate(
     } else {
         verdict
     };
+    let dear = !order.demand.may_cost(cost);
+    let verdict = if dear { verdict.max(Verdict::Dear) } else { verdict };
     let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
     let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
     Candidate {
@@ -581,6 +603,16 @@ fn is_late(state: &State, order: &Order, first: &Part, second: Option<&Part>) ->
     let least = of(first) + second.map_or(Micros::ZERO, of);
     let left = order.deadline - state.now();
     least.percent(Pace::SLOWEST) > left && span(state, first, second) > left
+}
+
+/// Whether a vessel is expected to take more for its share of an order than the order may cost.
+pub(crate) fn is_dear(state: &State, order: &Order, vessel: VesselId) -> bool {
+    let asked = Wanted::of(state, order).asked;
+    let holders = holders(state, &order.demand.prefix);
+    sight(state, vessel.0).is_some_and(|sight| {
+        let part = part(state, &asked, &sight, &holders, Tokens::MAX);
+        !order.demand.may_cost(part.cost)
+    })
 }
 
 /// The points of a candidate, rounded down: fewer are better. Who fails a share of its calls takes as much

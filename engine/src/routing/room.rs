@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::allocator::decide::{aboard, left_at_berths};
 use crate::allocator::rows::Berth;
-use crate::kernel::units::{Micros, TenantId, Tokens, VesselId};
+use crate::kernel::units::{MicroUsd, Micros, TenantId, Tokens, VesselId};
 use crate::models::index::Serving;
 use crate::models::rows::{Demand, Load, Role, Vessel, VesselStatus};
 use crate::resilience::rows::Breaker;
@@ -100,6 +100,13 @@ pub enum Exclusion {
         /// When the first of these begins.
         berthed_at: Micros,
     },
+    /// It is expected to take more for its share than the demand may cost.
+    TooDear {
+        /// What it is expected to take.
+        cost: MicroUsd,
+        /// The most that the demand may cost.
+        limit: MicroUsd,
+    },
 }
 
 /// Why a vessel cannot take such a demand of this tenant at this moment; `None` where it may be considered. What it has
@@ -125,7 +132,10 @@ pub fn exclusion(
     }
     taken(vessel, load).or_else(|| alone(state, vessel, demand)).or_else(|| {
         let part = meant(state, id, tenant, demand)?;
-        part.promised.map(|berthed_at| Exclusion::Promised { berthed_at })
+        let dear = !demand.may_cost(part.cost);
+        let limit = MicroUsd(u64::from(demand.limit));
+        let dear = dear.then_some(Exclusion::TooDear { cost: part.cost, limit });
+        part.promised.map(|berthed_at| Exclusion::Promised { berthed_at }).or(dear)
     })
 }
 

@@ -97,6 +97,12 @@ pub const TABLE: &[Transition] = &[
         "Wherever there is room it would last into a berth that is promised.",
     ),
     row(
+        "allocator.order_too_dear",
+        &[QUEUED, BERTHED, BACKOFF],
+        Some(BACKOFF),
+        "Wherever there is room it is expected to cost more than it may.",
+    ),
+    row(
         "routing.order_routed",
         &[QUEUED, BERTHED, BACKOFF],
         Some(RUNNING),
@@ -230,6 +236,7 @@ pub fn word(event: &Event) -> Option<(OrderId, &'static str)> {
             Allocator::BerthReleased { order, .. } => (order, "allocator.berth_released"),
             Allocator::BerthOpened { order, .. } => (order.as_ref()?, "allocator.berth_opened"),
             Allocator::OrderHeldBack { order, .. } => (order, "allocator.order_held_back"),
+            Allocator::OrderTooDear { order, .. } => (order, "allocator.order_too_dear"),
             Allocator::OrderPreempted { order, .. } => (order, "allocator.order_preempted"),
             _ => return None,
         },

@@ -180,6 +180,7 @@ impl Model {
     pub(super) fn berth(
         &self,
         limits: &Limits,
+        tenant: u32,
         demand: &Demand,
         window: &Window,
     ) -> Decided<(u32, VesselId, u32)> {
@@ -187,13 +188,17 @@ impl Model {
             return full(Bound::Berths, limits.berths);
         }
         let (from, until) = (window.from.0, window.until.0);
+        let (answer, _) = self.expected_of(tenant, demand);
         let (mut fitting, mut earliest) = (BTreeMap::new(), u64::MAX);
         for (id, ship) in &self.ships {
             let fits = ship.status == VesselStatus::Up
                 && ship.manifest.role == Role::Whole
                 && ship.manifest.models.contains(&demand.model)
                 && ship.manifest.context_max.0 >= routes::size(demand);
-            if !fits {
+            // Nothing is taken to be in a cache by then.
+            let price = rules::prompt_price(&ship.manifest, demand.tokens_in.0, 0)
+                .saturating_add(rules::answer_price(&ship.manifest, answer));
+            if !fits || Self::beyond_limit(demand, price) {
                 continue;
             }
             let first = self.earliest(*id, from, until - from).unwrap_or(u64::MAX);
@@ -266,6 +271,10 @@ impl Model {
         if !serves || ship.used >= Self::slots(ship) {
             return Ok(false);
         }
+        let order = Live { berthed: true, ..self.order(slot)?.clone() };
+        if self.asks_too_much(&order, vessel) {
+            return Ok(false);
+        }
         self.release_berth(slot)?;
         self.order(slot)?.berthed = true;
         self.route(slot, Some(vessel))?;
@@ -283,7 +292,8 @@ impl Model {
         let row = self.berths[&berth].clone();
         let until = (row.from + policy.berth_grace.0).min(row.until);
         let up = self.ships[&row.vessel].status == VesselStatus::Up;
-        if up && !row.open && self.now < until {
+        let asks_too_much = self.asks_too_much(&self.orders[&slot], row.vessel);
+        if up && !asks_too_much && !row.open && self.now < until {
             let order = self.order(slot)?;
             order.wake = until.min(order.deadline);
             return self.open_berth(berth, until);
@@ -304,6 +314,22 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// An order is put off because it would cost too much.
+    pub(super) fn put_off(&mut self, slot: u32, least: u64) -> Decided<()> {
+        let now = self.now;
+        let order = self.order(slot)?;
+        let model = order.demand.model;
+        let part = order.deadline.saturating_sub(now) / 16;
+        let at = now + part.max(1_000_000).min(300_000_000);
+        order.stage = Stage::Backoff;
+        order.ticket = 0;
+        order.wake = at.min(order.deadline);
+        let order = order.id;
+        self.forget_if_idle(model);
+        let (least, at) = (MicroUsd(least), Micros(at));
+        self.expect(allocator::Event::OrderTooDear { order, least, at })
     }
 
     /// An order is held back because of what is promised.

@@ -142,17 +142,21 @@ impl Model {
 
     /// How long the answer of an order usually is, and how long 95 of 100 are.
     pub(super) fn expected(&self, order: &Live) -> (u64, u64) {
-        let (model, class, most) =
-            (order.demand.model, order.demand.class, order.demand.tokens_out_max.0);
+        self.expected_of(order.tenant, &order.demand)
+    }
+
+    /// The same of what a tenant asks for.
+    pub(super) fn expected_of(&self, tenant: u32, demand: &Demand) -> (u64, u64) {
+        let (model, class, most) = (demand.model, demand.class, demand.tokens_out_max.0);
         let Some(rule) = self.policies.last().map(|policy| &policy.forecast) else {
             return (most, most);
         };
-        let [all, own] = self.length_places(&order.demand, order.tenant);
-        for (place, whose) in [(own, order.tenant), (all, u32::MAX)] {
+        let [all, own] = self.length_places(demand, tenant);
+        for (place, whose) in [(own, tenant), (all, u32::MAX)] {
             let row = self
                 .lengths
                 .get(&place)
-                .filter(|row| row.of == (model.0, class, whose, power(&order.demand)));
+                .filter(|row| row.of == (model.0, class, whose, power(demand)));
             if let Some(row) = row.filter(|row| row.samples >= rule.samples) {
                 return (row.percentile(50).min(most), row.percentile(95).min(most));
             }

@@ -7,7 +7,7 @@ use tensorforge_engine::workflow::{Fault, Outcome};
 /// A demand without what may differ when it is sent again.
 fn asked(demand: &Demand) -> Demand {
     let (external, deadline, origin, idempotency) = (0, Micros::ZERO, RegionId(0), 0);
-    Demand { external, deadline, origin, idempotency, ..demand.clone() }
+    Demand { external, deadline, origin, idempotency, limit: 0, ..demand.clone() }
 }
 
 impl Model {
@@ -71,7 +71,9 @@ impl Model {
         let gathers = self.ripe_at(demand, deadline)?.is_some();
         let room = self.has_room(demand) && self.next(demand.model).is_none() && !gathers;
         let berth = match &demand.window {
-            Some(window) => Some((self.berth(&limits, demand, window)?, Window::clone(window))),
+            Some(window) => {
+                Some((self.berth(&limits, tenant.0, demand, window)?, Window::clone(window)))
+            }
             None => None,
         };
         if berth.is_none() && !room && !sure {
@@ -353,6 +355,26 @@ impl Model {
         let asked = routes::size(demand);
         if asked > max {
             return Err(models::Refusal::TooLarge { asked: Tokens(asked), max: Tokens(max) }.into());
+        }
+        // Whoever works its prompt asks at least so much for what may be in his cache, and for what may not.
+        let up = self.ships.values().filter(|ship| {
+            matches!(ship.status, VesselStatus::Up | VesselStatus::Joining)
+                && ship.manifest.models.contains(&demand.model)
+                && ship.manifest.role != Role::Decode
+        });
+        let prices: Vec<[u64; 2]> =
+            up.map(|ship| [ship.manifest.price_in.0, ship.manifest.price_cached.0]).collect();
+        let fresh = prices.iter().map(|[fresh, _]| *fresh).min().unwrap_or(0);
+        let cached = prices.iter().flatten().copied().min().unwrap_or(0);
+        let all = demand.tokens_in.0;
+        let named = demand.prefix.iter().map(|mark| mark.tokens.0).max().unwrap_or(0).min(all);
+        let picos =
+            u128::from(all - named) * u128::from(fresh) + u128::from(named) * u128::from(cached);
+        let least = rules::narrow(picos.div_ceil(1_000_000));
+        if Self::beyond_limit(demand, least) {
+            let limit = MicroUsd(demand.limit.into());
+            let least = MicroUsd(least);
+            return Err(allocator::Refusal::LimitTooLow { limit, least }.into());
         }
         Ok(())
     }

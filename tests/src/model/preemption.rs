@@ -44,6 +44,9 @@ impl Model {
         if !serves || Self::slots(ship) == 0 || !self.holds(vessel, &wanting.demand) {
             return None;
         }
+        if self.asks_too_much(wanting, vessel) {
+            return None;
+        }
         let mut aboard: Vec<&Live> = self.orders.values().collect();
         aboard.retain(|order| {
             let leg = order.route.get(order.leg).filter(|_| order.stage == Stage::Running);

@@ -144,6 +144,7 @@ impl Model {
             verdict: match fits {
                 false => Verdict::TooLarge,
                 true if promised.is_some() && !order.berthed => Verdict::Promised,
+                true if Self::beyond_limit(demand, rules::narrow(cost)) => Verdict::Dear,
                 true if tried => Verdict::Tried,
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
@@ -187,6 +188,9 @@ impl Model {
         if self.now + sum.span > order.deadline {
             sum.verdict = sum.verdict.max(Verdict::Late);
         }
+        if Self::beyond_limit(&order.demand, sum.cost) {
+            sum.verdict = sum.verdict.max(Verdict::Dear);
+        }
         // As often as it would have to be asked, so much longer.
         let time =
             u128::from(sum.eta) * 1_000_000 / u128::from(1_000_000 - sum.failing.min(900_000));
@@ -209,6 +213,16 @@ impl Model {
         })
     }
 
+    /// Whether so many micro-dollars are more than a demand may cost.
+    pub(super) fn beyond_limit(demand: &Demand, cost: u64) -> bool {
+        demand.limit > 0 && cost > u64::from(demand.limit)
+    }
+
+    /// Whether a vessel asks more for its share of an order than that may cost.
+    pub(super) fn asks_too_much(&self, order: &Live, vessel: u32) -> bool {
+        Self::beyond_limit(&order.demand, self.share(order, vessel).cost)
+    }
+
     /// Takes a route from the record, and believes it only if it may have been drawn and is the best.
     pub(super) fn route(&mut self, slot: u32, only: Option<u32>) -> Decided<()> {
         let order = self.order(slot)?.clone();
@@ -218,6 +232,13 @@ impl Model {
             let berthed_at = berthed_at.0;
             self.may_hold_back(&order, berthed_at)?;
             return self.hold_back(slot, berthed_at);
+        }
+        if let Some(Event::Allocator(allocator::Event::OrderTooDear { least, .. })) =
+            self.record.front()
+        {
+            let least = least.0;
+            self.may_be_too_dear(&order, least)?;
+            return self.put_off(slot, least);
         }
         if let Some(Event::Queue(queue::Event::OrderOverdue { needs, .. })) = self.record.front() {
             let needs = needs.0;
@@ -238,7 +259,7 @@ impl Model {
         if !candidates.is_sorted_by(|a, b| rank(a) < rank(b)) {
             return wrong(format!("not in order, or not distinct: {candidates:?}"));
         }
-        let Some(best) = candidates.first().filter(|c| c.verdict < Verdict::Promised) else {
+        let Some(best) = candidates.first().filter(|c| c.verdict <= Verdict::Late) else {
             return wrong(format!("nothing to be had: {candidates:?}"));
         };
         if best.verdict == Verdict::Late && self.has_rivals(&order) {
@@ -337,6 +358,37 @@ impl Model {
         }
     }
 
+    /// Whether no vessel that has room for an order does so for what it may cost, and one of those that were considered asks
+    /// this; all pairs are known to be too dear only where all halves are drawn.
+    fn may_be_too_dear(&self, order: &Live, least: u64) -> Decided<()> {
+        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode]
+            .map(|role| self.open(order.demand.model, role));
+        let (_, policy) = self.policy()?;
+        let all = usize::from(policy.candidates) >= self.ships.len()
+            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad);
+        let singles = whole.iter().map(|id| (VesselId(*id), VesselId::NONE));
+        let pairs =
+            prefill.iter().flat_map(|a| decode.iter().map(|b| (VesselId(*a), VesselId(*b))));
+        let (mut prices, mut single) = (BTreeSet::new(), true);
+        for (vessel, second) in singles.chain(pairs) {
+            let candidate = self.candidate(order, vessel, second)?;
+            let known = all || second == VesselId::NONE;
+            if known && candidate.verdict < Verdict::Dear {
+                return wrong(format!("{} is too dear, but {candidate:?}", order.id));
+            }
+            if candidate.verdict == Verdict::Dear {
+                prices.insert(candidate.cost.0);
+                single &= second == VesselId::NONE;
+            }
+        }
+        let lowest = prices.first() == Some(&least);
+        if if all && single { lowest } else { prices.contains(&least) } {
+            Ok(())
+        } else {
+            wrong(format!("{} is too dear at {least}, not one of {prices:?}", order.id))
+        }
+    }
+
     /// Whether every candidate was open, and has the points that it should have.
     fn scored(
         &self,
@@ -385,9 +437,32 @@ impl Model {
         self.drawn(order, &firsts, prefill, &holders)?;
         self.drawn(order, &seconds, decode, &BTreeSet::new())?;
         let paired = |a: u32, b: u32| pairs.iter().any(|c| (c.vessel.0, c.decode.0) == (a, b));
-        let sound = pairs.len() == firsts.len() + seconds.len() - 1
-            && self.best_is(order, &firsts, |a| seconds.iter().all(|b| paired(a, *b)))?
-            && self.best_is(order, &seconds, |b| firsts.iter().all(|a| paired(*a, b)))?;
+        // Where the price matters, the cheapest half of each kind that may be had are a pair as well.
+        let cheapest = |of: &BTreeSet<u32>| -> BTreeSet<u32> {
+            let price = |id: &u32| {
+                let share = self.share(order, *id);
+                (share.verdict <= Verdict::Late).then_some(share.cost)
+            };
+            let least = of.iter().filter_map(price).min();
+            of.iter().copied().filter(|id| least.is_some() && price(id) == least).collect()
+        };
+        let [cheap, cheaper] = [cheapest(&firsts), cheapest(&seconds)];
+        let priced = order.demand.limit > 0 && !cheap.is_empty() && !cheaper.is_empty();
+        let rest = |a: u32, b: u32| {
+            let mut rest = pairs.iter().filter(|c| c.vessel.0 != a && c.decode.0 != b);
+            match (rest.next(), rest.next()) {
+                (None, _) => !priced || cheap.contains(&a) || cheaper.contains(&b),
+                (Some(c), None) => {
+                    priced && cheap.contains(&c.vessel.0) && cheaper.contains(&c.decode.0)
+                }
+                _ => false,
+            }
+        };
+        let sound = self.best_is(order, &firsts, |a| {
+            let with_all = seconds.iter().all(|b| paired(a, *b));
+            let best = |b| firsts.iter().all(|a| paired(*a, b)) && rest(a, b);
+            with_all && self.best_is(order, &seconds, best).unwrap_or(false)
+        })?;
         if sound { Ok(()) } else { wrong(format!("not the best with all others: {pairs:?}")) }
     }
 

@@ -173,7 +173,10 @@ impl Model {
                     queue::Event::OrderChosen { order, .. }
                     | queue::Event::OrderOverdue { order, .. },
                 )) => *order,
-                Some(Event::Allocator(allocator::Event::OrderHeldBack { order, .. })) => *order,
+                Some(Event::Allocator(
+                    allocator::Event::OrderHeldBack { order, .. }
+                    | allocator::Event::OrderTooDear { order, .. },
+                )) => *order,
                 other => return wrong(format!("{turns:?} wait, but {other:?}")),
             };
             let slot = order.slot().0;

@@ -1,6 +1,6 @@
 //! How an order is let in.
 //!
-//! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit -> budget ->
+//! identity -> idempotency -> the demand itself -> rate -> admission -> bounds -> fit -> limit -> budget ->
 //! room for the key -> berth, or route, or queue. Refusals are tried in that order, so the first that applies is the one
 //! that is told.
 
@@ -11,7 +11,7 @@ use crate::allocator;
 use crate::allocator::decide::find_berth;
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
-use crate::kernel::units::{KeySlot, Micros, OrderId, TenantId, Tokens};
+use crate::kernel::units::{KeySlot, MicroUsd, Micros, OrderId, TenantId, Tokens};
 use crate::models::index::Serving;
 use crate::models::rows::{Demand, MARKS_MAX, Window};
 use crate::models::words::{Refusal as Models, Thing};
@@ -166,7 +166,7 @@ fn place(
 ) -> Result<(), Refusal> {
     let size = demand.size();
     if let Some(window) = &demand.window {
-        let (berth, vessel, overlapping) = find_berth(tx, order, demand.model, size, window)?;
+        let (berth, vessel, overlapping) = find_berth(tx, order, demand, window)?;
         admit(tx);
         let window = Window::clone(window);
         tx.emit(allocator::words::Event::OrderBerthed {
@@ -291,7 +291,17 @@ fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
     if max == Tokens::ZERO {
         return Err(Models::NoVessel.into());
     }
-    if asked > max { Err(Models::TooLarge { asked, max }.into()) } else { Ok(()) }
+    if asked > max {
+        return Err(Models::TooLarge { asked, max }.into());
+    }
+    let named = demand.prefix.last().map_or(Tokens::ZERO, |mark| mark.tokens);
+    let least = MicroUsd(serving.cheapest(demand.tokens_in, named).0.div_ceil(1_000_000));
+    if demand.may_cost(least) {
+        Ok(())
+    } else {
+        let limit = MicroUsd(u64::from(demand.limit));
+        Err(allocator::words::Refusal::LimitTooLow { limit, least }.into())
+    }
 }
 
 fn deadline(policy: &Policy, demand: &Demand, now: Micros) -> Micros {

@@ -15,6 +15,7 @@ use crate::policy::decide::review;
 use crate::queue::decide::{release as release_batch, resume};
 use crate::resilience::decide::{postpone, probe_if_due, resume as resume_vessel};
 use crate::resilience::rows::Breaker;
+use crate::routing::decide::is_dear;
 use crate::transaction::Transaction;
 use crate::workflow::decide::hedges;
 use crate::workflow::decide::legs::{begin, end, fail, route_or_queue};
@@ -128,7 +129,7 @@ fn order_due(tx: &mut Transaction, id: OrderId) {
 }
 
 /// An order begins where it has a berth. Where no slot is free the next one is kept for it, for a while; after that,
-/// and where its vessel takes no work, it goes wherever there is room.
+/// and where its vessel takes no work or has become too dear, it goes wherever there is room.
 fn berth_due(tx: &mut Transaction, id: OrderId) {
     if begin(tx, id) {
         return;
@@ -138,8 +139,9 @@ fn berth_due(tx: &mut Transaction, id: OrderId) {
     let berth = state.order(id).map_or(BerthId::NONE, |order| order.berth);
     let Some(row) = state.tables.berths.get(berth) else { return };
     let up = state.tables.vessels.get(row.vessel).is_some_and(|row| row.status == VesselStatus::Up);
+    let dear = state.order(id).is_some_and(|order| is_dear(state, order, row.vessel));
     let until = (row.window.from + policy.berth_grace).min(row.window.until);
-    if up && !row.open && tx.now() < until {
+    if up && !dear && !row.open && tx.now() < until {
         let (vessel, slots) = (row.vessel, row.slots);
         let order = Some(id);
         return tx.emit(Allocator::BerthOpened { berth, vessel, order, slots, until });

@@ -1,7 +1,7 @@
 //! How an order goes from leg to leg, and ends.
 
 use crate::allocator::cost::{self, leg_cost};
-use crate::allocator::decide::{hold_back, release, within};
+use crate::allocator::decide::{hold_back, release, too_dear, within};
 use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, VesselId};
 use crate::models::decide::left;
 use crate::models::fold::lost_of;
@@ -20,8 +20,8 @@ use crate::workflow::decide::{hedges, preemption};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
 
-/// Routes an order and dispatches its first leg, or holds it back for what is promised to others; tells whether there
-/// was room.
+/// Routes an order and dispatches its first leg, or holds it back for what is promised to others or is too dear; tells
+/// whether there was room.
 pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
     let routed = match routing::plan(tx, order) {
         Ok(routed) => routed,
@@ -32,6 +32,10 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
         }
         Err(NoRoute::Promised { at }) => {
             hold_back(tx, order, at);
+            return true;
+        }
+        Err(NoRoute::Dear { least }) => {
+            too_dear(tx, order, least);
             return true;
         }
     };

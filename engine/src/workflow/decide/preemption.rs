@@ -9,12 +9,13 @@ use crate::models::decide::left;
 use crate::models::rows::{Class, LegKind, Order, Route, Stage, capacity_legs};
 use crate::queue::decide::enqueue;
 use crate::resilience::decide::BOUNCES_MAX;
+use crate::routing::decide::is_dear;
 use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::stops::await_stop;
 
 /// An interactive order that waits takes the place of a batch order, if the policy has it so: of those aboard the
-/// vessels that are drawn, of whose answers nothing is there, the one that was handed over last has lost the least. Its
+/// vessels that are drawn and not too dear for it, of whose answers nothing is there, the one that was handed over last has lost the least. Its
 /// slot comes free once its vessel has said that it has stopped, and then goes to whoever is next in the queue.
 pub(crate) fn make_room(tx: &mut Transaction, id: OrderId) {
     let state = tx.state();
@@ -28,6 +29,7 @@ pub(crate) fn make_room(tx: &mut Transaction, id: OrderId) {
     let mut ranks = Vec::new();
     draw.sample(u32::from(policy.candidates), serving.up.count(), &mut ranks);
     let drawn = ranks.iter().filter_map(|rank| serving.up.select(*rank)).map(VesselId);
+    let drawn = drawn.filter(|vessel| demand.limit == 0 || !is_dear(state, order, *vessel));
     let best = drawn.filter_map(|vessel| last_batch(state, vessel, demand.size())).max();
     let Some((_, victim)) = best else { return };
     let Some(order) = state.order(victim) else { return };
