@@ -79,7 +79,7 @@ pub fn policy() -> Policy {
         hedge_percent: [150, 100, 0],
         preempt: true,
         overcommit_percent: 0,
-        price_time: [false; 3],
+        price_time: [false, false, true],
         gather: GatherRule { tokens: Tokens::ZERO, wait: Micros::ZERO },
         overload: OverloadRule { pause: Micros(100_000), pause_max: Micros(700_000) },
         charge: Charge { failed: Ppm(300_000), expired: Ppm(70_000), cancelled: Ppm(999_999) },
@@ -173,6 +173,7 @@ fn some_policy(random: &mut Random) -> Policy {
             tokens: Tokens(random.below(4) * 3_000),
             wait: Micros(1 + random.below(2_000_000)),
         },
+        price_time: [(); 3].map(|()| random.below(2) > 0),
         breaker: BreakerRule {
             failures: random.below(5) as u32,
             failing: Ppm(random.below(3) * 300_000),
@@ -259,14 +260,21 @@ fn demand(random: &mut Random, now: Micros) -> Demand {
     let again = key > 0 && random.below(4) > 0;
     let random = &mut Random(if again { key << 24 } else { random.below(u64::MAX) });
     let hostile = random.below(50) == 0;
+    let kind = match random.below(6) {
+        0 => Kind::Training,
+        1 => Kind::Embedding,
+        _ => Kind::Inference,
+    };
+    let alone = kind == Kind::Embedding && !hostile;
+    let window = window.filter(|_| !alone);
     Demand {
         external,
         model: ModelId(random.below(if hostile { 9 } else { 2 }) as u32),
         origin: RegionId(random.below(4) as u32),
-        kind: if random.below(6) == 0 { Kind::Training } else { Kind::Inference },
+        kind,
         class: *random.one(Class::ALL),
         tokens_in: Tokens(if hostile { u64::MAX } else { 1 + random.below(3_000) }),
-        tokens_out_max: Tokens(random.below(800)),
+        tokens_out_max: Tokens(random.below(if alone { 1 } else { 800 })),
         deadline,
         // Some of what is expected of such an order, some of it twice over; mostly whatever it takes.
         limit: if random.below(3) > 0 { 0 } else { 1 + random.below(4_000) as u32 },

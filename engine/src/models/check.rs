@@ -100,7 +100,8 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
             vessels.map(|row| row.manifest.context_max).max().unwrap_or(Tokens::ZERO)
         };
         let [whole, prefill, decode] = serving.open.each_ref().map(room);
-        if serving.room() != whole.max(prefill.min(decode)) {
+        let (room, for_prompts) = (whole.max(prefill.min(decode)), whole.max(prefill));
+        if [true, false].map(|answers| serving.room(answers)) != [room, for_prompts] {
             faults.push(format!("models.{model}: not the largest order for which there is room"));
         }
         let there = state.tables.vessels.iter().filter(|(id, _)| serves(id).is_some());
@@ -121,8 +122,9 @@ fn check_open(state: &State, faults: &mut Vec<String>) {
         if [none, one].map(|named| serving.cheapest(one, named)) != least {
             faults.push(format!("models.{model}: not what the cheapest of its vessels ask"));
         }
-        let pair = most(Role::Prefill).min(most(Role::Decode));
-        if serving.context_max() != most(Role::Whole).max(pair) {
+        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode].map(most);
+        let held = [whole.max(prefill.min(decode)), whole.max(prefill)];
+        if [true, false].map(|answers| serving.context_max(answers)) != held {
             faults.push(format!("models.{model}: not the largest order that can be held"));
         }
     }

@@ -37,14 +37,16 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// The largest order that can be held: by one whole vessel, or by a pair of prefill and decode.
-    pub(crate) fn context_max(&self) -> Tokens {
-        largest(self.contexts.each_ref().map(|held| held.last_key_value().map(|held| *held.0)))
+    /// The largest order that can be held: by one whole vessel, or by a pair of prefill and decode. Where it wants no
+    /// answer, by prefill alone.
+    pub(crate) fn context_max(&self, answers: bool) -> Tokens {
+        let held = self.contexts.each_ref().map(|held| held.last_key_value().map(|held| *held.0));
+        largest(held, answers)
     }
 
-    /// The largest order for which there is room at this moment.
-    pub(crate) fn room(&self) -> Tokens {
-        largest(self.open_contexts.each_ref().map(|held| held.last().map(|held| held.0)))
+    /// The largest order for which there is room at this moment, likewise.
+    pub(crate) fn room(&self, answers: bool) -> Tokens {
+        largest(self.open_contexts.each_ref().map(|held| held.last().map(|held| held.0)), answers)
     }
 
     /// The most that an order may be worth, on the dearest of all that serve the model, wherever they are.
@@ -92,10 +94,10 @@ impl Serving {
 }
 
 /// The largest order that fits, where so much is the most of the vessels of each role: one whole vessel,
-/// or a pair of prefill and decode.
-fn largest(contexts: [Option<Tokens>; 3]) -> Tokens {
+/// or a pair of prefill and decode, of which what wants no answer needs the one alone.
+fn largest(contexts: [Option<Tokens>; 3], answers: bool) -> Tokens {
     let [whole, prefill, decode] = contexts.map(|context| context.unwrap_or(Tokens::ZERO));
-    whole.max(prefill.min(decode))
+    whole.max(if answers { prefill.min(decode) } else { prefill })
 }
 
 fn of_role<T>([whole, prefill, decode]: &mut [T; 3], role: Role) -> &mut T {
@@ -205,9 +207,10 @@ impl Parties {
         (all.saturating_sub(serving.up.count()), all)
     }
 
-    /// The largest order for a model for which there is room at this moment.
-    pub(crate) fn room_for(&self, model: ModelId) -> Tokens {
-        self.serving.get(model.0 as usize).map_or(Tokens::ZERO, Serving::room)
+    /// The largest order for a model for which there is room at this moment: with an answer, and without.
+    pub(crate) fn rooms_for(&self, model: ModelId) -> [Tokens; 2] {
+        let serving = self.serving.get(model.0 as usize);
+        [true, false].map(|answers| serving.map_or(Tokens::ZERO, |serving| serving.room(answers)))
     }
 
     /// The least context of the vessels of a model, wherever they are, that holds so much.

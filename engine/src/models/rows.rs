@@ -684,6 +684,11 @@ impl Demand {
         self.tokens_in + self.tokens_out_max
     }
 
+    /// Whether it wants an answer, and not only its prompt worked.
+    pub(crate) fn answers(&self) -> bool {
+        self.kind != Kind::Embedding
+    }
+
     /// Whether it may be expected to cost so much.
     pub(crate) fn may_cost(&self, cost: MicroUsd) -> bool {
         self.limit == 0 || cost <= MicroUsd(u64::from(self.limit))

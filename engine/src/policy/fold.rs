@@ -7,6 +7,7 @@ use crate::kernel::wheel::Due;
 use crate::models::rows::{End, Promise};
 use crate::policy::rows::{BurnAlert, BurnWindow, Policy, PolicyLevel, Sla};
 use crate::policy::words::{Event, Refusal};
+use crate::queue::fold::reorder;
 use crate::refusal::Refusal as Any;
 use crate::state::State;
 
@@ -20,6 +21,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             let stance = state.edit_stance()?;
             stance.policy = *version;
             let at = stance.review_by(at);
+            reorder(state);
             review_at(state, at)
         }
         Event::RiskReviewed { risk, drift, next, .. } => {

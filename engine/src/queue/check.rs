@@ -115,8 +115,8 @@ fn check_turns(state: &State, faults: &mut Vec<String>) {
 fn check_service(state: &State, faults: &mut Vec<String>) {
     let deferred = state.waiting().is_some_and(|waiting| waiting.serve_at <= state.now);
     for (model, line) in state.tables.lines.iter().filter(|_| !deferred) {
-        let room = state.index.parties.room_for(model);
-        if let Some(slot) = state.index.queues.next(model, room, &line.served) {
+        let rooms = state.index.parties.rooms_for(model);
+        if let Some(slot) = state.index.queues.next(model, rooms, &line.served) {
             faults.push(format!("orders.{slot}: waits, and there is room for it"));
         }
     }

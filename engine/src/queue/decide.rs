@@ -13,6 +13,11 @@
 //! given back. What waits beyond the patience of its class is charged at a larger share: lent, so that
 //! its class comes forward and yet passes nobody for good.
 //!
+//! Where the policy has a class go by price and time, neither turns nor deadlines decide within it: the order that may
+//! cost most goes first, of equal ones the one that came first, as in a book of limit orders (Harris, "Trading and
+//! Exchanges", OUP 2003, chapter 6). One that may cost anything comes before all. Tenants are charged all the same, and so
+//! nobody has saved anything up once turns decide again.
+//!
 //! Who fits no open vessel holds nobody up who does (backfilling: Lifka, JSSPP 1995): he is passed by,
 //! keeps his place, and the vessels that hold him are left to him by all that fit another one.
 //!
@@ -174,14 +179,16 @@ pub(crate) fn resume(tx: &mut Transaction) {
 /// Who goes next of those who wait for a model and find room on a vessel that is open.
 pub(crate) fn next(state: &State, model: ModelId) -> Option<OrderId> {
     let line = state.tables.lines.get(model)?;
-    let slot = state.index.queues.next(model, state.index.parties.room_for(model), &line.served)?;
+    let slot =
+        state.index.queues.next(model, state.index.parties.rooms_for(model), &line.served)?;
     state.tables.orders.get(slot).map(|order| order.id)
 }
 
-/// Whether an order of this size would have to wait: there is no room, or there is and somebody waits
-/// who finds it too.
-pub(crate) fn must_wait(state: &State, model: ModelId, size: Tokens) -> bool {
-    size > state.index.parties.room_for(model) || next(state, model).is_some()
+/// Whether such an order would have to wait: there is no room, or there is and somebody waits who finds it too.
+pub(crate) fn must_wait(state: &State, demand: &Demand) -> bool {
+    let [room, for_prompts] = state.index.parties.rooms_for(demand.model);
+    let room = if demand.answers() { room } else { for_prompts };
+    demand.size() > room || next(state, demand.model).is_some()
 }
 
 /// The contexts to be kept for those who wait, by an order of this size: those that hold the largest

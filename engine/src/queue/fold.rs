@@ -4,7 +4,7 @@ use crate::kernel::table::Breach;
 use crate::kernel::units::{Micros, ModelId, OrderId, Ppm, TenantId, Tokens, TurnSlot};
 use crate::kernel::wheel::Due;
 use crate::models::rows::{Class, Stage};
-use crate::queue::index::Place;
+use crate::queue::index::{Place, Queues};
 use crate::queue::rows::{Line, Turn};
 use crate::queue::words::Event;
 use crate::state::State;
@@ -33,6 +33,14 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         Event::OrderChosen { order, tokens, share, class_served, tenant_served } => {
             fold_chosen(state, *order, *tokens, *share, *class_served, *tenant_served)
         }
+    }
+}
+
+/// Those who wait stand in another order, where the policy that is in force now has them go by another one.
+pub(crate) fn reorder(state: &mut State) {
+    let price_time = state.policy().map(|(_, policy)| policy.price_time);
+    if price_time.is_some_and(|price_time| state.index.queues.price_time != price_time) {
+        state.index.queues = Queues::of(&state.tables, &state.index.parties);
     }
 }
 

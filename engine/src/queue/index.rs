@@ -2,7 +2,8 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::kernel::units::{Micros, ModelId, OrderSlot, TenantId, Tokens, TurnSlot};
+use crate::kernel::table::Only;
+use crate::kernel::units::{Micros, ModelId, OrderSlot, PolicyVersion, TenantId, Tokens, TurnSlot};
 use crate::models::index::Parties;
 use crate::models::rows::{Class, Order, Stage};
 use crate::state::tables::Tables;
@@ -15,18 +16,29 @@ pub(crate) struct Place {
     pub(crate) tenant: TenantId,
     /// Prompt and answer together.
     size: Tokens,
-    rank: Rank,
+    /// Whether it wants an answer, and not its prompt worked alone.
+    answers: bool,
+    deadline: Micros,
+    limit: u32,
+    ticket: u64,
+    slot: OrderSlot,
 }
 
-/// Earliest deadline first, then by slot: the halves of the one, and the other, since there are as many of
-/// these as orders that wait.
+/// The order of those who wait, in as few words as may be, since there are as many of these as orders that wait: earliest
+/// deadline first, then by slot; or by price and time, which is highest limit first, no limit before all, then who came
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank([u32; 3]);
+struct Rank([u32; 4]);
 
 impl Rank {
-    fn of(order: &Order) -> Self {
-        let Micros(deadline) = order.deadline;
-        Self([(deadline >> 32) as u32, deadline as u32, order.id.slot().0])
+    fn by_deadline(place: &Place) -> Self {
+        let Micros(deadline) = place.deadline;
+        Self([(deadline >> 32) as u32, deadline as u32, 0, place.slot.0])
+    }
+
+    fn by_price(place: &Place) -> Self {
+        let Place { limit, ticket, slot, .. } = *place;
+        Self([limit.wrapping_neg(), (ticket >> 32) as u32, ticket as u32, slot.0])
     }
 
     fn slot(self) -> OrderSlot {
@@ -42,7 +54,11 @@ impl Place {
             class: order.demand.class,
             tenant: order.tenant,
             size: order.demand.size(),
-            rank: Rank::of(order),
+            answers: order.demand.answers(),
+            deadline: order.deadline,
+            limit: order.demand.limit,
+            ticket: order.ticket,
+            slot: order.id.slot(),
         }
     }
 }
@@ -50,13 +66,16 @@ impl Place {
 /// Whose turn is whose: the rows of those who take turns in a class of a model's queue.
 pub(crate) type Turns = BTreeMap<(ModelId, Class, TenantId), TurnSlot>;
 
-/// Everybody who waits. Orders of a model stand apart by the least context of its vessels that holds
-/// them: those of one such fit find room at the same time.
+/// Everybody who waits. Orders of a model stand apart by whether they want an answer, and by the least context of its
+/// vessels that holds them: those of one such fit find room at the same time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Queues {
-    models: BTreeMap<ModelId, Fits>,
+    /// Those who want an answer, and those who want their prompts worked alone.
+    models: BTreeMap<ModelId, [Fits; 2]>,
     /// Those who gather. They are no part of what finds room.
     gathering: BTreeMap<ModelId, BTreeSet<OrderSlot>>,
+    /// The classes that go by price and time, whoever's orders they are.
+    pub(crate) price_time: [bool; 3],
     pub(crate) turns: Turns,
     /// Those of nobody who waits at this moment.
     pub(crate) idle: BTreeSet<TurnSlot>,
@@ -75,7 +94,10 @@ struct Shelf {
 impl Queues {
     /// Those who wait, as the rows have it.
     pub(crate) fn of(tables: &Tables, parties: &Parties) -> Self {
-        let mut queues = Self::default();
+        let version = tables.stance.get(Only).map_or(PolicyVersion::NONE, |stance| stance.policy);
+        let policy = tables.policies.get(version);
+        let price_time = policy.map_or([false; 3], |policy| policy.price_time);
+        let mut queues = Self { price_time, ..Self::default() };
         for (slot, turn) in tables.turns.iter() {
             queues.turns.insert((turn.model, turn.class, turn.tenant), slot);
             if turn.queued == 0 {
@@ -106,13 +128,25 @@ impl Queues {
         queues
     }
 
+    /// Where on a shelf somebody stands whose tenant has been served so much: where price and time count, all stand
+    /// together.
+    fn rank(&self, place: &Place, served: u64) -> ((u64, TenantId), Rank) {
+        match self.price_time.get(place.class as usize) {
+            Some(true) => ((0, TenantId::NONE), Rank::by_price(place)),
+            _ => ((served, place.tenant), Rank::by_deadline(place)),
+        }
+    }
+
     /// Takes in somebody whose tenant has been served so much.
     pub(crate) fn enter(&mut self, place: Place, served: u64, parties: &Parties) {
         let fit = parties.fit(place.model, place.size);
-        let shelves = self.models.entry(place.model).or_default().entry(fit).or_default();
+        let (among, rank) = self.rank(&place, served);
+        let [answers, prompts] = self.models.entry(place.model).or_default();
+        let fits = if place.answers { answers } else { prompts };
+        let shelves = fits.entry(fit).or_default();
         if let Some(shelf) = shelves.get_mut(place.class as usize) {
-            shelf.tenants.insert((served, place.tenant));
-            shelf.orders.entry(place.tenant).or_default().insert(place.rank);
+            shelf.tenants.insert(among);
+            shelf.orders.entry(among.1).or_default().insert(rank);
         }
     }
 
@@ -149,20 +183,23 @@ impl Queues {
     /// Takes out somebody who waits for room.
     pub(crate) fn leave(&mut self, place: Place, served: u64, parties: &Parties) {
         let fit = parties.fit(place.model, place.size);
-        let Some(fits) = self.models.get_mut(&place.model) else { return };
+        let (among, rank) = self.rank(&place, served);
+        let Some(both) = self.models.get_mut(&place.model) else { return };
+        let [answers, prompts] = both;
+        let fits = if place.answers { answers } else { prompts };
         let Some(shelves) = fits.get_mut(&fit) else { return };
         let Some(shelf) = shelves.get_mut(place.class as usize) else { return };
-        if let Some(orders) = shelf.orders.get_mut(&place.tenant) {
-            orders.remove(&place.rank);
+        if let Some(orders) = shelf.orders.get_mut(&among.1) {
+            orders.remove(&rank);
             if orders.is_empty() {
-                shelf.orders.remove(&place.tenant);
-                shelf.tenants.remove(&(served, place.tenant));
+                shelf.orders.remove(&among.1);
+                shelf.tenants.remove(&among);
             }
         }
         if shelves.iter().all(|shelf| shelf.tenants.is_empty()) {
             fits.remove(&fit);
         }
-        if fits.is_empty() {
+        if both.iter().all(BTreeMap::is_empty) {
             self.models.remove(&place.model);
         }
     }
@@ -170,7 +207,8 @@ impl Queues {
     /// Notes that a tenant has been served another amount.
     pub(crate) fn turn(&mut self, lane: (ModelId, Class, TenantId), from: u64, to: u64) {
         let (model, class, tenant) = lane;
-        for shelves in self.models.get_mut(&model).into_iter().flat_map(BTreeMap::values_mut) {
+        let fits = self.models.get_mut(&model).into_iter().flatten();
+        for shelves in fits.flat_map(BTreeMap::values_mut) {
             if let Some(shelf) = shelves.get_mut(class as usize)
                 && shelf.tenants.remove(&(from, tenant))
             {
@@ -181,39 +219,25 @@ impl Queues {
 
     /// Sets those of a model apart anew, once its vessels hold other contexts.
     pub(crate) fn refit(&mut self, model: ModelId, tables: &Tables, parties: &Parties) {
-        let Some(fits) = self.models.remove(&model) else { return };
-        let mut anew = Fits::new();
-        for (class, shelf) in fits.into_values().flat_map(|shelves| (0..).zip(shelves)) {
-            let served: BTreeMap<_, _> =
-                shelf.tenants.iter().map(|(served, tenant)| (*tenant, *served)).collect();
-            for (tenant, ranks) in shelf.orders {
-                for rank in ranks {
-                    let order = tables.orders.get(rank.slot());
-                    let size = order.map_or(Tokens::ZERO, |order| order.demand.size());
-                    let shelves: &mut [Shelf; 3] =
-                        anew.entry(parties.fit(model, size)).or_default();
-                    if let Some(shelf) = shelves.get_mut::<usize>(class) {
-                        let served = served.get(&tenant).copied().unwrap_or(0);
-                        shelf.tenants.insert((served, tenant));
-                        shelf.orders.entry(tenant).or_default().insert(rank);
-                    }
-                }
-            }
+        if let Some(fits) = self.models.remove(&model) {
+            self.models.insert(model, fits.map(|fits| refitted(model, fits, tables, parties)));
         }
-        self.models.insert(model, anew);
     }
 
-    /// Who goes next of those of a model who fit into `most`, when its classes have been served so much:
-    /// of the class served least the tenant served least, of his orders the one that expires first.
+    /// Who goes next of those of a model who fit into `most`, those who want an answer and those who want none, when its
+    /// classes have been served so much: of the class served least the tenant served least, of his orders the one that
+    /// expires first; or of all of the class the first by price and time.
     pub(crate) fn next(
         &self,
         model: ModelId,
-        most: Tokens,
+        most: [Tokens; 2],
         served: &[u64; 3],
     ) -> Option<OrderSlot> {
         let fits = self.models.get(&model)?;
-        let shelves =
-            |class: usize| fits.range(..=most).filter_map(move |(_, shelves)| shelves.get(class));
+        let shelves = |class: usize| {
+            let fits = fits.iter().zip(most).flat_map(|(fits, most)| fits.range(..=most));
+            fits.filter_map(move |(_, shelves)| shelves.get(class))
+        };
         let waits = |class: &usize| shelves(*class).any(|shelf| !shelf.tenants.is_empty());
         let ranked = served.iter().copied().zip(0usize..).filter(|(_, class)| waits(class));
         let (_, class) = ranked.min()?;
@@ -224,11 +248,34 @@ impl Queues {
 
     /// The least context that holds the largest of those who wait for a model.
     pub(crate) fn largest(&self, model: ModelId) -> Option<Tokens> {
-        self.models.get(&model)?.last_key_value().map(|(fit, _)| *fit)
+        let fits = self.models.get(&model)?.iter();
+        fits.filter_map(|fits| fits.last_key_value()).map(|(fit, _)| *fit).max()
     }
 
     /// The models for which somebody waits who does not gather.
     pub(crate) fn models(&self) -> impl Iterator<Item = ModelId> {
         self.models.keys().copied()
     }
+}
+
+/// The same shelves, by what the vessels of their model hold now.
+fn refitted(model: ModelId, fits: Fits, tables: &Tables, parties: &Parties) -> Fits {
+    let mut anew = Fits::new();
+    for (class, shelf) in fits.into_values().flat_map(|shelves| (0..).zip(shelves)) {
+        let served: BTreeMap<_, _> =
+            shelf.tenants.iter().map(|(served, tenant)| (*tenant, *served)).collect();
+        for (tenant, ranks) in shelf.orders {
+            for rank in ranks {
+                let order = tables.orders.get(rank.slot());
+                let size = order.map_or(Tokens::ZERO, |order| order.demand.size());
+                let shelves: &mut [Shelf; 3] = anew.entry(parties.fit(model, size)).or_default();
+                if let Some(shelf) = shelves.get_mut::<usize>(class) {
+                    let served = served.get(&tenant).copied().unwrap_or(0);
+                    shelf.tenants.insert((served, tenant));
+                    shelf.orders.entry(tenant).or_default().insert(rank);
+                }
+            }
+        }
+    }
+    anew
 }

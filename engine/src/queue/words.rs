@@ -48,7 +48,7 @@ words! {
             tokens: Tokens,
         },
         /// It is an order's turn: of those who wait for its model and find room, its class has been served
-        /// least for its share, and of that class its tenant.
+        /// least for its share, and of that class its tenant; or of that class it may cost most.
         OrderChosen = 3 {
             /// Which one.
             order: OrderId,

@@ -47,8 +47,8 @@ pub(crate) struct Part {
     failing: Ppm,
     /// The share of its slots that are in use.
     load: Ppm,
-    /// Whether it works the prompt.
-    prompts: bool,
+    /// The leg that it works.
+    kind: LegKind,
     pub(crate) hop: Micros,
     /// How much longer it takes where its answer is as long as few are.
     spread: Micros,
@@ -72,7 +72,7 @@ impl Part {
 
     /// How long it takes to get there; it is counted where the prompt is worked.
     fn way(&self) -> Micros {
-        if self.prompts { self.hop } else { Micros::ZERO }
+        if self.kind == LegKind::Decode { Micros::ZERO } else { self.hop }
     }
 }
 
@@ -158,14 +158,21 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     let found = state.policy().zip(state.order(id));
     let ((version, policy), order) = found.ok_or(NoRoute::Full)?;
     let serving = state.index.parties.serving.get(order.demand.model.0 as usize);
-    let serving = serving.filter(|serving| order.demand.size() <= serving.room());
+    let serving =
+        serving.filter(|serving| order.demand.size() <= serving.room(order.demand.answers()));
     let serving = serving.ok_or(NoRoute::Full)?;
     let wanted = Wanted::of(state, order);
     let mut scored = Vec::new();
     for part in parts(tx, &wanted, policy, serving, Role::Whole) {
         scored.push(Scored::of(tx, order, policy, &part, None));
     }
-    pairs(tx, &wanted, policy, serving, &mut scored);
+    if order.demand.answers() {
+        pairs(tx, &wanted, policy, serving, &mut scored);
+    } else {
+        for part in parts(tx, &wanted, policy, serving, Role::Prefill) {
+            scored.push(Scored::of(tx, order, policy, &part, None));
+        }
+    }
     scored.sort_by_key(|scored| rank(&scored.candidate));
     match scored.first().map_or(Verdict::TooLarge, |best| best.candidate.verdict) {
         Verdict::Late if others_wait(state, order) => {
@@ -469,13 +476,13 @@ pub(crate) fn part(
     let held = holders.iter().find(|(holder, _)| *holder == vessel && !tried);
     let cached = held.map_or(Tokens::ZERO, |(_, tokens)| (*tokens).min(demand.tokens_in));
     let fresh = demand.tokens_in - cached;
-    let (prompt, answer) = match manifest.role {
-        Role::Whole => (true, true),
-        Role::Prefill => (true, false),
-        Role::Decode => (false, true),
+    let (kind, prompt, answer) = match manifest.role {
+        Role::Whole => (LegKind::Whole, true, true),
+        Role::Prefill => (LegKind::Prefill, true, false),
+        Role::Decode => (LegKind::Decode, false, true),
     };
     let mut part = Part {
-        prompts: prompt,
+        kind,
         spread: Micros::ZERO,
         vessel,
         verdict: Verdict::Eligible,
@@ -653,12 +660,8 @@ fn route_of(first: &Part, second: Option<&Part>) -> Route {
     if first.hop > Micros::ZERO {
         route.push(Leg { kind: LegKind::Hop, vessel: first.vessel, work: first.hop });
     }
-    match second {
-        None => route.push(Leg { kind: LegKind::Whole, vessel: first.vessel, work: first.work() }),
-        Some(second) => {
-            route.push(Leg { kind: LegKind::Prefill, vessel: first.vessel, work: first.work() });
-            route.push(Leg { kind: LegKind::Decode, vessel: second.vessel, work: second.work() });
-        }
+    for part in [Some(first), second].into_iter().flatten() {
+        route.push(Leg { kind: part.kind, vessel: part.vessel, work: part.work() });
     }
     route
 }

@@ -95,6 +95,8 @@ pub enum Exclusion {
         /// What it does.
         role: Role,
     },
+    /// It works answers alone, and the demand wants none.
+    NoAnswer,
     /// It would last into a berth that is promised there.
     Promised {
         /// When the first of these begins.
@@ -189,6 +191,8 @@ fn alone(state: &State, vessel: &Vessel, demand: &Demand) -> Option<Exclusion> {
     let role = vessel.manifest.role;
     let other = match role {
         Role::Whole => return None,
+        Role::Prefill if !demand.answers() => return None,
+        Role::Decode if !demand.answers() => return Some(Exclusion::NoAnswer),
         Role::Prefill => Role::Decode,
         Role::Decode => Role::Prefill,
     };

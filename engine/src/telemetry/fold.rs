@@ -168,6 +168,9 @@ pub(crate) fn note_length(state: &mut State, id: OrderId) -> Result<(), Breach> 
         return Ok(());
     };
     let (demand, tokens) = (&order.demand, order.tokens_out);
+    if !demand.answers() {
+        return Ok(());
+    }
     let own = Lengths::of_one(limits, demand, order.tenant).map(|slot| (slot, order.tenant));
     let all = (Lengths::of_all(demand), TenantId::NONE);
     let lengths = &mut tables.lengths;

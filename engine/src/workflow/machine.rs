@@ -82,7 +82,7 @@ pub const TABLE: &[Transition] = &[
         "queue.order_chosen",
         &[QUEUED],
         None,
-        "There is room, and its class and tenant were served least for their shares.",
+        "There is room, and its class and tenant were served least for their shares, or of its class it may cost most.",
     ),
     row(
         "queue.order_overdue",

@@ -117,6 +117,9 @@ impl Model {
 
     /// Counts the answer of an order that was served.
     pub(super) fn note_length(&mut self, order: &Live) {
+        if routes::is_embedding(&order.demand) {
+            return;
+        }
         let (model, class) = (order.demand.model, order.demand.class);
         let places = self.length_places(&order.demand, order.tenant);
         for (place, whose) in places.into_iter().zip([u32::MAX, order.tenant]) {

@@ -325,6 +325,7 @@ impl Model {
             || past
             || demand.prefix.len() > 8
             || marks.any(|pair| pair[0].tokens >= pair[1].tokens)
+            || routes::is_embedding(demand) && (demand.tokens_out_max.0 > 0 || window.is_some())
             || window.is_some_and(|w| w.until.0 <= w.from.0 || w.from.0 < self.now);
         if faulty {
             Err(workflow::Refusal::Invalid { fault: "told".into() }.into())
@@ -348,7 +349,11 @@ impl Model {
             return Err(models::Refusal::NoVessel.into());
         }
         let of = |role: Role| most.get(&(role as u8)).copied().unwrap_or(0);
-        let max = of(Role::Whole).max(of(Role::Prefill).min(of(Role::Decode)));
+        let halves = match routes::is_embedding(demand) {
+            true => of(Role::Prefill),
+            false => of(Role::Prefill).min(of(Role::Decode)),
+        };
+        let max = of(Role::Whole).max(halves);
         if max == 0 {
             return Err(models::Refusal::NoVessel.into());
         }

@@ -1,6 +1,7 @@
 //! Which routes there are, what each would mean, and whether the one that was taken may have been.
 
 use std::collections::BTreeSet;
+use tensorforge_engine::models::Kind;
 use tensorforge_engine::routing::{Candidate, Choice, Verdict};
 
 use super::*;
@@ -70,7 +71,21 @@ impl Model {
     /// Whether an order would find a route.
     pub(super) fn has_room(&self, demand: &Demand) -> bool {
         let any = |role| self.open(demand.model, role).into_iter().any(|id| self.holds(id, demand));
-        any(Role::Whole) || (any(Role::Prefill) && any(Role::Decode))
+        any(Role::Whole) || any(Role::Prefill) && (is_embedding(demand) || any(Role::Decode))
+    }
+
+    /// Every way that an order may go at this moment: one vessel, or one for the prompt and one for the answer.
+    fn ways(&self, order: &Live) -> Vec<(VesselId, VesselId)> {
+        let open = |role| self.open(order.demand.model, role).into_iter().map(VesselId);
+        let mut ways: Vec<_> = open(Role::Whole).map(|id| (id, VesselId::NONE)).collect();
+        for first in open(Role::Prefill) {
+            if is_embedding(&order.demand) {
+                ways.push((first, VesselId::NONE));
+            } else {
+                ways.extend(open(Role::Decode).map(|second| (first, second)));
+            }
+        }
+        ways
     }
 
     /// What vessels are believed to hold of a prompt: the longest prefix that each has worked of late, of
@@ -306,15 +321,10 @@ impl Model {
     fn give_up(&mut self, slot: u32, needs: u64) -> Decided<()> {
         let order = self.order(slot)?.clone();
         let (_, policy) = self.policy()?;
-        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode]
-            .map(|role| self.open(order.demand.model, role));
         let all = usize::from(policy.candidates) >= self.ships.len()
             && matches!(policy.route_by, Choice::Score | Choice::LeastLoad);
-        let singles = whole.iter().map(|id| (VesselId(*id), VesselId::NONE));
-        let pairs =
-            prefill.iter().flat_map(|a| decode.iter().map(|b| (VesselId(*a), VesselId(*b))));
         let mut spans = BTreeSet::new();
-        for (vessel, second) in singles.chain(pairs) {
+        for (vessel, second) in self.ways(&order) {
             let candidate = self.candidate(&order, vessel, second)?;
             if all && candidate.verdict < Verdict::Late {
                 return wrong(format!("{} is given up, but {candidate:?}", order.id));
@@ -335,13 +345,8 @@ impl Model {
     /// Whether every vessel, or pair, that has room for an order promises it to others, the first of these at
     /// this moment.
     fn may_hold_back(&self, order: &Live, berthed_at: u64) -> Decided<()> {
-        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode]
-            .map(|role| self.open(order.demand.model, role));
-        let singles = whole.iter().map(|id| (VesselId(*id), VesselId::NONE));
-        let pairs =
-            prefill.iter().flat_map(|a| decode.iter().map(|b| (VesselId(*a), VesselId(*b))));
         let mut moments = BTreeSet::new();
-        for (vessel, second) in singles.chain(pairs) {
+        for (vessel, second) in self.ways(order) {
             let candidate = self.candidate(order, vessel, second)?;
             if candidate.verdict < Verdict::Promised {
                 return wrong(format!("{} is held back, but {candidate:?}", order.id));
@@ -361,16 +366,11 @@ impl Model {
     /// Whether no vessel that has room for an order does so for what it may cost, and one of those that were considered asks
     /// this; all pairs are known to be too dear only where all halves are drawn.
     fn may_be_too_dear(&self, order: &Live, least: u64) -> Decided<()> {
-        let [whole, prefill, decode] = [Role::Whole, Role::Prefill, Role::Decode]
-            .map(|role| self.open(order.demand.model, role));
         let (_, policy) = self.policy()?;
         let all = usize::from(policy.candidates) >= self.ships.len()
             && matches!(policy.route_by, Choice::Score | Choice::LeastLoad);
-        let singles = whole.iter().map(|id| (VesselId(*id), VesselId::NONE));
-        let pairs =
-            prefill.iter().flat_map(|a| decode.iter().map(|b| (VesselId(*a), VesselId(*b))));
         let (mut prices, mut single) = (BTreeSet::new(), true);
-        for (vessel, second) in singles.chain(pairs) {
+        for (vessel, second) in self.ways(order) {
             let candidate = self.candidate(order, vessel, second)?;
             let known = all || second == VesselId::NONE;
             if known && candidate.verdict < Verdict::Dear {
@@ -401,7 +401,8 @@ impl Model {
             let known = if only.is_some() {
                 true
             } else if candidate.decode == VesselId::NONE {
-                whole.contains(&candidate.vessel.0)
+                let alone = is_embedding(&order.demand) && prefill.contains(&candidate.vessel.0);
+                alone || whole.contains(&candidate.vessel.0)
             } else {
                 prefill.contains(&candidate.vessel.0) && decode.contains(&candidate.decode.0)
             };
@@ -428,7 +429,13 @@ impl Model {
             candidates.iter().partition(|c| c.decode != VesselId::NONE);
         let holders: BTreeSet<u32> = self.holders(&order.demand).into_keys().collect();
         let firsts = |of: &[&Candidate]| of.iter().map(|c| c.vessel.0).collect::<BTreeSet<u32>>();
+        let (alone, singles): (Vec<&Candidate>, Vec<&Candidate>) =
+            singles.into_iter().partition(|c| prefill.contains(&c.vessel.0));
         self.drawn(order, &firsts(&singles), whole, &holders)?;
+        if is_embedding(&order.demand) {
+            self.drawn(order, &firsts(&alone), prefill, &holders)?;
+            return if pairs.is_empty() { Ok(()) } else { wrong("a pair for a prompt") };
+        }
         if prefill.is_empty() || decode.is_empty() {
             return if pairs.is_empty() { Ok(()) } else { wrong("half a pair") };
         }
@@ -563,7 +570,9 @@ impl Model {
             legs.push(leg(LegKind::Hop, best.vessel, first.hop));
         }
         if best.decode == VesselId::NONE {
-            legs.push(leg(LegKind::Whole, best.vessel, first.prompt + first.answer));
+            let halved = self.ships[&best.vessel.0].manifest.role == Role::Prefill;
+            let kind = if halved { LegKind::Prefill } else { LegKind::Whole };
+            legs.push(leg(kind, best.vessel, first.prompt + first.answer));
         } else {
             let second = self.share(order, best.decode.0);
             legs.push(leg(LegKind::Prefill, best.vessel, first.prompt));
@@ -613,4 +622,9 @@ impl Model {
 /// Prompt and answer together.
 pub(super) fn size(demand: &Demand) -> u64 {
     demand.tokens_in.0 + demand.tokens_out_max.0
+}
+
+/// Whether a prompt is all there is.
+pub(super) fn is_embedding(demand: &Demand) -> bool {
+    demand.kind == Kind::Embedding
 }

@@ -76,17 +76,26 @@ impl Model {
         self.orders.values().filter(queued)
     }
 
+    fn goes_by_price(&self, class: Class) -> bool {
+        self.policies.last().is_some_and(|policy| policy.price_time[class as usize])
+    }
+
     /// Whose turn it is of those who wait for a model: the least served class, its least served tenant,
-    /// of his orders that which expires first; nobody counts who finds no room.
+    /// of his orders that which expires first, or of all that which may cost most and came first; nobody counts who finds no room.
     pub(super) fn next(&self, model: ModelId) -> Option<u32> {
         let queue = self.queues.get(&model)?;
         let rank = |order: &&Live| {
             let class = order.demand.class;
-            (
-                (queue.classes[class as usize], class),
-                (queue.tenants[&(class, order.tenant)], order.tenant),
-                (order.deadline, order.id.slot()),
-            )
+            let first = (queue.classes[class as usize], class);
+            let slot = order.id.slot();
+            if self.goes_by_price(class) {
+                // Whatever it takes is more than any price.
+                let limit = order.demand.limit;
+                let below = if limit == 0 { 0 } else { u64::from(u32::MAX) + 1 - u64::from(limit) };
+                return (first, (0, 0), (below, order.ticket, slot));
+            }
+            let turn = (queue.tenants[&(class, order.tenant)], order.tenant);
+            (first, turn, (order.deadline, 0, slot))
         };
         let ready = self.waiting(model).filter(|order| self.has_room(&order.demand));
         ready.min_by_key(rank).map(|order| order.id.slot().0)

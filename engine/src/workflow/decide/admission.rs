@@ -182,7 +182,7 @@ fn place(
     let has_room = tx.has_room();
     let waits = || {
         let gathers = queue::ripe_at(state, demand, deadline).is_some();
-        gathers || queue::must_wait(state, demand.model, size)
+        gathers || queue::must_wait(state, demand)
     };
     if !assured && (!has_room || waits()) {
         let tables = &state.tables;
@@ -261,6 +261,11 @@ fn check_demand(state: &State, demand: &Demand) -> Result<(), Refusal> {
         (demand.deadline != Micros::ZERO && demand.deadline <= state.now(), "deadline has passed"),
         (demand.prefix.len() > MARKS_MAX, "prefix has too many marks"),
         (!ascending, "prefix marks are not ascending"),
+        (
+            !demand.answers() && demand.tokens_out_max > Tokens::ZERO,
+            "tokens_out_max is not 0, and an embedding has no answer",
+        ),
+        (!demand.answers() && window.is_some(), "an embedding has no window"),
     ];
     let fault = faults.iter().find(|(fault, _)| *fault).map(|(_, fault)| *fault);
     match fault.or_else(|| window.and_then(|window| window.fault(state.now()))) {
@@ -286,7 +291,7 @@ fn serving<'a>(state: &'a State, demand: &Demand) -> Option<&'a Serving> {
 
 fn check_fleet(state: &State, demand: &Demand) -> Result<(), Refusal> {
     let serving = serving(state, demand).ok_or(Models::NoVessel)?;
-    let (asked, max) = (demand.size(), serving.context_max());
+    let (asked, max) = (demand.size(), serving.context_max(demand.answers()));
     // There is none, or there are halves of pairs without another half.
     if max == Tokens::ZERO {
         return Err(Models::NoVessel.into());

@@ -87,13 +87,13 @@ pub(crate) fn goes_on(tx: &mut Transaction, id: OrderId) -> bool {
 fn hedge(tx: &mut Transaction, id: OrderId, timeout: Micros) {
     let state = tx.state();
     let Some(order) = state.order(id) else { return };
-    let (leg, model, size) = (order.leg, order.demand.model, order.demand.size());
+    let leg = order.leg;
     let withheld = |reason| Event::HedgeWithheld { order: id, leg, reason, timeout };
     if resilience::over_budget(tx).is_some() {
         return tx.emit(withheld(Withheld::Budget));
     }
     let besides = order.route.last().map_or(VesselId::NONE, |leg| leg.vessel);
-    let planned = if must_wait(state, model, size) { None } else { plan_hedge(tx, id, besides) };
+    let planned = if must_wait(state, &order.demand) { None } else { plan_hedge(tx, id, besides) };
     let Some((other, prompt, candidates)) = planned else {
         return tx.emit(withheld(Withheld::NoRoom));
     };

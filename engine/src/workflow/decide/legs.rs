@@ -59,9 +59,9 @@ fn give_up(tx: &mut Transaction, id: OrderId, needs: Micros) {
 /// too, and where it gathers with others.
 pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
-    let (model, size) = (order.demand.model, order.demand.size());
+    let model = order.demand.model;
     let gathers = queue::gathers(tx.state(), order).is_some();
-    if gathers || queue::must_wait(tx.state(), model, size) || !route(tx, id) {
+    if gathers || queue::must_wait(tx.state(), &order.demand) || !route(tx, id) {
         queue::enqueue(tx, id);
         tx.note_model(model);
         preemption::make_room(tx, id);
