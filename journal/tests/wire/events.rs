@@ -273,6 +273,8 @@ examples! { Event {
         one(allocator::Event::MaintenanceEnded { berth: BerthId(26), vessel: VesselId(27) }),
     "allocator.order_held_back" Event::Allocator(allocator::Event::OrderHeldBack { .. }) =>
         one(allocator::Event::OrderHeldBack { order: order(), berthed_at: Micros(9_000_000), at: Micros(1_500_000) }),
+    "allocator.order_too_dear" Event::Allocator(allocator::Event::OrderTooDear { .. }) =>
+        one(allocator::Event::OrderTooDear { order: order(), least: MicroUsd(70_001), at: Micros(1_500_000) }),
     "allocator.order_preempted" Event::Allocator(allocator::Event::OrderPreempted { .. }) => one(allocator::Event::OrderPreempted {
         order: order(),
         attempt: 2,
@@ -450,6 +452,8 @@ mod refusals {
             one(allocator::Refusal::Promised { berth: BerthId(13) }),
         "allocator.no_maintenance" Refusal::Allocator(allocator::Refusal::NoMaintenance) =>
             one(allocator::Refusal::NoMaintenance),
+        "allocator.limit_too_low" Refusal::Allocator(allocator::Refusal::LimitTooLow { .. }) =>
+            one(allocator::Refusal::LimitTooLow { limit: MicroUsd(70_000), least: MicroUsd(70_001) }),
         "policy.no_policy" Refusal::Policy(policy::Refusal::NoPolicy) => one(policy::Refusal::NoPolicy),
         "policy.no_override" Refusal::Policy(policy::Refusal::NoOverride) => one(policy::Refusal::NoOverride),
         "policy.override_too_long" Refusal::Policy(policy::Refusal::OverrideTooLong { .. }) =>

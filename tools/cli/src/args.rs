@@ -545,6 +545,9 @@ pub(crate) struct RouteArgs {
     /// The most tokens that the answer may have
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) tokens_out: u64,
+    /// The most that it may be expected to cost, in micro-dollars; by default any price
+    #[arg(long, value_name = "MICRO-DOLLARS", default_value_t = 0, hide_default_value = true)]
+    pub(crate) limit: u32,
     /// The region in which it arises, by name; by default none
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,

@@ -52,6 +52,8 @@ struct TenantRecipe {
     tokens_out: Lengths,
     tokens_out_max: Option<u64>,
     deadline_ms: Option<Millis>,
+    #[serde(default)]
+    limit: u32,
     window_ms: Option<[Millis; 2]>,
     prefixes: Option<Prefixes>,
     resend: Option<Resend>,
@@ -187,6 +189,12 @@ impl TenantRecipe {
             self.tokens_out_max.is_some_and(|max| !(1..=TOKENS_MAX).contains(&max)),
             "tokens_out_max is not in 1..=1000000000",
         );
+        let embeds = self.kind == Kind::Embedding;
+        fault(
+            embeds && (self.tokens_out != Lengths::Fixed(0) || self.tokens_out_max.is_some()),
+            "tokens_out is not { fixed = 0 }, or tokens_out_max is given, and an embedding has no answer",
+        );
+        fault(embeds && self.window_ms.is_some(), "window_ms is given, and an embedding has none");
         fault(self.deadline_ms == Some(Millis::default()), "deadline_ms is 0");
         fault(
             self.window_ms.is_some_and(|[from, until]| from >= until),
@@ -226,7 +234,11 @@ impl TenantDraws<'_> {
         let own = recipe.tokens_in.draw(&mut self.tokens_in);
         let shared = block_tokens.saturating_mul(blocks.len() as u64);
         let drawn = recipe.tokens_out.draw(&mut self.tokens_out);
-        let tokens_out_max = recipe.tokens_out_max.map_or(allowance(drawn), Tokens);
+        let usual = match recipe.kind {
+            Kind::Embedding => Tokens::ZERO,
+            _ => allowance(drawn),
+        };
+        let tokens_out_max = recipe.tokens_out_max.map_or(usual, Tokens);
         let mut row = Row {
             external: 0,
             at,
@@ -239,6 +251,7 @@ impl TenantDraws<'_> {
             tokens_out: Tokens(drawn).min(tokens_out_max),
             tokens_out_max,
             deadline: recipe.deadline_ms.map(Millis::micros),
+            limit: recipe.limit,
             idempotency: None,
             blocks,
             window: recipe

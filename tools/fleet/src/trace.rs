@@ -109,6 +109,8 @@ pub struct Row {
     pub tokens_out_max: Tokens,
     /// How long after its arrival it is worth nothing any more; the policy's lifetime if unstated.
     pub deadline: Option<Micros>,
+    /// The most that it may be expected to cost, in micro-dollars; zero is any price.
+    pub limit: u32,
     /// Names the demand when it may be sent twice.
     pub idempotency: Option<Key>,
     /// The blocks that its prompt begins with. Equal ids after equal ids mean equal content; what no
@@ -267,6 +269,7 @@ impl Row {
             tokens_out: Tokens(tokens_out),
             tokens_out_max: allowance(tokens_out),
             deadline: None,
+            limit: 0,
             idempotency: None,
             blocks: Vec::new(),
             window: None,

@@ -189,6 +189,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Allocator(allocator::Event::OrderBerthed { order, .. })
         | Event::Allocator(allocator::Event::BerthReleased { order, .. })
         | Event::Allocator(allocator::Event::OrderHeldBack { order, .. })
+        | Event::Allocator(allocator::Event::OrderTooDear { order, .. })
         | Event::Allocator(allocator::Event::OrderPreempted { order, .. })
         | Event::Workflow(workflow::Event::StopSettled { order, .. })
         | Event::Routing(routing::Event::OrderRouted { order, .. })
@@ -240,6 +241,7 @@ impl Teller<'_> {
                 allocator::Event::BerthReleased { .. }
                 | allocator::Event::BerthOpened { .. }
                 | allocator::Event::OrderHeldBack { .. }
+                | allocator::Event::OrderTooDear { .. }
                 | allocator::Event::OrderPreempted { .. },
             )
             | Event::Resilience(resilience::Event::RetryScheduled { .. })
@@ -271,8 +273,12 @@ impl Teller<'_> {
                     word(demand.class),
                     word(level),
                 );
+                let limit = match demand.limit {
+                    0 => String::new(),
+                    limit => format!("; may cost {}", dollars(limit.into())),
+                };
                 let asked = format!(
-                    "{model}: {}{prefix}, at most {} generated; expires after {}",
+                    "{model}: {}{prefix}, at most {} generated; expires after {}{limit}",
                     counted(demand.tokens_in.0, "prompt token"),
                     grouped(demand.tokens_out_max.0),
                     self.ahead(*deadline),
@@ -371,7 +377,7 @@ impl Teller<'_> {
                 tenant_served,
                 ..
             }) => format!(
-                "its turn: class and tenant served least of those who find room ({} a share, {}); \
+                "its turn: class served least of those who find room ({} a share), tenant served {}; \
                  charged for {} at a share of {share}",
                 counted(class_served / 4_096, "token"),
                 counted(*tenant_served, "token"),
@@ -414,6 +420,14 @@ impl Teller<'_> {
                     "held back: wherever there is room it would last into a berth, the first of which begins in {}; \
                      looked at again in {}",
                     self.ahead(*berthed_at),
+                    self.ahead(*at),
+                )
+            }
+            Event::Allocator(allocator::Event::OrderTooDear { least, at, .. }) => {
+                format!(
+                    "too dear: wherever there is room it is expected to cost more than it may, {} at least; \
+                     looked at again in {}",
+                    dollars(least.0),
                     self.ahead(*at),
                 )
             }

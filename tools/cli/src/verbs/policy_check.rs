@@ -219,6 +219,9 @@ fn about(state: &State, event: &Event) -> Option<(OrderId, String)> {
         Event::Allocator(allocator::Event::OrderHeldBack { order, at, .. }) => {
             Some((*order, format!("held back until {}", span(at.0))))
         }
+        Event::Allocator(allocator::Event::OrderTooDear { order, at, .. }) => {
+            Some((*order, format!("too dear, until {}", span(at.0))))
+        }
         Event::Resilience(resilience::Event::RetryScheduled { order, .. }) => {
             Some((*order, "tried again later".into()))
         }

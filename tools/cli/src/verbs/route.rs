@@ -6,19 +6,20 @@ use tensorforge_engine::refusal::Refusal;
 use tensorforge_engine::routing::{
     Candidate, Choice, Exclusion, Verdict, Weights, exclusion, points,
 };
-use tensorforge_engine::units::{Micros, OrderId, Tokens, VesselId};
+use tensorforge_engine::units::{MicroUsd, Micros, OrderId, Tokens, VesselId};
 use tensorforge_engine::{Event, State, allocator, queue, routing, workflow};
 
 use crate::args::RouteArgs;
 use crate::asked::Asked;
 use crate::failure::{Exit, Failure, Result};
 use crate::names::Names;
-use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, grouped, span};
+use crate::output::{self, BAD, FAINT, GOOD, NAME, counted, dollars, grouped, span};
 use crate::text::{Text, paint};
 use crate::verbs::explain::word;
 
 pub(crate) fn run(args: &RouteArgs, as_json: bool) -> Result<Exit> {
     let mut asked = Asked::read(&args.asked, args.tokens_in, args.tokens_out)?;
+    asked.demand.limit = args.limit;
     if let Some(name) = &args.origin {
         asked.demand.origin = asked.region(name)?;
     }
@@ -48,6 +49,10 @@ enum Answer {
     },
     HeldBack {
         berthed_at: Micros,
+        at: Micros,
+    },
+    TooDear {
+        least: MicroUsd,
         at: Micros,
     },
     Refused(Refusal),
@@ -128,6 +133,16 @@ impl Plan {
                         span((*at - now).0),
                     ),
             ),
+            Answer::TooDear { least, at } => output::say(
+                paint(BAD, "would be too dear")
+                    + format!(
+                        ": wherever there is room it is expected to cost more than the {} that it may, {} at least; \
+                         looked at again in {}",
+                        dollars(demand.limit.into()),
+                        dollars(least.0),
+                        span((*at - now).0),
+                    ),
+            ),
             Answer::Refused(refusal) => {
                 output::say(paint(BAD, "would be refused") + format!(": {}", word(refusal)));
             }
@@ -145,7 +160,9 @@ impl Plan {
             Answer::Routed { .. } => "it has room, and was not drawn",
             Answer::Queued { ripe_at: Some(_), .. } => "it has room, and the order gathers",
             Answer::Queued { .. } => "it has room, and others go first",
-            Answer::HeldBack { .. } => "it has room, and was not looked at",
+            Answer::HeldBack { .. } | Answer::TooDear { .. } => {
+                "it has room, and was not looked at"
+            }
             Answer::Refused(_) => "it has room",
         }
     }
@@ -161,6 +178,7 @@ impl Plan {
                 Answer::Routed { .. } => "routed",
                 Answer::Queued { .. } => "queued",
                 Answer::HeldBack { .. } => "held_back",
+                Answer::TooDear { .. } => "too_dear",
                 Answer::Refused(_) => "refused",
             },
             "open": null,
@@ -191,6 +209,10 @@ impl Plan {
             }
             Answer::HeldBack { berthed_at, at } => {
                 document["berthed_at"] = json!(berthed_at);
+                document["at"] = json!(at);
+            }
+            Answer::TooDear { least, at } => {
+                document["least"] = json!(least);
                 document["at"] = json!(at);
             }
             Answer::Refused(refusal) => document["refusal"] = json!(refusal),
@@ -239,6 +261,11 @@ fn answer(events: &[Event]) -> Option<Answer> {
                 if own == Some(*order) =>
             {
                 return Some(Answer::HeldBack { berthed_at: *berthed_at, at: *at });
+            }
+            Event::Allocator(allocator::Event::OrderTooDear { order, least, at })
+                if own == Some(*order) =>
+            {
+                return Some(Answer::TooDear { least: *least, at: *at });
             }
             _ => {}
         }
@@ -384,8 +411,12 @@ pub(crate) fn told(why: Exclusion, now: Micros) -> String {
             "it works {} alone, and nobody that could do the rest is open and large enough",
             word(role)
         ),
+        Exclusion::NoAnswer => "it works answers alone, and there is none to work".into(),
         Exclusion::Promised { berthed_at } => {
             format!("it would last into a berth that begins in {}", left(berthed_at))
+        }
+        Exclusion::TooDear { cost, limit } => {
+            format!("it is too dear: {} of {} at most", dollars(cost.0), dollars(limit.0))
         }
     }
 }

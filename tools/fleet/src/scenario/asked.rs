@@ -35,6 +35,8 @@ struct Submit {
     tokens_out_max: u64,
     #[serde(default)]
     lives_ms: Millis,
+    #[serde(default)]
+    limit: u32,
     key: Option<Key>,
     #[serde(default)]
     prefix: Vec<(u64, u64)>,
@@ -376,7 +378,7 @@ impl Scenario {
             tokens_in: Tokens(asked.tokens_in),
             tokens_out_max: Tokens(asked.tokens_out_max),
             deadline: if deadline == Micros::ZERO { deadline } else { now + deadline },
-            limit: 0,
+            limit: asked.limit,
             idempotency: asked.key.as_ref().map_or(0, Key::number),
             prefix: asked
                 .prefix

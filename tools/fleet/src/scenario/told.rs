@@ -150,6 +150,9 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Allocator(allocator::Event::OrderHeldBack { order, at, .. }) => {
             format!("{order} at={at}")
         }
+        Event::Allocator(allocator::Event::OrderTooDear { order, least, at }) => {
+            format!("{order} least={least} at={at}")
+        }
         Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => {
             format!("{} {}", awaited.order, vessel(awaited.vessel))
         }

@@ -54,7 +54,7 @@ pub(super) fn demand(row: &Row, sender: Sender, block_tokens: u64) -> Demand {
         tokens_in: row.tokens_in,
         tokens_out_max: row.tokens_out_max,
         deadline: row.deadline.map_or(Micros::ZERO, moment),
-        limit: 0,
+        limit: row.limit,
         idempotency: row.idempotency.as_ref().map_or(0, Key::number),
         prefix: marks(&row.blocks, block_tokens, row.tokens_in),
         window: row

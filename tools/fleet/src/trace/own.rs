@@ -37,6 +37,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     idempotency: Option<&'a Key>,
     #[serde(skip_serializing_if = "<[u64]>::is_empty")]
     blocks: &'a [u64],
@@ -53,7 +55,7 @@ pub(super) fn write(trace: &Trace) -> String {
 }
 
 fn written(row: &Row) -> Line<'_> {
-    let unusual = row.tokens_out_max != allowance(row.tokens_out.0);
+    let unusual = row.tokens_out_max != usual(row.kind, row.tokens_out.0);
     Line {
         at: row.at.0,
         tenant: &row.tenant,
@@ -65,6 +67,7 @@ fn written(row: &Row) -> Line<'_> {
         tokens_out: row.tokens_out.0,
         tokens_out_max: unusual.then_some(row.tokens_out_max.0),
         deadline: row.deadline.map(|deadline| deadline.0),
+        limit: Some(row.limit).filter(|limit| *limit > 0),
         idempotency: row.idempotency.as_ref(),
         blocks: &row.blocks,
         window: row.window.as_ref().map(|window| [window.from.0, window.until.0]),
@@ -98,7 +101,12 @@ fn header(text: &str) -> Result<(String, u64), Bad> {
 }
 
 const KEYS: &str = "at, tenant, model, class, kind, origin, tokens_in, tokens_out, \
-    tokens_out_max, deadline, idempotency, blocks and window";
+    tokens_out_max, deadline, limit, idempotency, blocks and window";
+
+/// What the client allows where a row does not say: nothing of what has no answer.
+fn usual(kind: Kind, tokens_out: u64) -> Tokens {
+    if kind == Kind::Embedding { Tokens::ZERO } else { allowance(tokens_out) }
+}
 
 fn row<'a>(
     external: u64,
@@ -112,9 +120,12 @@ fn row<'a>(
     let at = clock.tick(micros, written, line, (column, "at"))?;
     let tenant = fields.name("tenant")?.ok_or_else(|| missing("tenant", NAME))?;
     let tokens_in = fields.required("tokens_in", 1..=TOKENS_MAX)?;
-    let tokens_out = fields.required("tokens_out", 0..=TOKENS_MAX)?;
-    let least = tokens_out.max(1);
-    let tokens_out_max = fields.whole("tokens_out_max", least..=TOKENS_MAX)?;
+    let kind = kind(&mut fields)?;
+    // An embedding has no answer.
+    let most = if kind == Kind::Embedding { 0 } else { TOKENS_MAX };
+    let tokens_out = fields.required("tokens_out", 0..=most)?;
+    let least = tokens_out.max(1).min(most);
+    let tokens_out_max = fields.whole("tokens_out_max", least..=most)?;
     let blocks = fields.blocks("blocks", "a list of whole numbers", block_tokens, tokens_in)?;
     let row = Row {
         external,
@@ -122,12 +133,13 @@ fn row<'a>(
         tenant,
         model: fields.name("model")?,
         class: class(&mut fields)?,
-        kind: kind(&mut fields)?,
+        kind,
         origin: fields.name("origin")?,
         tokens_in: Tokens(tokens_in),
         tokens_out: Tokens(tokens_out),
-        tokens_out_max: tokens_out_max.map_or(allowance(tokens_out), Tokens),
+        tokens_out_max: tokens_out_max.map_or(usual(kind, tokens_out), Tokens),
         deadline: fields.whole("deadline", 1..=TIME_MAX)?.map(Micros),
+        limit: limit(&mut fields)?,
         idempotency: fields.value("idempotency", Key::EXPECTED)?,
         blocks: blocks.unwrap_or_default(),
         window: window(&mut fields)?,
@@ -142,8 +154,13 @@ fn class(fields: &mut Fields<'_>) -> Result<Class, Bad> {
 }
 
 fn kind(fields: &mut Fields<'_>) -> Result<Kind, Bad> {
-    let kind = fields.value("kind", "\"inference\", \"batch\" or \"training\"")?;
+    let kind = fields.value("kind", "\"inference\", \"batch\", \"training\" or \"embedding\"")?;
     Ok(kind.unwrap_or(Kind::Inference))
+}
+
+fn limit(fields: &mut Fields<'_>) -> Result<u32, Bad> {
+    let limit = fields.whole("limit", 1..=u64::from(u32::MAX))?;
+    Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(0))
 }
 
 fn window(fields: &mut Fields<'_>) -> Result<Option<Window>, Bad> {
