@@ -21,6 +21,7 @@ use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
 mod calendar;
+mod embeddings;
 mod exclusions;
 mod fairness;
 mod forecasts;
@@ -29,10 +30,12 @@ mod health;
 mod hedges;
 mod incidents;
 mod jobs;
+mod limits;
 mod money;
 mod policy;
 mod preemption;
 mod room;
+mod spot;
 mod vessels;
 
 use breakers::answer;
