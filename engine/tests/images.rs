@@ -507,6 +507,7 @@ fn load() -> Load {
         completed: 7,
         failed: 8,
         held: Tokens(33),
+        keeps_for: OrderSlot(34),
         turned: Micros(10),
         outcomes: outcomes(11),
         pace: Pace { since: Micros(22), took: Micros(23), predicted: Micros(24), legs: 25 },

@@ -5,6 +5,7 @@
 //! everything else has to be what it would have decided itself, event by event.
 
 mod calendar;
+mod crowding;
 mod forecast;
 mod gathering;
 mod hedges;
@@ -79,6 +80,9 @@ struct Ship {
     /// By when it has to have come, zero if it is not on its way.
     joins: u64,
     used: u32,
+    /// The tokens that those aboard may come to, and the slot of the order that it is kept for until it has room.
+    tokens: u64,
+    keeps_for: Option<u32>,
     starts: u32,
     failures: u32,
     /// What became of its calls lately, and when its breaker last changed.
@@ -105,8 +109,9 @@ struct Ship {
 
 impl Ship {
     /// Somebody leaves with so much work. No more prompts are left than there is work.
-    fn leave(&mut self, now: u64, work: u64) {
+    fn leave(&mut self, now: u64, work: u64, size: u64) {
         self.used -= 1;
+        self.tokens -= size;
         self.backlog -= work;
         self.prompts = self.prompts.min(now + self.backlog);
     }
@@ -641,6 +646,8 @@ impl Model {
             retry_at: 0,
             lost_at: u64::MAX,
             maintenance: None,
+            tokens: 0,
+            keeps_for: None,
             completed: 0,
             failed: 0,
         })
@@ -731,6 +738,7 @@ impl Model {
         }
         ship.status = VesselStatus::Draining;
         ship.held = true;
+        self.noted_ships.insert(vessel.0);
         self.expect(models::Event::VesselDraining { vessel })?;
         self.drained(vessel)
     }
@@ -754,6 +762,7 @@ impl Model {
         (ship.status, ship.joins) = (VesselStatus::Lost, 0);
         ship.starts += 1;
         self.stir(vessel.0);
+        self.noted_ships.insert(vessel.0);
         self.expect(models::Event::VesselLost { vessel, cause })
     }
 
@@ -772,7 +781,9 @@ impl Model {
             return Err(policy::Refusal::Invalid { fault: "told".into() }.into());
         }
         let version = self.next_version(limits)?;
+        let before = self.policies.last().map_or(0, |policy| policy.overcommit_percent);
         self.policies.push(policy.clone());
+        self.note_overcommit(before);
         self.review_at = self.review_by(policy.escalation.review.0);
         self.expect(policy::Event::PolicyChanged { version, policy: Box::new(policy.clone()) })?;
         self.rules_changed()
@@ -782,7 +793,9 @@ impl Model {
         let unknown = policy::Refusal::Unknown { version: to };
         let policy = self.policies.get(to.0 as usize).cloned().ok_or(unknown)?;
         let version = self.next_version(limits)?;
+        let before = self.policies.last().map_or(0, |policy| policy.overcommit_percent);
         self.policies.push(policy.clone());
+        self.note_overcommit(before);
         self.review_at = self.review_by(policy.escalation.review.0);
         self.expect(policy::Event::PolicyRolledBack { version, to, policy: Box::new(policy) })?;
         self.rules_changed()
@@ -911,6 +924,7 @@ impl Model {
                     (vessel.status, load.breaker, load.used, load.failures),
                     (load.backlog.0, load.seen.0, load.retry_at.0, load.prompts.0),
                     (load.completed, load.failed, load.wake.0, load.starts),
+                    (load.held.0, Some(load.keeps_for.0).filter(|slot| *slot != u32::MAX)),
                     (told(&load.outcomes), load.turned.0, load.trips, load.probes),
                     (vessel.held, vessel.start, vessel.joins.0),
                     (load.paused.0, load.pauses, u64::from(load.kept)),
@@ -924,6 +938,7 @@ impl Model {
                 (ship.status, ship.breaker, ship.used, ship.failures),
                 (ship.backlog, ship.seen, ship.retry_at, ship.prompts),
                 (ship.completed, ship.failed, Self::ship_wake(ship), ship.starts),
+                (ship.tokens, ship.keeps_for),
                 (own(&ship.calls), ship.turned, ship.trips, ship.probes),
                 (ship.held, ship.start, ship.joins),
                 (ship.paused, ship.pauses, self.kept(*id)),
@@ -1102,7 +1117,9 @@ impl Model {
         }
         let waiting = |order: &Live| order.stage == Stage::Queued && !order.gathering;
         let waiting = self.orders.iter().filter(|(_, order)| waiting(order));
-        let mut forgotten = waiting.filter(|(_, order)| self.has_room(&order.demand));
+        let mut forgotten = waiting.filter(|(_, order)| {
+            self.has_room(&order.demand) && !matches!(self.is_stuck(order), Ok(true))
+        });
         forgotten
             .next()
             .map(|(slot, _)| format!("order in slot {slot} waits although there is room for it"))

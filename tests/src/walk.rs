@@ -174,6 +174,7 @@ fn some_policy(random: &mut Random) -> Policy {
             wait: Micros(1 + random.below(2_000_000)),
         },
         price_time: [(); 3].map(|()| random.below(2) > 0),
+        overcommit_percent: *random.one(&[0, 100, 170]),
         breaker: BreakerRule {
             failures: random.below(5) as u32,
             failing: Ppm(random.below(3) * 300_000),
@@ -236,7 +237,7 @@ fn manifest(random: &mut Random) -> Manifest {
         models: (0..2).filter(|_| random.below(4) > 0).map(ModelId).collect(),
         slots: random.below(5) as u32,
         context_max: Tokens(*random.one(&[500, 4_000, 100_000])),
-        cache_tokens: Tokens::ZERO,
+        cache_tokens: Tokens(*random.one(&[0, 2_001, 4_000, 6_000])),
         domain: 0,
         prefill_per_kilotoken: Micros(50_000),
         decode_per_token: Micros(1_000 + random.below(20) * 500),

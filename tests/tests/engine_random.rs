@@ -102,7 +102,7 @@ fn random_histories_are_sound_and_fold_to_the_same_state() {
         }
     }
     // A walk that never comes across some event proves nothing about it.
-    assert_eq!(kinds.len(), 74, "{kinds:#?}");
+    assert_eq!(kinds.len(), 75, "{kinds:#?}");
     assert!(kinds.values().all(|count| *count > 3), "{kinds:#?}");
 }
 

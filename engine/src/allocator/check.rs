@@ -5,38 +5,60 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::kernel::units::{Micros, OrderSlot, VesselId};
-use crate::models::rows::capacity_legs;
+use crate::allocator::index::Kept;
+use crate::kernel::units::{Micros, OrderSlot, Tokens, VesselId};
+use crate::models::rows::{Stage, capacity_legs};
 use crate::state::State;
 
 pub(crate) fn check(state: &State, faults: &mut Vec<String>) {
     check_loads(state, faults);
+    check_kept(state, faults);
     check_aboard(state, faults);
     check_berths(state, faults);
 }
 
 /// What vessels have aboard is what running orders have put there.
 fn check_loads(state: &State, faults: &mut Vec<String>) {
-    let mut aboard: BTreeMap<VesselId, (u32, Micros)> = BTreeMap::new();
+    let mut aboard: BTreeMap<VesselId, (u32, Micros, Tokens)> = BTreeMap::new();
     for (_, order) in state.tables.orders.iter() {
         for leg in capacity_legs(order.held()) {
-            let (used, backlog) = aboard.entry(leg.vessel).or_default();
+            let (used, backlog, held) = aboard.entry(leg.vessel).or_default();
             *used = used.saturating_add(1);
             *backlog += leg.work;
+            *held += order.demand.size();
         }
     }
     for (_, stop) in state.tables.stops.iter() {
-        let (used, _) = aboard.entry(stop.vessel).or_default();
+        let (used, _, held) = aboard.entry(stop.vessel).or_default();
         *used = used.saturating_add(1);
+        *held += stop.size();
     }
     for (id, load) in state.tables.loads.iter() {
-        let (used, backlog) = aboard.remove(&id).unwrap_or_default();
-        if (load.used, load.backlog) != (used, backlog) {
+        let (used, backlog, held) = aboard.remove(&id).unwrap_or_default();
+        if (load.used, load.backlog, load.held) != (used, backlog, held) {
             faults.push(format!(
-                "loads.{id}: {} slots and {} us of work, but its orders hold {used} and {backlog}",
-                load.used, load.backlog,
+                "loads.{id}: {} slots, {} us of work and {} tokens, but its orders hold {used}, {backlog} and {held}",
+                load.used, load.backlog, load.held,
             ));
         }
+    }
+}
+
+/// Vessels are kept for orders that are between two attempts, and are found by them.
+fn check_kept(state: &State, faults: &mut Vec<String>) {
+    let mut kept = Kept::new();
+    for (id, load) in state.tables.loads.iter() {
+        if load.keeps_for == OrderSlot::NONE {
+            continue;
+        }
+        kept.insert((load.keeps_for, id));
+        let stage = state.tables.orders.get(load.keeps_for).map(|order| order.stage);
+        if stage != Some(Stage::Backoff) {
+            faults.push(format!("loads.{id}: kept for an order that is {stage:?}"));
+        }
+    }
+    if kept != state.index.kept {
+        faults.push("loads: others are kept than the index knows".into());
     }
 }
 

@@ -7,9 +7,12 @@
 //! Who would cost more than he may wherever there is room makes place for others as well, and looks again now and then:
 //! until a cheaper vessel has room, asks less, or answers turn out to be shorter.
 
+pub(crate) mod crowding;
+
 use alloc::vec::Vec;
 
 use crate::allocator::cost::{self, decode_time};
+use crate::allocator::decide::crowding::note_kept;
 use crate::allocator::rows::Berth;
 use crate::allocator::words::{Command, Event, Refusal as Allocator};
 use crate::config::rows::Bound;
@@ -115,6 +118,7 @@ pub(crate) fn release(tx: &mut Transaction, order: OrderId) {
 /// Has an order look again later for a vessel that promises nothing while it would last.
 pub(crate) fn hold_back(tx: &mut Transaction, order: OrderId, berthed_at: Micros) {
     let now = tx.now();
+    note_kept(tx, order);
     let part = Micros((berthed_at - now).0 / HELD_BACK_PARTS).max(Micros::SECOND);
     tx.emit(Event::OrderHeldBack {
         order,
@@ -127,6 +131,7 @@ pub(crate) fn hold_back(tx: &mut Transaction, order: OrderId, berthed_at: Micros
 pub(crate) fn too_dear(tx: &mut Transaction, id: OrderId, least: MicroUsd) {
     let Some(order) = tx.state().order(id) else { return };
     let part = Micros((order.deadline - tx.now()).0 / HELD_BACK_PARTS);
+    note_kept(tx, id);
     let at = tx.now() + part.clamp(Micros::SECOND, TOO_DEAR_MOST);
     tx.emit(Event::OrderTooDear { order: id, least, at });
 }

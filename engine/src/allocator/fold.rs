@@ -3,10 +3,10 @@
 use crate::allocator::rows::Berth;
 use crate::allocator::words::Event;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{BerthId, OrderId, OrderSlot, VesselId};
+use crate::kernel::units::{BerthId, OrderId, OrderSlot, Tokens, VesselId};
 use crate::models::fold::{alter_load, is_gone};
 use crate::models::rows::{Leg, Load, Route, Stage, Window, capacity_legs};
-use crate::queue::fold::{leave, settle_turn};
+use crate::queue::fold::{give_up, leave, let_others, settle_turn};
 use crate::state::State;
 
 pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
@@ -46,14 +46,26 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             row.bounced = row.bounced.saturating_add(1);
             let deadline = row.deadline;
             settle_turn(state, *order, 0)?;
-            release(state, order.slot(), &held)?;
+            let size = state.edit_order(*order)?.demand.size();
+            release(state, order.slot(), size, &held)?;
             state.wake_order(*order, deadline)
         }
         Event::OrderHeldBack { order, at, .. } | Event::OrderTooDear { order, at, .. } => {
+            give_up(state, *order)?;
             leave(state, *order)?;
             let row = state.edit_order(*order)?;
             row.stage = Stage::Backoff;
             row.ticket = 0;
+            state.wake_order(*order, *at)
+        }
+        Event::OrderCrowdedOut { order, vessel, decode, at, .. } => {
+            leave(state, *order)?;
+            let_others(state, order.slot())?;
+            for vessel in [*vessel, *decode].into_iter().filter(|id| *id != VesselId::NONE) {
+                state.tables.loads.edit(vessel, &mut state.writer)?.keeps_for = order.slot();
+                state.index.kept.insert((order.slot(), vessel));
+            }
+            state.edit_order(*order)?.stage = Stage::Backoff;
             state.wake_order(*order, *at)
         }
     }
@@ -91,22 +103,33 @@ fn give_back(state: &mut State, berth: BerthId) -> Result<(), Breach> {
     Ok(())
 }
 
-/// Takes the capacity that every leg of an order's route needs.
-pub(crate) fn take(state: &mut State, order: OrderSlot, route: &[Leg]) -> Result<(), Breach> {
+/// Takes the capacity that every leg of the route of an order of this size needs.
+pub(crate) fn take(
+    state: &mut State,
+    order: OrderSlot,
+    size: Tokens,
+    route: &[Leg],
+) -> Result<(), Breach> {
     for leg in capacity_legs(route) {
         if let Some(deciding) = &mut state.index.deciding {
             deciding.aboard.join(order, leg.vessel);
         }
         change_used(state, leg.vessel, |load| {
             load.used = load.used.saturating_add(1);
+            load.held += size;
             load.backlog += leg.work;
         })?;
     }
     Ok(())
 }
 
-/// Gives back the capacity that an order holds for these legs.
-pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Result<(), Breach> {
+/// Gives back the capacity that an order of this size holds for these legs.
+pub(crate) fn release(
+    state: &mut State,
+    order: OrderSlot,
+    size: Tokens,
+    legs: &[Leg],
+) -> Result<(), Breach> {
     let now = state.now;
     for leg in capacity_legs(legs) {
         if let Some(deciding) = &mut state.index.deciding {
@@ -114,6 +137,7 @@ pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Resu
         }
         change_used(state, leg.vessel, |load| {
             load.used = load.used.saturating_sub(1);
+            load.held -= size;
             load.backlog -= leg.work;
             // Whoever left may not have had its prompt worked; what is aboard has no more than it takes in all.
             load.prompts = load.prompts.min(now + load.backlog);
@@ -122,14 +146,20 @@ pub(crate) fn release(state: &mut State, order: OrderSlot, legs: &[Leg]) -> Resu
     Ok(())
 }
 
-/// Takes a slot of a vessel, for what is to stop there.
-pub(crate) fn hold(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
-    change_used(state, vessel, |load| load.used = load.used.saturating_add(1))
+/// Takes a slot of a vessel, for what is to stop there and may be of this size.
+pub(crate) fn hold(state: &mut State, vessel: VesselId, size: Tokens) -> Result<(), Breach> {
+    change_used(state, vessel, |load| {
+        load.used = load.used.saturating_add(1);
+        load.held += size;
+    })
 }
 
 /// Gives that slot back.
-pub(crate) fn let_go(state: &mut State, vessel: VesselId) -> Result<(), Breach> {
-    change_used(state, vessel, |load| load.used = load.used.saturating_sub(1))
+pub(crate) fn let_go(state: &mut State, vessel: VesselId, size: Tokens) -> Result<(), Breach> {
+    change_used(state, vessel, |load| {
+        load.used = load.used.saturating_sub(1);
+        load.held -= size;
+    })
 }
 
 /// Changes how many slots of a vessel are in use, which may open or close it; one that is gone is looked at again once

@@ -1,12 +1,20 @@
 //! Berths and orders by vessel.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::kernel::units::{BerthId, OrderSlot, VesselId};
 
 /// The berths of each vessel.
 pub(crate) type Berths = BTreeMap<VesselId, Vec<BerthId>>;
+
+/// The vessels that keep themselves for an order until they have memory enough for it.
+pub(crate) type Kept = BTreeSet<(OrderSlot, VesselId)>;
+
+/// Those of one order.
+pub(crate) fn kept_of(kept: &Kept, slot: OrderSlot) -> impl Iterator<Item = VesselId> {
+    kept.range((slot, VesselId(0))..=(slot, VesselId::NONE)).map(|(_, vessel)| *vessel)
+}
 
 /// No place in a list.
 const NONE: u32 = u32::MAX;

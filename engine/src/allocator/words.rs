@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::image::words;
-use crate::kernel::units::{BerthId, MicroUsd, Micros, OrderId, VesselId};
+use crate::kernel::units::{BerthId, MicroUsd, Micros, OrderId, Tokens, VesselId};
 use crate::models::rows::Window;
 
 /// When a vessel is to be left alone.
@@ -108,6 +108,20 @@ words! {
             /// What it is expected to cost on the cheapest route that was considered.
             least: MicroUsd,
             /// When it is looked at again.
+            at: Micros,
+        },
+        /// Wherever an order finds a slot there is too little memory left for it. One such vessel takes nobody else until
+        /// it has room for this one, which meanwhile is not among those who wait.
+        OrderCrowdedOut = 8 {
+            /// Which one.
+            order: OrderId,
+            /// Where its prompt is to be worked, and its answer, unless that is done elsewhere.
+            vessel: VesselId,
+            /// Where the answer is to be generated, if elsewhere; that vessel is kept for it as well.
+            decode: VesselId,
+            /// How many tokens have to go there before it has room.
+            needs: Tokens,
+            /// When it is looked at again at the latest.
             at: Micros,
         },
     }

@@ -251,6 +251,8 @@ pub(crate) fn back(tx: &mut Transaction, vessel: VesselId) {
 /// A vessel is gone. What it had aboard is failed over by whoever looks at it, which is due at once.
 pub(crate) fn lose(tx: &mut Transaction, vessel: VesselId, cause: LossCause) {
     tx.emit(Event::VesselLost { vessel, cause });
+    // For whom it is kept looks for another one.
+    tx.note_vessel(vessel);
 }
 
 /// The place of a name: where it stands, or the next free one within the bound.

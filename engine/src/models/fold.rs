@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::kernel::table::Breach;
 use crate::kernel::units::{
-    MicroUsd, Micros, Millijoules, ModelId, RegionId, TenantId, Tokens, VesselId,
+    MicroUsd, Micros, Millijoules, ModelId, OrderSlot, RegionId, TenantId, Tokens, VesselId,
 };
 use crate::models::rows::{Load, Manifest, Model, Pace, Region, Tenant, Vessel, VesselStatus};
 use crate::models::words::Event;
@@ -268,6 +268,7 @@ fn put_vessel(
         completed: 0,
         failed: 0,
         held: Tokens::ZERO,
+        keeps_for: OrderSlot::NONE,
     };
     // Rows first: they are bounded, and what is found by them is as long as there are rows.
     state.tables.vessels.insert(vessel, row.clone(), &mut state.writer)?;

@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kernel::image::{Image, Sink, Source, code, row};
 use crate::kernel::units::{
-    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, PicoUsd, Ppm, RegionId,
-    TenantId, Tokens, VesselId, clamp,
+    BerthId, KeySlot, MicroUsd, Micros, Millijoules, ModelId, OrderId, OrderSlot, PicoUsd, Ppm,
+    RegionId, TenantId, Tokens, VesselId, clamp,
 };
 use crate::resilience::rows::{Breaker, Outcomes};
 
@@ -431,6 +431,8 @@ row! {
         pub failed: u64,
         /// What those aboard may come to at most, prompts and longest answers together.
         pub held: Tokens,
+        /// The order that it keeps itself for until it has memory enough, and takes no other one; none where it does not.
+        pub keeps_for: OrderSlot,
         /// Slots in use.
         pub used: u32,
         /// Slots that are kept for berths whose windows have begun.

@@ -16,7 +16,7 @@ use crate::policy::rows::{
     Drift, Escalation, OverrideEnd, Policy, PolicyLevel, Signal, Signals, Stance,
 };
 use crate::policy::words::{Command, Event, Refusal as Rules};
-use crate::queue::decide::reconsider;
+use crate::queue::decide::{note_all, reconsider};
 use crate::refusal::Refusal;
 use crate::resilience::rows::Breaker;
 use crate::state::State;
@@ -48,8 +48,9 @@ fn set(tx: &mut Transaction, policy: &Policy) -> Result<(), Refusal> {
     if let Some(fault) = policy.faults().into_iter().next() {
         return Err(Rules::Invalid { fault }.into());
     }
-    let version = next_version(tx.state())?;
+    let (version, before) = (next_version(tx.state())?, overcommit(tx.state()));
     tx.emit(Event::PolicyChanged { version, policy: Box::new(policy.clone()) });
+    note_overcommit(tx, before);
     reconsider(tx);
     Ok(())
 }
@@ -58,10 +59,22 @@ fn set(tx: &mut Transaction, policy: &Policy) -> Result<(), Refusal> {
 fn roll_back(tx: &mut Transaction, to: PolicyVersion) -> Result<(), Refusal> {
     let unknown = Rules::Unknown { version: to };
     let policy = Box::new(tx.state().tables.policies.get(to).cloned().ok_or(unknown)?);
-    let version = next_version(tx.state())?;
+    let (version, before) = (next_version(tx.state())?, overcommit(tx.state()));
     tx.emit(Event::PolicyRolledBack { version, to, policy });
+    note_overcommit(tx, before);
     reconsider(tx);
     Ok(())
+}
+
+fn overcommit(state: &State) -> u32 {
+    state.policy().map_or(0, |(_, policy)| policy.overcommit_percent)
+}
+
+/// Where vessels may be given more of their memory than before, or less, whoever waits is looked at.
+fn note_overcommit(tx: &mut Transaction, before: u32) {
+    if overcommit(tx.state()) != before {
+        note_all(tx);
+    }
 }
 
 fn next_version(state: &State) -> Result<PolicyVersion, Refusal> {

@@ -169,6 +169,8 @@ pub const CANDIDATES_MAX: u8 = 64;
 
 /// The longest that another vessel may be waited with, in percent of the usual time.
 const HEDGE_MOST: u32 = 10_000;
+/// The most that a vessel may be given of its memory, in percent.
+const OVERCOMMIT_MOST: u32 = 10_000;
 
 /// The most attempts that a policy may allow an order.
 const ATTEMPTS_MAX: u16 = 16;
@@ -299,6 +301,8 @@ impl Policy {
             let odd = hedge != 0 && !(100..=HEDGE_MOST).contains(&hedge);
             fault(odd, &format!("hedge_percent.{class} is neither 0 nor 100 to 10000"));
         }
+        let odd = !matches!(self.overcommit_percent, 0 | 100..=OVERCOMMIT_MOST);
+        fault(odd, "overcommit_percent is neither 0 nor 100 to 10000");
         fault(self.stop > Self::STOP_MOST, "stop is above a day");
         fault(self.timeout_percent < 100, "timeout_percent is below 100: sooner than predicted");
         let RetryRule { attempts, backoff, backoff_max, budget, .. } = self.retry;

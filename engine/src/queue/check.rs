@@ -5,8 +5,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::kernel::units::{Micros, ModelId, TenantId, Tokens};
-use crate::models::rows::{Class, Stage};
+use crate::allocator::decide::crowding::{Keeps, crowd};
+use crate::kernel::units::{Micros, ModelId, TenantId, Tokens, VesselId};
+use crate::models::rows::{Class, Order, Role, Stage};
+use crate::queue::decide::smaller;
 use crate::queue::index::Queues;
 use crate::state::State;
 
@@ -115,9 +117,35 @@ fn check_turns(state: &State, faults: &mut Vec<String>) {
 fn check_service(state: &State, faults: &mut Vec<String>) {
     let deferred = state.waiting().is_some_and(|waiting| waiting.serve_at <= state.now);
     for (model, line) in state.tables.lines.iter().filter(|_| !deferred) {
-        let rooms = state.index.parties.rooms_for(model);
-        if let Some(slot) = state.index.queues.next(model, rooms, &line.served) {
-            faults.push(format!("orders.{slot}: waits, and there is room for it"));
+        let mut rooms = state.index.parties.rooms_for(model);
+        while let Some(slot) = state.index.queues.next(model, rooms, &line.served) {
+            let Some(order) = state.tables.orders.get(slot) else { break };
+            if !is_crowded(state, order) {
+                faults.push(format!("orders.{slot}: waits, and there is room for it"));
+                break;
+            }
+            rooms = smaller(state, order.id, rooms);
         }
     }
+}
+
+/// Whether all vessels that have a slot for an order are kept for others, or half of every pair.
+fn is_crowded(state: &State, order: &Order) -> bool {
+    let demand = &order.demand;
+    let Some(serving) = state.index.parties.serving.get(demand.model.0 as usize) else {
+        return false;
+    };
+    let kept = |role: Role| {
+        let mut holding = serving.holding(role, demand.size(), VesselId(0));
+        holding.all(|id| {
+            let found = state.tables.vessels.get(id).zip(state.tables.loads.get(id));
+            found.is_some_and(|(vessel, load)| {
+                let slot = order.id.slot();
+                let crowd = crowd(state, &vessel.manifest, load, slot, demand.size());
+                crowd.keeps == Keeps::Another
+            })
+        })
+    };
+    let halves = kept(Role::Prefill) || demand.answers() && kept(Role::Decode);
+    kept(Role::Whole) && halves
 }

@@ -170,17 +170,28 @@ pub(crate) fn defer(tx: &mut Transaction) {
 /// Takes up what was left: whoever waits may be served.
 pub(crate) fn resume(tx: &mut Transaction) {
     tx.emit(Event::ServiceResumed);
-    let models: Vec<ModelId> = tx.state().index.queues.models().collect();
-    models.into_iter().for_each(|model| tx.note_model(model));
-    let berthed: Vec<VesselId> = tx.state().index.berths.keys().copied().collect();
-    berthed.into_iter().for_each(|vessel| tx.note_vessel(vessel));
+    note_all(tx);
 }
 
-/// Who goes next of those who wait for a model and find room on a vessel that is open.
-pub(crate) fn next(state: &State, model: ModelId) -> Option<OrderId> {
+/// Notes that whoever waits may find room, and those for whom something is kept.
+pub(crate) fn note_all(tx: &mut Transaction) {
+    let models: Vec<ModelId> = tx.state().index.queues.models().collect();
+    models.into_iter().for_each(|model| tx.note_model(model));
+    let index = &tx.state().index;
+    let kept = index.kept.iter().map(|(_, vessel)| *vessel);
+    let kept: Vec<VesselId> = index.berths.keys().copied().chain(kept).collect();
+    kept.into_iter().for_each(|vessel| tx.note_vessel(vessel));
+}
+
+/// Whoever wants an answer and whoever wants a prompt worked alone, of any size.
+pub(crate) const ANYBODY: [Tokens; 2] = [Tokens::MAX; 2];
+
+/// Who goes next of those who wait for a model and find room on a vessel that is open: no larger than `most`, where an answer
+/// is wanted and where none is.
+pub(crate) fn next(state: &State, model: ModelId, most: [Tokens; 2]) -> Option<OrderId> {
     let line = state.tables.lines.get(model)?;
-    let slot =
-        state.index.queues.next(model, state.index.parties.rooms_for(model), &line.served)?;
+    let rooms = smallest(state.index.parties.rooms_for(model), most);
+    let slot = state.index.queues.next(model, rooms, &line.served)?;
     state.tables.orders.get(slot).map(|order| order.id)
 }
 
@@ -188,7 +199,19 @@ pub(crate) fn next(state: &State, model: ModelId) -> Option<OrderId> {
 pub(crate) fn must_wait(state: &State, demand: &Demand) -> bool {
     let [room, for_prompts] = state.index.parties.rooms_for(demand.model);
     let room = if demand.answers() { room } else { for_prompts };
-    demand.size() > room || next(state, demand.model).is_some()
+    demand.size() > room || next(state, demand.model, ANYBODY).is_some()
+}
+
+/// Of those no larger than `most`, who may find room where this one does not: whoever fits a vessel that is too small for it;
+/// and any prompt that is to be worked alone, where it wants an answer.
+pub(crate) fn smaller(state: &State, id: OrderId, most: [Tokens; 2]) -> [Tokens; 2] {
+    let Some(demand) = state.order(id).map(|order| &order.demand) else { return most };
+    let below = state.index.parties.fit(demand.model, demand.size()) - Tokens(1);
+    smallest(most, [below, if demand.answers() { Tokens::MAX } else { below }])
+}
+
+fn smallest([answers, prompts]: [Tokens; 2], [of_them, of_others]: [Tokens; 2]) -> [Tokens; 2] {
+    [answers.min(of_them), prompts.min(of_others)]
 }
 
 /// The contexts to be kept for those who wait, by an order of this size: those that hold the largest

@@ -1,7 +1,8 @@
 //! How orders come to wait, take turns, and leave.
 
+use crate::allocator::index::kept_of;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, ModelId, OrderId, Ppm, TenantId, Tokens, TurnSlot};
+use crate::kernel::units::{Micros, ModelId, OrderId, OrderSlot, Ppm, TenantId, Tokens, TurnSlot};
 use crate::kernel::wheel::Due;
 use crate::models::rows::{Class, Stage};
 use crate::queue::index::{Place, Queues};
@@ -52,6 +53,7 @@ fn fold_queued(
 ) -> Result<(), Breach> {
     let gathers = ripe_at > Micros::ZERO;
     let now = state.now;
+    give_up(state, order)?;
     let row = state.edit_order(order)?;
     row.stage = Stage::Queued;
     row.ticket = ticket;
@@ -308,6 +310,23 @@ pub(crate) fn note_hedged(state: &mut State, order: OrderId) -> Result<(), Breac
     }
     routed.retries = routed.retries.saturating_add(1);
     Ok(())
+}
+
+/// An order for which vessels are kept goes without them: it has not had the turn that it was charged for.
+pub(crate) fn give_up(state: &mut State, order: OrderId) -> Result<(), Breach> {
+    if let_others(state, order.slot())? { settle_turn(state, order, 0) } else { Ok(()) }
+}
+
+/// Vessels are kept for an order no more; tells whether any was.
+pub(crate) fn let_others(state: &mut State, slot: OrderSlot) -> Result<bool, Breach> {
+    let mut any = false;
+    loop {
+        let first = kept_of(&state.index.kept, slot).next();
+        let Some(vessel) = first else { return Ok(any) };
+        state.index.kept.remove(&(slot, vessel));
+        state.tables.loads.edit(vessel, &mut state.writer)?.keeps_for = OrderSlot::NONE;
+        any = true;
+    }
 }
 
 /// An attempt is over, of which so many tokens were worked: what the order was charged for beyond them

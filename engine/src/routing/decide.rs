@@ -9,11 +9,14 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::allocator::cost;
+use crate::allocator::decide::crowding::{Crowd, Keeps, Spot, crowd};
 use crate::allocator::decide::promised;
+use crate::allocator::index::kept_of;
 use crate::kernel::bits::Bits;
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{
-    BerthId, MicroUsd, Micros, Millijoules, OrderId, PolicyVersion, Ppm, Tokens, VesselId, clamp,
+    BerthId, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, PolicyVersion, Ppm, Tokens,
+    VesselId, clamp,
 };
 use crate::models::index::Serving;
 use crate::models::rows::{
@@ -54,9 +57,17 @@ pub(crate) struct Part {
     spread: Micros,
     /// When the first berth begins that it would last into.
     pub(crate) promised: Option<Micros>,
+    pub(crate) crowd: Crowd,
 }
 
 impl Part {
+    /// Whether it can be had, and else what would have to go first; the best first, and last what is kept for others or too
+    /// small.
+    fn standing(&self) -> (bool, Verdict, Crowd) {
+        let last = self.crowd.keeps == Keeps::Another || self.verdict == Verdict::TooLarge;
+        (last, self.verdict, self.crowd)
+    }
+
     /// How long it should take, once nothing is before it.
     pub(crate) fn work(&self) -> Micros {
         self.prompt + self.answer
@@ -83,6 +94,7 @@ struct Scored {
     /// How long it would take, where that is too long.
     needs: Micros,
     promised: Option<Micros>,
+    crowd: Crowd,
 }
 
 impl Scored {
@@ -101,7 +113,15 @@ impl Scored {
             route: route_of(first, second),
             needs: if late { span(tx.state(), first, second) } else { Micros::ZERO },
             promised: promised.into_iter().flatten().min(),
+            crowd: second.map_or(first.crowd, |part| part.crowd.with(first.crowd)),
         }
+    }
+
+    /// Where the order comes aboard once there is room.
+    fn spot(&self) -> Option<(Crowd, Spot)> {
+        let Candidate { vessel, decode, verdict, .. } = self.candidate;
+        let crowded = verdict == Verdict::Crowded;
+        crowded.then_some((self.crowd, Spot { vessel, decode, needs: self.crowd.needs }))
     }
 }
 
@@ -115,13 +135,16 @@ impl<'a> Wanted<'a> {
     fn of(state: &State, order: &'a Order) -> Self {
         let berthed = order.berth != BerthId::NONE;
         let answer = expected(state, order);
-        let asked = Asked { demand: &order.demand, tried: &order.tried, berthed, answer };
+        let (slot, demand, tried) = (order.id.slot(), &order.demand, &order.tried);
+        let asked = Asked { slot, demand, tried, berthed, answer };
         Self { order, asked }
     }
 }
 
 /// What is asked of a vessel.
 pub(crate) struct Asked<'a> {
+    /// Where the order lives; nowhere where somebody merely asks.
+    pub(crate) slot: OrderSlot,
     pub(crate) demand: &'a Demand,
     /// Those that have failed it.
     pub(crate) tried: &'a [VesselId],
@@ -140,6 +163,9 @@ pub(crate) enum NoRoute {
         /// How long it would take.
         needs: Micros,
     },
+    /// Wherever there is a slot, memory is left for smaller ones at most. Where it comes aboard once there is more: nowhere
+    /// where all of these vessels are kept for others.
+    Crowded(Option<Spot>),
     /// Wherever there is room, it would last into a berth.
     Promised {
         /// When the first of them begins.
@@ -174,7 +200,12 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
         }
     }
     scored.sort_by_key(|scored| rank(&scored.candidate));
-    match scored.first().map_or(Verdict::TooLarge, |best| best.candidate.verdict) {
+    // What is kept for another order is nobody else's.
+    let free = || scored.iter().filter(|scored| scored.crowd.keeps != Keeps::Another);
+    let Some(best) = free().map(|scored| scored.candidate.verdict).min() else {
+        return Err(if scored.is_empty() { NoRoute::Full } else { NoRoute::Crowded(None) });
+    };
+    match best {
         Verdict::Late if others_wait(state, order) => {
             let needs = scored.first().map_or(Micros::ZERO, |best| best.needs);
             Err(NoRoute::Late { needs })
@@ -184,19 +215,22 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
             let open = whole.count().saturating_add(prefill.count());
             Ok(routed(order, version, open, scored))
         }
-        Verdict::Promised => {
-            // A pair of which one is too small has no room to promise.
-            let promised =
-                scored.iter().filter(|scored| scored.candidate.verdict == Verdict::Promised);
-            let begins = promised.filter_map(|scored| scored.promised).min();
-            begins.map_or(Err(NoRoute::Full), |at| Err(NoRoute::Promised { at }))
+        Verdict::Crowded => {
+            let spot = free().filter_map(Scored::spot).min_by_key(|(crowd, _)| *crowd);
+            Err(NoRoute::Crowded(spot.map(|(_, spot)| spot)))
         }
         Verdict::Dear => {
-            let dear = scored.iter().filter(|scored| scored.candidate.verdict == Verdict::Dear);
+            let dear = free().filter(|scored| scored.candidate.verdict == Verdict::Dear);
             let least = dear.map(|scored| scored.candidate.cost).min();
-            least.map_or(Err(NoRoute::Full), |least| Err(NoRoute::Dear { least }))
+            Err(least.map_or(NoRoute::Full, |least| NoRoute::Dear { least }))
         }
-        Verdict::Crowded | Verdict::TooLarge => Err(NoRoute::Full),
+        Verdict::Promised => {
+            // A pair of which one is too small has no room to promise.
+            let promised = free().filter(|scored| scored.candidate.verdict == Verdict::Promised);
+            let begins = promised.filter_map(|scored| scored.promised).min();
+            Err(begins.map_or(NoRoute::Full, |at| NoRoute::Promised { at }))
+        }
+        Verdict::TooLarge => Err(NoRoute::Full),
     }
 }
 
@@ -287,7 +321,11 @@ fn pairs(
     let order = wanted.order;
     let best_first = |role| {
         let mut parts = parts(tx, wanted, policy, serving, role);
-        parts.sort_by_key(|part| rank(&candidate(tx, order, policy, part, None)));
+        parts.sort_by_key(|part| {
+            let candidate = candidate(tx, order, policy, part, None);
+            let (last, _, crowd) = part.standing();
+            (last, candidate.verdict, crowd, rank(&candidate))
+        });
         parts
     };
     let [_, prefill, decode] = &serving.open;
@@ -346,23 +384,28 @@ fn parts(
             }
         }
     }
+    for vessel in kept_of(&state.index.kept, order.id.slot()) {
+        if open.contains(vessel.0) && !vessels.contains(&vessel.0) {
+            vessels.push(vessel.0);
+        }
+    }
     let kept = kept(state, order.demand.model, order.demand.size());
     let assess = |sight: Sight<'_>| part(state, &wanted.asked, &sight, &holders, kept);
     // All of them are looked at before the first is assessed: so memory brings their rows all at once.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
-    let best = found.iter().map(|part| part.verdict).min().unwrap_or(Verdict::TooLarge);
-    if best == Verdict::Eligible {
+    let best = found.iter().map(Part::standing).min();
+    if best.is_some_and(|(_, verdict, _)| verdict == Verdict::Eligible) {
         return found;
     }
     // Whatever was drawn is too small or too dear, has failed the order or is for others: is another one not?
     let start = open.select(draw.below(u64::MAX, open.count())).unwrap_or(0);
     let holding = serving.holding(role, order.demand.size(), VesselId(start));
-    // One more than have failed it at most, as far as it remembers, those that cannot be taken not counted.
+    // One more than have failed it at most, as far as it remembers; those that cannot be taken do not count.
     let (mut least, mut seen): (Option<Part>, usize) = (None, 0);
     for part in holding.take(SEARCHED_MOST).filter_map(|id| sight(state, id.0)).map(assess) {
-        seen = seen.saturating_add(usize::from(part.verdict <= Verdict::Late));
-        if least.as_ref().is_none_or(|least| part.verdict < least.verdict) {
+        seen = seen.saturating_add(usize::from(part.verdict < Verdict::Crowded));
+        if least.as_ref().is_none_or(|least| part.standing() < least.standing()) {
             least = Some(part);
         }
         if seen > TRIED_MAX
@@ -372,7 +415,7 @@ fn parts(
         }
     }
     match least {
-        Some(part) if part.verdict < best => alloc::vec![part],
+        Some(part) if best.is_none_or(|best| part.standing() < best) => alloc::vec![part],
         _ => found,
     }
 }
@@ -470,7 +513,7 @@ pub(crate) fn part(
     kept: Tokens,
 ) -> Part {
     let Sight { vessel, manifest, load } = *sight;
-    let Asked { demand, tried, berthed, answer: Expected { usual, late } } = *asked;
+    let Asked { slot, demand, tried, berthed, answer: Expected { usual, late } } = *asked;
     let tried = tried.contains(&vessel);
     // What has failed this order is not believed to have worked its prompt.
     let held = holders.iter().find(|(holder, _)| *holder == vessel && !tried);
@@ -501,6 +544,7 @@ pub(crate) fn part(
         },
         hop: hop(state, demand, manifest),
         promised: None,
+        crowd: Crowd::NONE,
     };
     if prompt {
         part.prompt = cost::prefill_time(manifest, fresh);
@@ -515,11 +559,18 @@ pub(crate) fn part(
     }
     part.eta = part.way() + held_up(state, load, manifest, prompt) + part.work();
     part.verdict = fits(manifest, demand.size(), kept, tried);
+    // Whoever has a berth here is promised this himself, whatever memory is left.
+    if part.verdict < Verdict::Crowded && !berthed {
+        part.crowd = crowd(state, manifest, load, slot, demand.size());
+        if !part.crowd.has_room() {
+            part.verdict = Verdict::Crowded;
+        }
+    }
     if !demand.may_cost(part.cost) {
         part.verdict = part.verdict.max(Verdict::Dear);
     }
-    // Whoever has a berth here is promised this himself.
-    if part.verdict < Verdict::Promised && state.index.berths.contains_key(&vessel) && !berthed {
+    let calendar = state.index.berths.contains_key(&vessel) && part.crowd.keeps != Keeps::Another;
+    if part.verdict < Verdict::Promised && calendar && !berthed {
         part.promised = promised(state, vessel, state.now() + part.span(state));
         if part.promised.is_some() {
             part.verdict = Verdict::Promised;

@@ -6,7 +6,7 @@ use crate::allocator::fold::take;
 use crate::kernel::table::Breach;
 use crate::kernel::units::{Micros, OrderId, PrefixSlot, Tokens, VesselId};
 use crate::models::rows::{Leg, Stage, capacity_legs};
-use crate::queue::fold::{leave, note_routed};
+use crate::queue::fold::{leave, let_others, note_routed};
 use crate::routing::rows::{Choice, Holder, Prefix};
 use crate::routing::words::Event;
 use crate::state::State;
@@ -16,6 +16,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     let retry = state.order(*order).is_some_and(|row| row.retry);
     note_routed(state, *order, retry)?;
     leave(state, *order)?;
+    let_others(state, order.slot())?;
     let row = state.edit_order(*order)?;
     row.stage = Stage::Running;
     row.attempt = *attempt;
@@ -26,12 +27,12 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
     row.tokens_out = Tokens::ZERO;
     row.first_token = Micros::ZERO;
     row.wasted += core::mem::take(&mut row.cost);
-    let model = row.demand.model;
+    let (model, size) = (row.demand.model, row.demand.size());
     if state.policy().is_some_and(|(_, policy)| policy.route_by == Choice::RoundRobin) {
         let row = state.tables.models.edit(model, &mut state.writer)?;
         row.turns = row.turns.saturating_add(1);
     }
-    take(state, order.slot(), route)?;
+    take(state, order.slot(), size, route)?;
     believe(state, *order, route)
 }
 

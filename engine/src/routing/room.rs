@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
+use crate::allocator::decide::crowding::most;
 use crate::allocator::decide::{aboard, left_at_berths};
 use crate::allocator::rows::Berth;
-use crate::kernel::units::{MicroUsd, Micros, TenantId, Tokens, VesselId};
+use crate::kernel::units::{MicroUsd, Micros, OrderSlot, TenantId, Tokens, VesselId};
 use crate::models::index::Serving;
 use crate::models::rows::{Demand, Load, Role, Vessel, VesselStatus};
 use crate::resilience::rows::Breaker;
@@ -97,6 +98,20 @@ pub enum Exclusion {
     },
     /// It works answers alone, and the demand wants none.
     NoAnswer,
+    /// It would have more aboard than it may be given for its memory.
+    Crowded {
+        /// What those aboard may come to.
+        held: Tokens,
+        /// Tokens of prompt and answer.
+        asked: Tokens,
+        /// The most that it may be given.
+        most: Tokens,
+    },
+    /// It is kept for an order that waits until it has memory enough.
+    KeptForOrder {
+        /// The slot of that order.
+        order: OrderSlot,
+    },
     /// It would last into a berth that is promised there.
     Promised {
         /// When the first of these begins.
@@ -137,7 +152,8 @@ pub fn exclusion(
         let dear = !demand.may_cost(part.cost);
         let limit = MicroUsd(u64::from(demand.limit));
         let dear = dear.then_some(Exclusion::TooDear { cost: part.cost, limit });
-        part.promised.map(|berthed_at| Exclusion::Promised { berthed_at }).or(dear)
+        let promised = part.promised.map(|berthed_at| Exclusion::Promised { berthed_at });
+        promised.or(dear).or_else(|| crowded(state, vessel, load, demand))
     })
 }
 
@@ -186,6 +202,19 @@ fn taken(vessel: &Vessel, load: &Load) -> Option<Exclusion> {
     }
 }
 
+/// What keeps a vessel's memory from being given to one more.
+fn crowded(state: &State, vessel: &Vessel, load: &Load, demand: &Demand) -> Option<Exclusion> {
+    let most = most(state, &vessel.manifest)?;
+    let (held, asked, order) = (load.held, demand.size(), load.keeps_for);
+    if order != OrderSlot::NONE {
+        Some(Exclusion::KeptForOrder { order })
+    } else if held > Tokens::ZERO && held + asked > most {
+        Some(Exclusion::Crowded { held, asked, most })
+    } else {
+        None
+    }
+}
+
 /// Whether a vessel does but a half of the work, and nobody does the other one.
 fn alone(state: &State, vessel: &Vessel, demand: &Demand) -> Option<Exclusion> {
     let role = vessel.manifest.role;
@@ -205,7 +234,7 @@ fn alone(state: &State, vessel: &Vessel, demand: &Demand) -> Option<Exclusion> {
 /// What it would mean to have a vessel do its share.
 fn meant(state: &State, id: VesselId, tenant: TenantId, demand: &Demand) -> Option<Part> {
     let answer = expected_of(state, tenant, demand);
-    let asked = Asked { demand, tried: &[], berthed: false, answer };
+    let asked = Asked { slot: OrderSlot::NONE, demand, tried: &[], berthed: false, answer };
     let sight = sight(state, id.0)?;
     Some(part(state, &asked, &sight, &holders(state, &demand.prefix), Tokens::MAX))
 }
@@ -232,6 +261,12 @@ pub fn room(state: &State, id: VesselId, tenant: TenantId, demand: &Demand) -> O
     let left =
         left_at_berths(state, id, state.now() + part.span(state)).map(|(_, left)| left).min();
     let left = left.map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX));
+    // As many as there is memory for; one in any case, where nothing is aboard.
+    let memory = most(state, &vessel.manifest).map_or(u64::MAX, |most| {
+        let fit = (most - load.held).0.checked_div(demand.size().0).unwrap_or(u64::MAX);
+        fit.max(u64::from(load.used == 0))
+    });
+    let left = left.min(u32::try_from(memory).unwrap_or(u32::MAX));
     let excluded = exclusion(state, id, tenant, demand).is_some();
     Some(Room {
         slots: if excluded { 0 } else { free.min(left) },

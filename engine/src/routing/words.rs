@@ -70,10 +70,10 @@ impl Candidate {
     /// The most bytes of its packed image.
     pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 * 5;
 
-    /// The most that one route is chosen from: of each role those that are drawn and those that hold a
+    /// The most that one route is chosen from: of each role those that are drawn, one that is kept and those that hold a
     /// prefix; the halves of pairs, of which decode vessels hold none, each with the best of the other.
     pub const MOST: usize = {
-        let drawn = CANDIDATES_MAX as usize;
+        let drawn = CANDIDATES_MAX as usize + 1;
         let held = drawn + HOLDERS_MAX;
         held + (held + drawn - 1)
     };

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::allocator::index::{Aboard, Berths};
+use crate::allocator::index::{Aboard, Berths, Kept};
 use crate::kernel::units::{JobSlot, VesselId};
 use crate::kernel::wheel::Wheel;
 use crate::models::index::Parties;
@@ -15,6 +15,7 @@ pub(crate) struct Index {
     pub(crate) parties: Parties,
     pub(crate) queues: Queues,
     pub(crate) berths: Berths,
+    pub(crate) kept: Kept,
     /// The vessels that have a job, and which.
     pub(crate) jobs: BTreeMap<VesselId, JobSlot>,
     /// None while records are only folded.

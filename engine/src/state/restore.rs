@@ -1,7 +1,7 @@
 //! A state from its rows: the indexes are rebuilt.
 
 use crate::kernel::table::{Breach, Problem};
-use crate::kernel::units::{JournalId, Micros, Seq};
+use crate::kernel::units::{JournalId, Micros, OrderSlot, Seq};
 use crate::models::rows::VesselStatus;
 use crate::queue::index::Queues;
 use crate::state::State;
@@ -49,6 +49,9 @@ impl State {
             }
             if let Some(load) = tables.loads.get(id) {
                 parties.enter(id, row, load);
+                if load.keeps_for != OrderSlot::NONE {
+                    index.kept.insert((load.keeps_for, id));
+                }
             }
         }
         for (id, berth) in tables.berths.iter() {

@@ -9,7 +9,7 @@ use crate::kernel::wheel::Due;
 use crate::models::fold::{is_gone, lost_of};
 use crate::models::rows::{Demand, End, Leg, LegKind, Order, Route, Stage, Tried, served};
 use crate::policy::fold::{note_end, note_refused};
-use crate::queue::fold::{leave, note_hedged, note_routed, settle_turn};
+use crate::queue::fold::{leave, let_others, note_hedged, note_routed, settle_turn};
 use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::{Call, Hedge};
 use crate::routing::fold::believe;
@@ -96,9 +96,12 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                 let worked = served(row.demand.tokens_in, row.tokens_out);
                 settle_turn(state, *order, worked)?;
             }
-            let held: Route = state.edit_order(*order)?.held().iter().cloned().collect();
+            let row = state.edit_order(*order)?;
+            let (held, size): (Route, _) =
+                (row.held().iter().cloned().collect(), row.demand.size());
             state.tables.orders.remove(order.slot(), &mut state.writer)?;
-            release(state, order.slot(), &held)?;
+            release(state, order.slot(), size, &held)?;
+            let_others(state, order.slot())?;
             settle_key(state, key, *end)?;
             set_free(state, *order, *tenant)?;
             note_end(state, *tenant, *end, *first_token, *latency)?;
@@ -106,7 +109,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
         }
         Event::KeyForgotten { key, .. } => forget_key(state, *key),
         Event::StopAwaited { stop, awaited } => {
-            hold(state, awaited.vessel)?;
+            hold(state, awaited.vessel, awaited.size())?;
             if let Some(amount) = awaited.reserved {
                 set_aside_for(state, awaited.tenant, amount)?;
             }
@@ -126,7 +129,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             if let Some(amount) = row.reserved {
                 give_back_for(state, *tenant, amount)?;
             }
-            let_go(state, row.vessel)
+            let_go(state, row.vessel, row.size())
         }
     }
 }
@@ -241,7 +244,8 @@ fn hand_over(state: &mut State, vessel: VesselId, prompt: Micros) -> Result<(), 
 fn fold_hedged(state: &mut State, id: OrderId, leg: Leg, within: Micros) -> Result<(), Breach> {
     note_hedged(state, id)?;
     let legs = core::slice::from_ref(&leg);
-    take(state, id.slot(), legs)?;
+    let size = state.edit_order(id)?.demand.size();
+    take(state, id.slot(), size, legs)?;
     believe(state, id, legs)?;
     // There is a place: what is hedged has two hops at most.
     let _ = state.edit_order(id)?.route.try_push(leg);
@@ -262,7 +266,7 @@ fn fold_dropped(
     };
     state.tables.hedges.remove(slot, &mut state.writer)?;
     let row = state.edit_order(id)?;
-    let first = row.leg == leg;
+    let (first, size) = (row.leg == leg, row.demand.size());
     let dropped = if first { row.route.get(usize::from(leg)).cloned() } else { row.route.pop() };
     let dispatched = if first { row.dispatched } else { hedge.dispatched };
     if first {
@@ -271,7 +275,7 @@ fn fold_dropped(
         row.within = hedge.within;
     }
     let Some(dropped) = dropped else { return Ok(()) };
-    release(state, slot, core::slice::from_ref(&dropped))?;
+    release(state, slot, size, core::slice::from_ref(&dropped))?;
     match fault {
         Some(fault) => note_failed(state, id, dropped.vessel, fault, dispatched),
         None => Ok(()),
@@ -297,7 +301,7 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         (state.now, state.policy().map_or(Micros::MAX, |(_, policy)| policy.forecast.window));
     let row = state.edit_order(*order)?;
     let (dispatched, within) = (row.dispatched, row.within);
-    let done = row.route.get(usize::from(*leg)).cloned();
+    let (done, size) = (row.route.get(usize::from(*leg)).cloned(), row.demand.size());
     row.leg = leg.saturating_add(1);
     row.tokens_out += *tokens_out;
     row.cached += *cached;
@@ -307,7 +311,7 @@ fn fold_completed(state: &mut State, event: &Event) -> Result<(), Breach> {
         row.first_token = *first_token;
     }
     if let Some(done) = done {
-        release(state, order.slot(), core::slice::from_ref(&done))?;
+        release(state, order.slot(), size, core::slice::from_ref(&done))?;
         let load = state.tables.loads.edit(done.vessel, &mut state.writer)?;
         load.completed = load.completed.saturating_add(1);
         // To have arrived says nothing about the vessel; only work that is done does.
@@ -337,14 +341,14 @@ fn fold_failed(
     let blamed = lost.unwrap_or(vessel);
     let row = state.edit_order(id)?;
     row.stage = Stage::Backoff;
-    let (deadline, dispatched) = (row.deadline, row.dispatched);
+    let (deadline, dispatched, size) = (row.deadline, row.dispatched, row.demand.size());
     if answers(fault) {
         row.retry = lost.is_none();
     } else if fault == Fault::Overloaded {
         row.bounced = row.bounced.saturating_add(1);
     }
     settle_turn(state, id, 0)?;
-    release(state, id.slot(), &held)?;
+    release(state, id.slot(), size, &held)?;
     note_failed(state, id, blamed, fault, dispatched)?;
     state.wake_order(id, deadline)
 }

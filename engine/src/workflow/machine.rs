@@ -103,6 +103,12 @@ pub const TABLE: &[Transition] = &[
         "Wherever there is room it is expected to cost more than it may.",
     ),
     row(
+        "allocator.order_crowded_out",
+        &[QUEUED, BERTHED, BACKOFF],
+        Some(BACKOFF),
+        "Wherever there is a slot too little memory is left, and a vessel is kept for it until there is enough.",
+    ),
+    row(
         "routing.order_routed",
         &[QUEUED, BERTHED, BACKOFF],
         Some(RUNNING),
@@ -237,6 +243,7 @@ pub fn word(event: &Event) -> Option<(OrderId, &'static str)> {
             Allocator::BerthOpened { order, .. } => (order.as_ref()?, "allocator.berth_opened"),
             Allocator::OrderHeldBack { order, .. } => (order, "allocator.order_held_back"),
             Allocator::OrderTooDear { order, .. } => (order, "allocator.order_too_dear"),
+            Allocator::OrderCrowdedOut { order, .. } => (order, "allocator.order_crowded_out"),
             Allocator::OrderPreempted { order, .. } => (order, "allocator.order_preempted"),
             _ => return None,
         },

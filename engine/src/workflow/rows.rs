@@ -20,6 +20,13 @@ row! {
     }
 }
 
+impl Stop {
+    /// What it may come to in the memory of its vessel.
+    pub(crate) fn size(&self) -> Tokens {
+        self.tokens_in + self.tokens_out_max
+    }
+}
+
 impl RememberedKey {
     /// Until when the key of a live order stands for it.
     pub(crate) const LIVE: Micros = Micros::MAX;

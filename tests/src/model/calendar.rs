@@ -302,7 +302,7 @@ impl Model {
         self.route_or_queue(slot)
     }
 
-    /// Those for whom slots are kept, on vessels that may have one.
+    /// Those for whom slots are kept, or vessels, on vessels that may have room.
     pub(super) fn serve_berths(&mut self) -> Decided<()> {
         for vessel in self.noted_ships.clone() {
             let open = self.berths_of(vessel).filter(|(_, berth)| berth.open);
@@ -312,6 +312,9 @@ impl Model {
             for (_, order) in orders {
                 self.begin(order.slot().0)?;
             }
+            if let Some(slot) = self.ships[&vessel].keeps_for {
+                self.find_way(slot)?;
+            }
         }
         Ok(())
     }
@@ -319,6 +322,7 @@ impl Model {
     /// An order is put off because it would cost too much.
     pub(super) fn put_off(&mut self, slot: u32, least: u64) -> Decided<()> {
         let now = self.now;
+        self.go_without(slot)?;
         let order = self.order(slot)?;
         let model = order.demand.model;
         let part = order.deadline.saturating_sub(now) / 16;
@@ -337,6 +341,7 @@ impl Model {
         let now = self.now;
         let part = (berthed_at.saturating_sub(now) / 16).max(1_000_000);
         let at = (now + part).min(berthed_at.max(now + 1));
+        self.go_without(slot)?;
         let order = self.order(slot)?;
         let model = order.demand.model;
         order.stage = Stage::Backoff;

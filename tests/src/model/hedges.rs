@@ -128,6 +128,7 @@ impl Model {
         self.hold_prefix(&order.demand, vessel);
         let ship = self.ship(vessel)?;
         ship.used += 1;
+        ship.tokens += routes::size(&order.demand);
         ship.backlog += work;
         if prompt > 0 {
             ship.prompts = ship.prompts.max(now) + prompt;
@@ -155,7 +156,7 @@ impl Model {
         let Some((dispatched, within)) = self.hedges.get(&slot).copied() else {
             return wrong(format!("{} is not hedged", order.id));
         };
-        let gone = order.route[leg].clone();
+        let (gone, size) = (order.route[leg].clone(), routes::size(&order.demand));
         let first = leg == order.leg;
         // As it was when this leg was the only one.
         let alone = Live {
@@ -187,7 +188,7 @@ impl Model {
         let now = self.now;
         let sunk = fault == Some(Fault::VesselLost) && self.is_gone(gone.vessel);
         let ship = self.ship(gone.vessel)?;
-        ship.leave(now, gone.work.0);
+        ship.leave(now, gone.work.0, size);
         ship.failed += u64::from(fault.is_some());
         if blames && !sunk {
             self.outcome(gone.vessel, alone.dispatched, Some(FAILED))?;

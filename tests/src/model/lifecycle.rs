@@ -102,7 +102,7 @@ impl Model {
         }
         match berth {
             Some((berth, window)) => self.take_berth(slot, berth, window),
-            None if room => self.route(slot, None),
+            None if room && self.find_way(slot)? => Ok(()),
             None => {
                 self.enqueue(slot)?;
                 self.take_place(slot)
@@ -438,9 +438,11 @@ impl Model {
     pub(super) fn route_or_queue(&mut self, slot: u32) -> Decided<()> {
         let demand = self.order(slot)?.demand.clone();
         let gathers = self.gathers(slot)?.is_some();
-        let room = self.has_room(&demand) && self.next(demand.model).is_none() && !gathers;
-        if room {
-            return self.route(slot, None);
+        let free = self.has_room(&demand) && self.next(demand.model).is_none();
+        // One for which a vessel is kept has had its turn.
+        let may = !gathers && (free || !self.kept_for(slot).is_empty());
+        if may && self.find_way(slot)? {
+            return Ok(());
         }
         self.enqueue(slot)?;
         self.take_place(slot)
@@ -566,7 +568,7 @@ impl Model {
         }
         ship.completed += 1;
         if !hop {
-            ship.leave(now, leg.work.0);
+            ship.leave(now, leg.work.0, routes::size(&order.demand));
             ship.pauses = 0;
             let took = now - order.dispatched;
             ship.pace.add(now, policy.forecast.window.0, took, predicted);
@@ -635,11 +637,11 @@ impl Model {
         rest.filter(|leg| leg.kind != LegKind::Hop).cloned().collect()
     }
 
-    pub(super) fn give_back(&mut self, legs: &[Leg]) -> Decided<()> {
-        let now = self.now;
+    pub(super) fn give_back(&mut self, order: &Live, legs: &[Leg]) -> Decided<()> {
+        let (now, size) = (self.now, routes::size(&order.demand));
         for leg in legs {
             let ship = self.ship(leg.vessel)?;
-            ship.leave(now, leg.work.0);
+            ship.leave(now, leg.work.0, size);
         }
         Ok(())
     }
@@ -660,7 +662,7 @@ impl Model {
         if fault == Fault::Timeout {
             self.await_stop(&order, None, 0)?;
         }
-        self.give_back(&held)?;
+        self.give_back(&order, &held)?;
         let gone = order.route[order.leg..].iter().find(|leg| self.is_gone(leg.vessel));
         let lost = gone.filter(|_| fault == Fault::VesselLost).map(|leg| leg.vessel);
         let blamed = lost.unwrap_or(vessel);
@@ -909,7 +911,8 @@ impl Model {
         if order.stage == Stage::Running && order.leg < order.route.len() {
             self.await_stop(&order, Some(end), paid)?;
         }
-        self.give_back(&held)?;
+        self.give_back(&order, &held)?;
+        self.let_others(slot);
         if end == End::Expired && order.stage == Stage::Queued {
             self.note_routed(&order, false)?;
         }

@@ -69,7 +69,7 @@ impl Model {
         let order = self.order(slot)?.clone();
         let held = Self::held(&order);
         self.await_stop(&order, None, 0)?;
-        self.give_back(&held)?;
+        self.give_back(&order, &held)?;
         let row = self.order(slot)?;
         (row.stage, row.wake) = (Stage::Backoff, row.deadline);
         row.bounced += 1;

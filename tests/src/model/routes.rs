@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use tensorforge_engine::models::Kind;
 use tensorforge_engine::routing::{Candidate, Choice, Verdict};
 
+use super::crowding::{Crowd, Keeps};
 use super::*;
 
 /// One vessel's share of a route.
@@ -11,6 +12,7 @@ struct Share {
     verdict: Verdict,
     eta: u64,
     promised: Option<u64>,
+    crowd: Crowd,
     prompt: u64,
     answer: u64,
     cost: u64,
@@ -54,7 +56,7 @@ impl Model {
     }
 
     /// The least context of all vessels of its model that holds an order.
-    fn fit(&self, demand: &Demand) -> u64 {
+    pub(super) fn fit(&self, demand: &Demand) -> u64 {
         let serving = self.ships.values().filter(|ship| {
             ship.status != VesselStatus::Retired && ship.manifest.models.contains(&demand.model)
         });
@@ -75,7 +77,7 @@ impl Model {
     }
 
     /// Every way that an order may go at this moment: one vessel, or one for the prompt and one for the answer.
-    fn ways(&self, order: &Live) -> Vec<(VesselId, VesselId)> {
+    pub(super) fn ways(&self, order: &Live) -> Vec<(VesselId, VesselId)> {
         let open = |role| self.open(order.demand.model, role).into_iter().map(VesselId);
         let mut ways: Vec<_> = open(Role::Whole).map(|id| (id, VesselId::NONE)).collect();
         for first in open(Role::Prefill) {
@@ -154,18 +156,26 @@ impl Model {
         let eta = waiting + reading + writing + way;
         // A slot is free: whatever is aboard, it begins at once.
         let span = paced((reading + writing + overtime).into()) + way;
+        // What is kept for another order is nobody else's, whatever is promised there.
+        let mut crowd = (Keeps::Nobody, 0);
+        if fits && !order.berthed {
+            crowd = self.crowd(order, vessel);
+        }
         let promised = self.promised(vessel, self.now + span);
+        let promised = promised.filter(|_| crowd.0 != Keeps::Another);
         Share {
             verdict: match fits {
                 false => Verdict::TooLarge,
                 true if promised.is_some() && !order.berthed => Verdict::Promised,
                 true if Self::beyond_limit(demand, rules::narrow(cost)) => Verdict::Dear,
+                true if crowd.0 == Keeps::Another || crowd.1 > 0 => Verdict::Crowded,
                 true if tried => Verdict::Tried,
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
             },
             eta,
             promised: promised.filter(|_| fits && !order.berthed),
+            crowd,
             prompt: reading,
             answer: writing,
             cost: rules::narrow(cost),
@@ -274,7 +284,7 @@ impl Model {
         if !candidates.is_sorted_by(|a, b| rank(a) < rank(b)) {
             return wrong(format!("not in order, or not distinct: {candidates:?}"));
         }
-        let Some(best) = candidates.first().filter(|c| c.verdict <= Verdict::Late) else {
+        let Some(best) = candidates.first().filter(|c| c.verdict < Verdict::Crowded) else {
             return wrong(format!("nothing to be had: {candidates:?}"));
         };
         if best.verdict == Verdict::Late && self.has_rivals(&order) {
@@ -288,6 +298,7 @@ impl Model {
             None => self.sampled(&order, &candidates, &open)?,
         }
         self.note_routed(&order, order.retry)?;
+        self.let_others(slot);
         let legs = self.legs(&order, best);
         if legs != route.to_vec() {
             return wrong(format!("{best:?} means {legs:?}, not {route:?}"));
@@ -348,7 +359,9 @@ impl Model {
         let mut moments = BTreeSet::new();
         for (vessel, second) in self.ways(order) {
             let candidate = self.candidate(order, vessel, second)?;
-            if candidate.verdict < Verdict::Promised {
+            if candidate.verdict < Verdict::Promised
+                && !self.kept_for_another(order, vessel, second)
+            {
                 return wrong(format!("{} is held back, but {candidate:?}", order.id));
             }
             if candidate.verdict == Verdict::Promised {
@@ -373,6 +386,9 @@ impl Model {
         for (vessel, second) in self.ways(order) {
             let candidate = self.candidate(order, vessel, second)?;
             let known = all || second == VesselId::NONE;
+            if self.kept_for_another(order, vessel, second) {
+                continue;
+            }
             if known && candidate.verdict < Verdict::Dear {
                 return wrong(format!("{} is too dear, but {candidate:?}", order.id));
             }
@@ -483,10 +499,17 @@ impl Model {
         let mut ranks = Vec::new();
         for id in vessels {
             let alone = self.candidate(order, VesselId(*id), VesselId::NONE)?;
-            ranks.push(((alone.verdict as u8, alone.score), *id));
+            let (last, _, crowd) = self.standing(order, *id);
+            ranks.push(((last, alone.verdict as u8, crowd, alone.score), *id));
         }
         let least = ranks.iter().map(|(rank, _)| *rank).min();
         Ok(ranks.iter().any(|(rank, id)| Some(*rank) == least && so(*id)))
+    }
+
+    fn standing(&self, order: &Live, vessel: u32) -> (bool, u8, Crowd) {
+        let share = self.share(order, vessel);
+        let last = share.crowd.0 == Keeps::Another || share.verdict == Verdict::TooLarge;
+        (last, share.verdict as u8, share.crowd)
     }
 
     /// Whether this set may have been drawn among those that are open: as many as the policy says, those
@@ -499,8 +522,13 @@ impl Model {
         holders: &BTreeSet<u32>,
     ) -> Decided<()> {
         let (_, policy) = self.policy()?;
-        let none = BTreeSet::new();
-        let holders = if policy.route_by == Choice::Score { holders } else { &none };
+        // What is kept for it is looked at in any case.
+        let mut holders = holders.clone();
+        if policy.route_by != Choice::Score {
+            holders.clear();
+        }
+        let kept: Vec<u32> = self.kept_for(order.id.slot().0);
+        holders.extend(&kept);
         let mut count = usize::from(policy.candidates).min(open.len());
         let alone = match policy.route_by {
             Choice::Score | Choice::LeastLoad | Choice::BestFit => None,
@@ -525,9 +553,10 @@ impl Model {
             }
         };
         if let Some(alone) = alone {
-            let own = BTreeSet::from([alone]);
-            let best = open.iter().map(|id| self.share(order, *id).verdict as u8).min();
-            if *found == own && Some(self.share(order, alone).verdict as u8) == best {
+            let mut own = BTreeSet::from([alone]);
+            own.extend(kept.iter().filter(|id| open.contains(id)));
+            let best = open.iter().map(|id| self.standing(order, *id)).min();
+            if *found == own && own.iter().map(|id| self.standing(order, *id)).min() == best {
                 return Ok(());
             }
             // It may have been searched for, where he whose turn it was is not as good.
@@ -539,9 +568,9 @@ impl Model {
                 return wrong(format!("{found:?}, where it is the turn of {alone}"));
             }
         }
-        let verdict = |id: &u32| self.share(order, *id).verdict as u8;
-        let best = open.iter().map(verdict).min();
-        let good = |id: &&u32| Some(verdict(id)) == best;
+        let standing = |id: &u32| self.standing(order, *id);
+        let best = open.iter().map(standing).min();
+        let good = |id: &&u32| Some(standing(id)) == best;
         let holders: BTreeSet<u32> = holders.intersection(open).copied().collect();
         let others = found.difference(&holders).count();
         let sample = found.is_superset(&holders) && found.len() >= count && others <= count;
@@ -585,9 +614,11 @@ impl Model {
     fn take(&mut self, slot: u32, legs: Vec<Leg>) -> Decided<()> {
         let working: Vec<Leg> =
             legs.iter().filter(|leg| leg.kind != LegKind::Hop).cloned().collect();
+        let size = size(&self.order(slot)?.demand);
         for leg in &working {
             let ship = self.ship(leg.vessel)?;
             ship.used += 1;
+            ship.tokens += size;
             ship.backlog += leg.work.0;
         }
         let order = self.order(slot)?;

@@ -57,7 +57,9 @@ impl Model {
         if let Some(amount) = row.reserved {
             self.spend(order.tenant, 0, i128::from(amount.0));
         }
-        self.ship(leg.vessel)?.used += 1;
+        let ship = self.ship(leg.vessel)?;
+        ship.used += 1;
+        ship.tokens += row.tokens_in.0 + row.tokens_out_max.0;
         self.stops.insert(slot, row.clone());
         let (stop, awaited) = (StopSlot(slot), Box::new(row));
         self.expect(workflow::Event::StopAwaited { stop, awaited })
@@ -131,7 +133,9 @@ impl Model {
             self.spend(row.tenant.0, 0, -i128::from(amount.0));
         }
         let vessel = row.vessel;
-        self.ship(vessel)?.used -= 1;
+        let ship = self.ship(vessel)?;
+        ship.used -= 1;
+        ship.tokens -= row.tokens_in.0 + row.tokens_out_max.0;
         let (estimated, usage) = (usage.is_none(), usage.unwrap_or(row.estimate.clone()));
         self.settle_stop(StopSlot(slot), row, usage, estimated)?;
         self.drained(vessel)?;

@@ -5,6 +5,7 @@ use tensorforge_engine::workflow::Fault;
 
 impl Model {
     pub(super) fn enqueue(&mut self, slot: u32) -> Decided<()> {
+        self.go_without(slot)?;
         let (ahead, now, ripe_at) = (self.queue_length(), self.now, self.gathers(slot)?);
         self.tickets += 1;
         let ticket = self.tickets;
@@ -83,6 +84,11 @@ impl Model {
     /// Whose turn it is of those who wait for a model: the least served class, its least served tenant,
     /// of his orders that which expires first, or of all that which may cost most and came first; nobody counts who finds no room.
     pub(super) fn next(&self, model: ModelId) -> Option<u32> {
+        self.next_within(model, [u64::MAX; 2])
+    }
+
+    /// The same of those whose least vessel is no larger than that.
+    pub(super) fn next_within(&self, model: ModelId, most: [u64; 2]) -> Option<u32> {
         let queue = self.queues.get(&model)?;
         let rank = |order: &&Live| {
             let class = order.demand.class;
@@ -97,7 +103,10 @@ impl Model {
             let turn = (queue.tenants[&(class, order.tenant)], order.tenant);
             (first, turn, (order.deadline, 0, slot))
         };
-        let ready = self.waiting(model).filter(|order| self.has_room(&order.demand));
+        let ready = self.waiting(model).filter(|order| {
+            self.fit(&order.demand) <= most[usize::from(routes::is_embedding(&order.demand))]
+        });
+        let ready = ready.filter(|order| self.has_room(&order.demand));
         ready.min_by_key(rank).map(|order| order.id.slot().0)
     }
 
@@ -167,7 +176,8 @@ impl Model {
             }
         }
         loop {
-            let turns: Vec<u32> = models.iter().filter_map(|model| self.next(*model)).collect();
+            let turns = models.iter().map(|model| self.next_on_the_way(*model));
+            let turns: Vec<u32> = turns.filter_map(Result::transpose).collect::<Result<_, _>>()?;
             if turns.is_empty() {
                 return Ok(());
             }
@@ -192,7 +202,7 @@ impl Model {
             if !turns.contains(&slot) {
                 return wrong(format!("{order} is not of those whose turn it is: {turns:?}"));
             }
-            self.route(slot, None)?;
+            self.find_way(slot)?;
         }
     }
 
@@ -232,8 +242,7 @@ impl Model {
 
     fn resume(&mut self) -> Decided<()> {
         self.serve_at = None;
-        self.noted_models.extend((0..self.models.len() as u32).map(ModelId));
-        self.noted_ships.extend(self.berths.values().map(|berth| berth.vessel));
+        self.note_all();
         self.expect(queue::Event::ServiceResumed)
     }
 

@@ -1,6 +1,7 @@
 //! How an order goes from leg to leg, and ends.
 
 use crate::allocator::cost::{self, leg_cost};
+use crate::allocator::decide::crowding::{crowd_out, is_kept_for, is_settled, note_kept};
 use crate::allocator::decide::{hold_back, release, too_dear, within};
 use crate::kernel::units::{Micros, Millijoules, OrderId, PicoUsd, Tokens, VesselId};
 use crate::models::decide::left;
@@ -20,12 +21,19 @@ use crate::workflow::decide::{hedges, preemption};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::words::{Event, Fault, Outcome};
 
-/// Routes an order and dispatches its first leg, or holds it back for what is promised to others or is too dear; tells
-/// whether there was room.
+/// Routes an order and dispatches its first leg, or holds it back for what is promised to others, is too dear, or has too
+/// little memory yet; tells whether there was room, or will be.
 pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
     let routed = match routing::plan(tx, order) {
         Ok(routed) => routed,
-        Err(NoRoute::Full) => return false,
+        Err(NoRoute::Full | NoRoute::Crowded(None)) => return false,
+        Err(NoRoute::Crowded(Some(spot))) => {
+            if !is_settled(tx.state(), order, spot) {
+                choose_if_queued(tx, order);
+                crowd_out(tx, order, spot);
+            }
+            return true;
+        }
         Err(NoRoute::Late { needs }) => {
             give_up(tx, order, needs);
             return true;
@@ -39,12 +47,18 @@ pub(crate) fn route(tx: &mut Transaction, order: OrderId) -> bool {
             return true;
         }
     };
-    if tx.state().order(order).is_some_and(|order| order.stage == Stage::Queued) {
-        queue::choose(tx, order);
-    }
+    choose_if_queued(tx, order);
+    note_kept(tx, order);
     tx.emit(routed);
     dispatch(tx, order, 0);
     true
+}
+
+/// Gives an order its turn, if it waits.
+fn choose_if_queued(tx: &mut Transaction, order: OrderId) {
+    if tx.state().order(order).is_some_and(|order| order.stage == Stage::Queued) {
+        queue::choose(tx, order);
+    }
 }
 
 /// Ends an order that waits and would not be done in time.
@@ -61,7 +75,10 @@ pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
     let model = order.demand.model;
     let gathers = queue::gathers(tx.state(), order).is_some();
-    if gathers || queue::must_wait(tx.state(), &order.demand) || !route(tx, id) {
+    // One for which a vessel is kept has had its turn.
+    let waits = !is_kept_for(tx.state(), id) && queue::must_wait(tx.state(), &order.demand);
+    if gathers || waits || !route(tx, id) {
+        note_kept(tx, id);
         queue::enqueue(tx, id);
         tx.note_model(model);
         preemption::make_room(tx, id);
@@ -264,6 +281,7 @@ pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
     hedges::settle_on(tx, id, leg);
     let Some(order) = tx.state().order(id).cloned() else { return };
     release(tx, id);
+    note_kept(tx, id);
     let settled = settlement(tx.state(), &order, end);
     let charged = settled.as_ref().map_or(PicoUsd::ZERO, |(_, charged)| *charged);
     if let Some((settled, _)) = settled {

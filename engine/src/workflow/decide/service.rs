@@ -2,10 +2,11 @@
 
 use alloc::vec::Vec;
 
+use crate::allocator::decide::crowding::crowded_out_of;
 use crate::allocator::decide::kept_for;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{ModelId, OrderId};
-use crate::queue::decide::{defer, next};
+use crate::kernel::units::{ModelId, OrderId, Tokens};
+use crate::queue::decide::{ANYBODY, defer, next, smaller};
 use crate::state::State;
 use crate::transaction::Transaction;
 use crate::workflow::decide::legs::{begin, route};
@@ -14,11 +15,12 @@ use crate::workflow::decide::legs::{begin, route};
 /// the same vessels a draw says whose turn it is (lottery scheduling: Waldspurger and Weihl, OSDI
 /// 1994), so that none starves beside another; within a model the queue does.
 pub(crate) fn serve(tx: &mut Transaction) {
-    if tx.state().index.berths.is_empty() && is_idle(tx.state()) {
+    let index = &tx.state().index;
+    if index.berths.is_empty() && index.kept.is_empty() && is_idle(tx.state()) {
         return;
     }
-    let (vessels, mut models) = tx.take_noted();
-    // Those for whom a slot is kept come before all who wait.
+    let (mut vessels, mut models) = tx.take_noted();
+    // Those for whom a slot is kept, or a vessel, come before all who wait.
     for vessel in &vessels {
         for order in kept_for(tx.state(), *vessel) {
             if !tx.has_room() {
@@ -26,7 +28,16 @@ pub(crate) fn serve(tx: &mut Transaction) {
             }
             begin(tx, order);
         }
+        if let Some(order) = crowded_out_of(tx.state(), *vessel) {
+            if !tx.has_room() {
+                return defer(tx);
+            }
+            route(tx, order);
+        }
     }
+    let (freed, more) = tx.take_noted();
+    vessels.extend(freed);
+    models.extend(more);
     if is_idle(tx.state()) {
         return;
     }
@@ -35,21 +46,25 @@ pub(crate) fn serve(tx: &mut Transaction) {
         let row = state.tables.vessels.get(vessel);
         models.extend(row.into_iter().flat_map(|row| row.manifest.models.iter().copied()));
     }
-    let mut models: Vec<ModelId> = models.into_iter().collect();
+    let mut models: Vec<(ModelId, [Tokens; 2])> =
+        models.into_iter().map(|model| (model, ANYBODY)).collect();
     let draw = Draw::new(state.journal(), tx.stamp().seq, OrderId(0), Purpose::Service);
     for turn in 0u64.. {
         let count = u32::try_from(models.len()).unwrap_or(u32::MAX);
         let drawn = if count > 1 { draw.below(turn, count) as usize } else { 0 };
-        let Some(model) = models.get(drawn).copied() else { return };
-        let Some(order) = next(tx.state(), model) else {
+        let Some((model, most)) = models.get(drawn).copied() else { return };
+        let Some(order) = next(tx.state(), model, most) else {
             models.swap_remove(drawn);
             continue;
         };
         if !tx.has_room() {
             return defer(tx);
         }
-        if !route(tx, order) {
-            models.swap_remove(drawn);
+        // Whoever needs no vessel so large may find room where this one does not.
+        if !route(tx, order)
+            && let Some((_, most)) = models.get_mut(drawn)
+        {
+            *most = smaller(tx.state(), order, *most);
         }
     }
 }
