@@ -275,6 +275,13 @@ examples! { Event {
         one(allocator::Event::OrderHeldBack { order: order(), berthed_at: Micros(9_000_000), at: Micros(1_500_000) }),
     "allocator.order_too_dear" Event::Allocator(allocator::Event::OrderTooDear { .. }) =>
         one(allocator::Event::OrderTooDear { order: order(), least: MicroUsd(70_001), at: Micros(1_500_000) }),
+    "allocator.order_crowded_out" Event::Allocator(allocator::Event::OrderCrowdedOut { .. }) => one(allocator::Event::OrderCrowdedOut {
+        order: order(),
+        vessel: VesselId(34),
+        decode: VesselId(35),
+        needs: Tokens(2_048),
+        at: Micros(1_500_000),
+    }),
     "allocator.order_preempted" Event::Allocator(allocator::Event::OrderPreempted { .. }) => one(allocator::Event::OrderPreempted {
         order: order(),
         attempt: 2,

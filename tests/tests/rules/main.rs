@@ -21,6 +21,7 @@ use tensorforge_tests::walk::{self, Random};
 
 mod breakers;
 mod calendar;
+mod crowding;
 mod embeddings;
 mod exclusions;
 mod fairness;

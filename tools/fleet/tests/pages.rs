@@ -291,6 +291,7 @@ fn the_page_on_policies_is_true() {
             "berth_grace_ms",
             "stop_ms",
             "preempt",
+            "overcommit_percent",
         ];
         if !alone.contains(&table.as_str()) {
             page.check(&format!("### `[{table}]`"), &table, &[]);

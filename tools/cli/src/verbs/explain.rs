@@ -190,6 +190,7 @@ fn subject(event: &Event) -> Option<OrderId> {
         | Event::Allocator(allocator::Event::BerthReleased { order, .. })
         | Event::Allocator(allocator::Event::OrderHeldBack { order, .. })
         | Event::Allocator(allocator::Event::OrderTooDear { order, .. })
+        | Event::Allocator(allocator::Event::OrderCrowdedOut { order, .. })
         | Event::Allocator(allocator::Event::OrderPreempted { order, .. })
         | Event::Workflow(workflow::Event::StopSettled { order, .. })
         | Event::Routing(routing::Event::OrderRouted { order, .. })
@@ -242,6 +243,7 @@ impl Teller<'_> {
                 | allocator::Event::BerthOpened { .. }
                 | allocator::Event::OrderHeldBack { .. }
                 | allocator::Event::OrderTooDear { .. }
+                | allocator::Event::OrderCrowdedOut { .. }
                 | allocator::Event::OrderPreempted { .. },
             )
             | Event::Resilience(resilience::Event::RetryScheduled { .. })
@@ -428,6 +430,28 @@ impl Teller<'_> {
                     "too dear: wherever there is room it is expected to cost more than it may, {} at least; \
                      looked at again in {}",
                     dollars(least.0),
+                    self.ahead(*at),
+                )
+            }
+            Event::Allocator(allocator::Event::OrderCrowdedOut {
+                vessel,
+                decode,
+                needs,
+                at,
+                ..
+            }) => {
+                let place = match *decode {
+                    VesselId::NONE => format!("{} takes", self.names.vessel(*vessel)),
+                    decode => format!(
+                        "{} and {} take",
+                        self.names.vessel(*vessel),
+                        self.names.vessel(decode)
+                    ),
+                };
+                format!(
+                    "crowded out: wherever there is a slot too little memory is left; {place} nobody else until {} less \
+                     are aboard; looked at again in {}",
+                    counted(needs.0, "token"),
                     self.ahead(*at),
                 )
             }

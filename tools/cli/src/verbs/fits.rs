@@ -105,6 +105,8 @@ impl Fleet {
                     Exclusion::Full { .. }
                         | Exclusion::Probing { .. }
                         | Exclusion::KeptForBerths { .. }
+                        | Exclusion::Crowded { .. }
+                        | Exclusion::KeptForOrder { .. }
                         | Exclusion::Promised { .. }
                 )
             );

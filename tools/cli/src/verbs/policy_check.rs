@@ -222,6 +222,9 @@ fn about(state: &State, event: &Event) -> Option<(OrderId, String)> {
         Event::Allocator(allocator::Event::OrderTooDear { order, at, .. }) => {
             Some((*order, format!("too dear, until {}", span(at.0))))
         }
+        Event::Allocator(allocator::Event::OrderCrowdedOut { order, vessel: at, .. }) => {
+            Some((*order, format!("crowded out of {}", vessel(*at))))
+        }
         Event::Resilience(resilience::Event::RetryScheduled { order, .. }) => {
             Some((*order, "tried again later".into()))
         }

@@ -55,6 +55,10 @@ enum Answer {
         least: MicroUsd,
         at: Micros,
     },
+    CrowdedOut {
+        place: String,
+        needs: Tokens,
+    },
     Refused(Refusal),
 }
 
@@ -67,7 +71,7 @@ struct Plan {
 impl Plan {
     fn of(asked: &Asked) -> Result<Self> {
         let events = asked.decide(&asked.demand)?;
-        let answer = answer(&events)
+        let answer = answer(&events, &Names::of(asked.state()))
             .ok_or_else(|| Failure::input("the engine has decided nothing about such an order"))?;
         let considered = |id: VesselId| match &answer {
             Answer::Routed { candidates, .. } => candidates
@@ -143,6 +147,14 @@ impl Plan {
                         span((*at - now).0),
                     ),
             ),
+            Answer::CrowdedOut { place, needs } => output::say(
+                paint(BAD, "would be crowded out")
+                    + format!(
+                        ": wherever there is a slot too little memory is left; {place} would take nobody else until {} \
+                         less are aboard",
+                        counted(needs.0, "token"),
+                    ),
+            ),
             Answer::Refused(refusal) => {
                 output::say(paint(BAD, "would be refused") + format!(": {}", word(refusal)));
             }
@@ -160,7 +172,7 @@ impl Plan {
             Answer::Routed { .. } => "it has room, and was not drawn",
             Answer::Queued { ripe_at: Some(_), .. } => "it has room, and the order gathers",
             Answer::Queued { .. } => "it has room, and others go first",
-            Answer::HeldBack { .. } | Answer::TooDear { .. } => {
+            Answer::HeldBack { .. } | Answer::TooDear { .. } | Answer::CrowdedOut { .. } => {
                 "it has room, and was not looked at"
             }
             Answer::Refused(_) => "it has room",
@@ -179,6 +191,7 @@ impl Plan {
                 Answer::Queued { .. } => "queued",
                 Answer::HeldBack { .. } => "held_back",
                 Answer::TooDear { .. } => "too_dear",
+                Answer::CrowdedOut { .. } => "crowded_out",
                 Answer::Refused(_) => "refused",
             },
             "open": null,
@@ -215,6 +228,10 @@ impl Plan {
                 document["least"] = json!(least);
                 document["at"] = json!(at);
             }
+            Answer::CrowdedOut { place, needs } => {
+                document["place"] = json!(place);
+                document["needs"] = json!(needs);
+            }
             Answer::Refused(refusal) => document["refusal"] = json!(refusal),
         }
         let others = self.others.iter().map(|(id, why)| {
@@ -232,7 +249,7 @@ impl Plan {
 }
 
 /// What the events of a submission say of its order.
-fn answer(events: &[Event]) -> Option<Answer> {
+fn answer(events: &[Event], names: &Names) -> Option<Answer> {
     let (mut own, mut waits): (Option<OrderId>, Option<Answer>) = (None, None);
     for event in events {
         match event {
@@ -266,6 +283,19 @@ fn answer(events: &[Event]) -> Option<Answer> {
                 if own == Some(*order) =>
             {
                 return Some(Answer::TooDear { least: *least, at: *at });
+            }
+            Event::Allocator(allocator::Event::OrderCrowdedOut {
+                order,
+                vessel,
+                decode,
+                needs,
+                ..
+            }) if own == Some(*order) => {
+                let place = match *decode {
+                    VesselId::NONE => names.vessel(*vessel),
+                    decode => format!("{} and {}", names.vessel(*vessel), names.vessel(decode)),
+                };
+                return Some(Answer::CrowdedOut { place, needs: *needs });
             }
             _ => {}
         }
@@ -412,6 +442,15 @@ pub(crate) fn told(why: Exclusion, now: Micros) -> String {
             word(role)
         ),
         Exclusion::NoAnswer => "it works answers alone, and there is none to work".into(),
+        Exclusion::Crowded { held, asked, most } => format!(
+            "it is crowded: {} are aboard at most, and {} more would be above {}",
+            counted(held.0, "token"),
+            grouped(asked.0),
+            grouped(most.0)
+        ),
+        Exclusion::KeptForOrder { .. } => {
+            "it is kept for an order that waits until it has memory enough".into()
+        }
         Exclusion::Promised { berthed_at } => {
             format!("it would last into a berth that begins in {}", left(berthed_at))
         }

@@ -153,6 +153,17 @@ pub(super) fn detail(event: &Event, vessel: impl Fn(VesselId) -> String) -> Stri
         Event::Allocator(allocator::Event::OrderTooDear { order, least, at }) => {
             format!("{order} least={least} at={at}")
         }
+        Event::Allocator(allocator::Event::OrderCrowdedOut {
+            order,
+            vessel: id,
+            decode,
+            needs,
+            ..
+        }) => {
+            let decode = Some(*decode).filter(|id| *id != VesselId::NONE).map(&vessel);
+            let decode = decode.map_or_else(String::new, |name| format!(" {name}"));
+            format!("{order} {}{decode} needs={needs}", vessel(*id))
+        }
         Event::Workflow(workflow::Event::StopAwaited { awaited, .. }) => {
             format!("{} {}", awaited.order, vessel(awaited.vessel))
         }
