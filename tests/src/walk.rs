@@ -498,7 +498,20 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
                 true => Demand { idempotency: 0, window: None, ..demand },
                 false => demand,
             };
-            let demands = demands.into_iter().map(plain).collect();
+            let mut demands: Vec<Demand> = demands.into_iter().map(plain).collect();
+            // Now and then a gang: few of one model that ask for one window.
+            if whole && random.below(3) == 0 {
+                demands.truncate(3);
+                let from = state.now() + Micros(random.below(2_000_000));
+                let until = from + Micros(1 + random.below(1_500_000));
+                let model = ModelId(random.below(2) as u32);
+                for demand in &mut demands {
+                    // Of those that may not cost anything one may take what another one needs.
+                    (demand.idempotency, demand.limit) = (0, 0);
+                    demand.model = model;
+                    demand.window = Some(Box::new(Window { from, until }));
+                }
+            }
             let batch = workflow::Command::SubmitBatch { demands, whole };
             return (Source::tenant(tenant), Command::Workflow(batch));
         }

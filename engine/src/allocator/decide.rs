@@ -232,17 +232,19 @@ pub(crate) fn left_at_berths(
 
 /// Finds a berth for `window` on a vessel that can work a demand, and is not expected to take more for it than it may
 /// cost: of those drawn that have a slot left all the while, the one with the fewest berths that overlap the window; of
-/// equal ones, the first drawn.
+/// equal ones, the first drawn. On those that are `found` already one more is promised for the same window, as often as they
+/// are named.
 pub(crate) fn find_berth(
     tx: &Transaction,
     order: OrderId,
     demand: &Demand,
     window: &Window,
-) -> Result<(BerthId, VesselId, u32), Refusal> {
+    found: &[(VesselId, u32)],
+) -> Result<(VesselId, u32), Refusal> {
     let (state, model, size) = (tx.state(), demand.model, demand.size());
     let answer = expected_of(state, tx.stamp().source.tenant, demand).usual;
     let max = state.limits().map_or(0, |limits| limits.berths);
-    if state.tables.berths.len() >= max {
+    if (state.tables.berths.len() as usize).saturating_add(found.len()) >= max as usize {
         return Err(Config::Full { bound: Bound::Berths, max: u64::from(max) }.into());
     }
     let serving = state.index.parties.serving.get(model.0 as usize).ok_or(Models::NoVessel)?;
@@ -255,7 +257,9 @@ pub(crate) fn find_berth(
     for id in drawn {
         let Some(vessel) = state.tables.vessels.get(id) else { continue };
         let manifest = &vessel.manifest;
-        let full = berths(state, id).count() >= Berth::OF_VESSEL_MAX;
+        let more = found.iter().filter(|(vessel, _)| *vessel == id).count();
+        let full = berths(state, id).count().saturating_add(more) >= Berth::OF_VESSEL_MAX;
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
         // What will be in a cache by then is not known.
         let price = cost::price_in(manifest, demand.tokens_in, Tokens::ZERO)
             + cost::price_out(manifest, answer);
@@ -263,20 +267,74 @@ pub(crate) fn find_berth(
         if !fits || full || !demand.may_cost(price) {
             continue;
         }
-        let from = earliest_on(state, id, manifest.slots, window);
+        // Those that are found would go along to whatever window this one is moved to.
+        let from = earliest_on(state, id, manifest.slots.saturating_sub(more), window);
         earliest = earliest.min(from);
         let overlapping = berths(state, id).filter(|(_, row)| row.overlaps(window)).count();
-        let overlapping = u32::try_from(overlapping).unwrap_or(u32::MAX);
+        let overlapping = u32::try_from(overlapping).unwrap_or(u32::MAX).saturating_add(more);
         if from == window.from && best.is_none_or(|(fewest, _)| overlapping < fewest) {
             best = Some((overlapping, id));
         }
     }
     let (overlapping, vessel) = best.ok_or(Allocator::NoBerth { earliest })?;
-    Ok((state.tables.berths.vacancy(), vessel, overlapping))
+    Ok((vessel, overlapping))
 }
 
-/// The earliest moment, not before a window, from which a vessel has a slot left for as long as the window lasts.
+/// How many later windows are tried for a gang that has no berths in the one that it asks for.
+const GANG_TRIES: u32 = 8;
+
+/// Berths for all orders of a gang or for none: those that ask for one window, of which one is no use without the others
+/// (gang scheduling: Ousterhout, ICDCS 1982). One after the other is found, each beside those that are found already, the
+/// largest first, so that none of the smaller ones takes the only vessel that holds it. By what they may cost they are not
+/// sorted: one may take the only vessel that another can afford.
+///
+/// Where they have none the refusal tells the earliest moment at which all of them have, were the window moved there; after
+/// as many tries as there are, one before which they have not.
+pub(crate) fn find_gang(
+    tx: &Transaction,
+    first: u64,
+    demands: &[&Demand],
+    window: &Window,
+) -> Result<Vec<(VesselId, u32)>, Refusal> {
+    let mut refusal = match gang_at(tx, first, demands, window) {
+        Err(Refusal::Allocator(refusal)) => refusal,
+        other => return other,
+    };
+    for _ in 0..GANG_TRIES {
+        let Allocator::NoBerth { earliest } = refusal else { break };
+        if earliest == Micros::MAX {
+            break;
+        }
+        let until = earliest + (window.until - window.from);
+        match gang_at(tx, first, demands, &Window { from: earliest, until }) {
+            Err(Refusal::Allocator(later)) => refusal = later,
+            _ => break,
+        }
+    }
+    Err(refusal.into())
+}
+
+/// Berths for all of these orders, whose numbers follow on each other, in a window.
+fn gang_at(
+    tx: &Transaction,
+    first: u64,
+    demands: &[&Demand],
+    window: &Window,
+) -> Result<Vec<(VesselId, u32)>, Refusal> {
+    let mut found = Vec::new();
+    for (number, demand) in (first..).zip(demands) {
+        let order = OrderId::new(number, OrderId::NO_SLOT);
+        let berth = find_berth(tx, order, demand, window, &found)?;
+        found.push(berth);
+    }
+    Ok(found)
+}
+
+/// The earliest moment, not before a window, from which a vessel has a slot of these left for as long as the window lasts.
 fn earliest_on(state: &State, vessel: VesselId, slots: u32, window: &Window) -> Micros {
+    if slots == 0 {
+        return Micros::MAX;
+    }
     let (slots, length) = (u64::from(slots), window.until - window.from);
     let held = berths(state, vessel).map(|(_, row)| (row.window.from, row.window.until, row.slots));
     let aboard = aboard(state, vessel).into_iter().map(|end| (state.now(), end, 1));

@@ -108,7 +108,8 @@ pub enum Command {
     SubmitBatch {
         /// What is asked for, in this order; `BATCH_MAX` demands at most.
         demands: Vec<Demand>,
-        /// Whether all of them are let in or none; else as many as there is room for.
+        /// Whether all of them are let in or none, the largest first; else as many as there is room for. If all ask for one
+        /// and the same window all get berths in it or none.
         whole: bool,
     },
     /// Reports that the first token of an answer is on its way to who asked.

@@ -224,6 +224,70 @@ impl Model {
         Ok((self.free_berth(), *vessel, least))
     }
 
+    /// Whether all of these orders have berths in a window; if not, when all of them have. As long as they are for one model
+    /// whoever fits a vessel fits every larger one, and it does not matter which one each of them takes.
+    pub(super) fn gang(
+        &mut self,
+        limits: &Limits,
+        demands: &[&Demand],
+        window: &Window,
+    ) -> Decided<()> {
+        let length = window.until.0 - window.from.0;
+        let Some(mut earliest) = self.gang_at(limits, demands, window.from.0, length)? else {
+            return Ok(());
+        };
+        for _ in 0..8 {
+            if earliest == u64::MAX {
+                break;
+            }
+            match self.gang_at(limits, demands, earliest, length) {
+                Ok(Some(later)) => earliest = later,
+                _ => break,
+            }
+        }
+        Err(allocator::Refusal::NoBerth { earliest: Micros(earliest) }.into())
+    }
+
+    /// When the first of these orders that has no berth beside those before it has one; none if all have.
+    fn gang_at(
+        &mut self,
+        limits: &Limits,
+        demands: &[&Demand],
+        from: u64,
+        length: u64,
+    ) -> Decided<Option<u64>> {
+        let before = self.berths.clone();
+        let mut missing = Ok(None);
+        for demand in demands {
+            if self.berths.len() >= limits.berths as usize {
+                missing = full(Bound::Berths, limits.berths);
+                break;
+            }
+            let fits = |(id, ship): &(&u32, &Ship)| {
+                ship.status == VesselStatus::Up
+                    && ship.manifest.role == Role::Whole
+                    && ship.manifest.models.contains(&demand.model)
+                    && ship.manifest.context_max.0 >= routes::size(demand)
+                    && self.berths_of(**id).count() < 64
+            };
+            let fitting = self.ships.iter().filter(fits).map(|(id, _)| *id);
+            let first = fitting
+                .map(|id| (self.earliest(id, from, length).unwrap_or(u64::MAX), id))
+                .min()
+                .unwrap_or((u64::MAX, 0));
+            if first.0 != from {
+                missing = Ok(Some(first.0));
+                break;
+            }
+            // Wherever the window is moved to, it is there too.
+            let (vessel, order, until) = (first.1, Some(OrderId(0)), u64::MAX);
+            self.berths
+                .insert(self.free_berth(), Berth { vessel, from, until, order, open: false });
+        }
+        self.berths = before;
+        missing
+    }
+
     pub(super) fn take_berth(
         &mut self,
         slot: u32,

@@ -146,8 +146,14 @@ impl Model {
         if demands.is_empty() || demands.len() > 64 {
             return Err(workflow::Refusal::Invalid { fault: "told".into() }.into());
         }
+        let mut demands: Vec<&Demand> = demands.iter().collect();
         if whole {
-            self.all_fit(tenant, demands)?;
+            // The largest first, those of one size as they came.
+            let mut places: Vec<usize> = (0..demands.len()).collect();
+            let all = |demand: &Demand| demand.tokens_in.0.saturating_add(demand.tokens_out_max.0);
+            places.sort_by_key(|place| (u64::MAX - all(demands[*place]), *place));
+            demands = places.into_iter().map(|place| demands[place]).collect();
+            self.all_fit(tenant, &demands)?;
         }
         for demand in demands {
             match self.let_in(tenant, demand, whole) {
@@ -162,17 +168,18 @@ impl Model {
     }
 
     /// Whether all of these orders are sure to be let in, if each of them waits.
-    fn all_fit(&self, tenant: TenantId, demands: &[Demand]) -> Decided<()> {
-        let Some((contract, account)) = self.tenants.get(tenant.0 as usize) else {
+    fn all_fit(&mut self, tenant: TenantId, demands: &[&Demand]) -> Decided<()> {
+        let Some((contract, account)) = self.tenants.get(tenant.0 as usize).cloned() else {
             return Err(
                 models::Refusal::Unknown { thing: Thing::Tenant, id: tenant.0.into() }.into()
             );
         };
+        let window = demands[0].window.clone();
         let limits = self.limits.clone().ok_or(config::Refusal::NotConfigured)?;
         let (mut orders, mut tokens) = (account.arrival.0, account.token_arrival.0);
         let mut set_aside = 0u64;
         for (place, demand) in demands.iter().enumerate() {
-            if demand.idempotency != 0 || demand.window.is_some() {
+            if demand.idempotency != 0 || demand.window != window {
                 return Err(workflow::Refusal::Invalid { fault: "told".into() }.into());
             }
             self.sound(demand)?;
@@ -193,12 +200,16 @@ impl Model {
             }
             self.served(demand)?;
             let besides = set_aside.into();
-            let own = self.within_budget(tenant.0, contract, demand, besides)?;
-            let all: Vec<&Demand> = demands[..=place].iter().collect();
-            self.place_to_wait(tenant.0, contract, &limits, &all)?;
+            let own = self.within_budget(tenant.0, &contract, demand, besides)?;
+            if window.is_none() {
+                self.place_to_wait(tenant.0, &contract, &limits, &demands[..=place])?;
+            }
             set_aside += own.unwrap_or(0);
         }
-        Ok(())
+        match window {
+            Some(window) => self.gang(&limits, demands, &window),
+            None => Ok(()),
+        }
     }
 
     /// What a tenant has spent and set aside, where old periods are over.

@@ -26,6 +26,7 @@ mod embeddings;
 mod exclusions;
 mod fairness;
 mod forecasts;
+mod gangs;
 mod gathering;
 mod health;
 mod hedges;

@@ -6,12 +6,14 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::allocator;
-use crate::allocator::decide::find_berth;
+use crate::allocator::decide::{find_berth, find_gang};
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
-use crate::kernel::units::{KeySlot, MicroUsd, Micros, OrderId, TenantId, Tokens};
+use crate::kernel::units::{KeySlot, MicroUsd, Micros, OrderId, TenantId, Tokens, VesselId};
 use crate::models::index::Serving;
 use crate::models::rows::{Demand, MARKS_MAX, Window};
 use crate::models::words::{Refusal as Models, Thing};
@@ -39,11 +41,21 @@ pub(crate) fn next_number(state: &State) -> u64 {
 
 /// Submits an order.
 pub(crate) fn submit(tx: &mut Transaction, demand: &Demand) -> Result<(), Refusal> {
-    admit(tx, demand, false)
+    admit(tx, demand, Assured::Nothing)
 }
 
-/// Lets an order in; one that is assured of a place to wait is not asked whether there is one.
-fn admit(tx: &mut Transaction, demand: &Demand, assured: bool) -> Result<(), Refusal> {
+/// What an order is sure of before it is let in.
+#[derive(Clone, Copy)]
+enum Assured {
+    Nothing,
+    /// A place to wait.
+    Place,
+    /// A berth on a vessel, which so many others overlap there.
+    Berth(VesselId, u32),
+}
+
+/// Lets an order in; what it is assured of is not looked for.
+fn admit(tx: &mut Transaction, demand: &Demand, assured: Assured) -> Result<(), Refusal> {
     let tenant = tx.stamp().source.tenant;
     let unknown = Models::Unknown { thing: Thing::Tenant, id: u64::from(tenant.0) };
     let state = tx.state();
@@ -94,6 +106,9 @@ pub(crate) fn refuse(tx: &mut Transaction, demand: &Demand, refusal: Refusal) {
 }
 
 /// Submits several orders: each as if it came by itself, or all of them if all are sure to be let in.
+///
+/// The orders of a whole batch come in the order of their sizes, the largest first, so that no small one takes the only
+/// vessel that holds a large one (first fit decreasing: Johnson, MIT 1973); equal ones as they stand in the batch.
 pub(crate) fn submit_batch(
     tx: &mut Transaction,
     demands: &[Demand],
@@ -104,28 +119,40 @@ pub(crate) fn submit_batch(
             Workflow::Invalid { fault: "batch has none or more than 64 orders".into() }.into()
         );
     }
+    let mut demands: Vec<&Demand> = demands.iter().collect();
+    let mut berths = Vec::new();
     if whole {
-        check_whole(tx, demands)?;
+        demands.sort_by_key(|demand| Reverse(demand.size()));
+        berths = check_whole(tx, &demands)?;
     }
+    let mut berths = berths.into_iter();
     for demand in demands {
-        if let Err(refusal) = admit(tx, demand, whole) {
+        let assured = match berths.next() {
+            Some((vessel, overlapping)) => Assured::Berth(vessel, overlapping),
+            None if whole => Assured::Place,
+            None => Assured::Nothing,
+        };
+        if let Err(refusal) = admit(tx, demand, assured) {
             refuse(tx, demand, refusal);
         }
     }
     Ok(())
 }
 
-/// Refuses orders that are not all sure to be let in: as if each of them had to wait, whatever comes free.
-fn check_whole(tx: &Transaction, demands: &[Demand]) -> Result<(), Refusal> {
+/// Refuses orders that are not all sure to be let in: as if each of them had to wait, whatever comes free. Those that ask for
+/// a window are a gang, and get the berths that are answered with.
+fn check_whole(tx: &Transaction, demands: &[&Demand]) -> Result<Vec<(VesselId, u32)>, Refusal> {
     let (state, tenant) = (tx.state(), tx.stamp().source.tenant);
     let unknown = Models::Unknown { thing: Thing::Tenant, id: u64::from(tenant.0) };
     let contract = state.tables.tenants.get(tenant).ok_or(unknown.clone())?;
     let account = state.tables.accounts.get(tenant).ok_or(unknown)?;
     let mut arrivals = (account.arrival, account.token_arrival);
     let (mut ahead, mut reserved) = (Ahead::default(), 0u128);
+    let window = demands.first().and_then(|demand| demand.window.as_deref());
     for demand in demands {
-        if demand.idempotency != 0 || demand.window.is_some() {
-            let fault = "batch is to be let in whole, but bears a key or a window".into();
+        if demand.idempotency != 0 || demand.window.as_deref() != window {
+            let fault =
+                "batch is to be let in whole, but bears a key or windows that differ".into();
             return Err(Workflow::Invalid { fault }.into());
         }
         check_demand(state, demand)?;
@@ -134,12 +161,14 @@ fn check_whole(tx: &Transaction, demands: &[Demand]) -> Result<(), Refusal> {
         check_bounds(state, contract.live_max, account.live, ahead.orders)?;
         check_fleet(state, demand)?;
         let reserve = reserve(state, tenant, contract, demand, reserved)?;
-        queue::check_room(state, contract, account, demand.size(), ahead)?;
+        if window.is_none() {
+            queue::check_room(state, contract, account, demand.size(), ahead)?;
+        }
         reserved = reserved.saturating_add(reserve.map_or(0, |amount| u128::from(amount.0)));
         ahead.orders = ahead.orders.saturating_add(1);
         ahead.tokens += demand.size();
     }
-    Ok(())
+    window.map_or(Ok(Vec::new()), |window| find_gang(tx, next_number(state), demands, window))
 }
 
 /// The policy in force and its level, if that lets an order of this class in.
@@ -161,12 +190,16 @@ fn place(
     tx: &mut Transaction,
     order: OrderId,
     (demand, deadline): (&Demand, Micros),
-    assured: bool,
+    assured: Assured,
     admit: impl FnOnce(&mut Transaction),
 ) -> Result<(), Refusal> {
     let size = demand.size();
     if let Some(window) = &demand.window {
-        let (berth, vessel, overlapping) = find_berth(tx, order, demand, window)?;
+        let (vessel, overlapping) = match assured {
+            Assured::Berth(vessel, overlapping) => (vessel, overlapping),
+            _ => find_berth(tx, order, demand, window, &[])?,
+        };
+        let berth = tx.state().tables.berths.vacancy();
         admit(tx);
         let window = Window::clone(window);
         tx.emit(allocator::words::Event::OrderBerthed {
@@ -184,7 +217,7 @@ fn place(
         let gathers = queue::ripe_at(state, demand, deadline).is_some();
         gathers || queue::must_wait(state, demand)
     };
-    if !assured && (!has_room || waits()) {
+    if matches!(assured, Assured::Nothing) && (!has_room || waits()) {
         let tables = &state.tables;
         if let Some((contract, account)) =
             tables.tenants.get(tenant).zip(tables.accounts.get(tenant))
