@@ -119,18 +119,18 @@ pub fn policy() -> Policy {
         },
         incidents: IncidentRule {
             begins: [
+                [0, 300_000, 500_000, 800_000],
                 [100_000, 200_000, 400_000, 700_000],
-                [20_000, 100_000, 300_000, 600_000],
-                [100_000, 300_000, 500_000, 800_000],
-                [1, 200_000, 400_000, 600_000],
-                [500_000, 1_000_000, 1_500_000, 2_000_000],
-                [1, 200_000, 400_000, 600_000],
-                [0, 333_333, 666_666, 1_000_000],
+                [0, 300_000, 600_000, 900_000],
+                [0, 200_000, 400_000, 600_000],
+                [0, 1_000_000, 1_500_000, 2_000_000],
+                [0, 0, 400_000, 600_000],
+                [0, 0, 666_666, 1_000_000],
             ]
             .map(|begins| begins.map(Ppm)),
             clear: Ppm(800_000),
             hold: Micros(1_000_000),
-            ease: Micros(2_000_000),
+            ease: Micros(1_000_000),
         },
     }
 }
@@ -225,8 +225,8 @@ fn some_policy(random: &mut Random) -> Policy {
 fn some_begins(random: &mut Random) -> [Ppm; 4] {
     let mut before = 0;
     [(); 4].map(|()| {
-        before += 1 + random.below(300_000);
-        Ppm(if random.below(4) == 0 { 0 } else { before })
+        before += 1 + random.below(500_000);
+        Ppm(if random.below(3) > 0 { 0 } else { before })
     })
 }
 
@@ -413,12 +413,15 @@ pub fn command(random: &mut Random, state: &State) -> (Source, Command) {
         1 => Command::Policy(policy::Command::RollBackPolicy {
             to: PolicyVersion(random.below(3) as u32),
         }),
-        2 if random.below(3) == 0 => {
-            let concern = *random.one(Concern::ALL);
+        2 if random.below(2) == 0 => {
+            // Of what is open, if anything is.
+            let open = state.tables.incidents.iter().find(|(_, row)| row.severity.is_some());
+            let open = open.filter(|_| random.below(2) == 0).map(|(concern, _)| concern);
+            let concern = open.unwrap_or(*random.one(Concern::ALL));
             let until = match random.below(20) {
                 0 => state.now() + Micros(700_000_000_000),
-                1..8 => state.now(),
-                _ => state.now() + Micros(random.below(5_000_000)),
+                1..6 => state.now(),
+                _ => state.now() + Micros(random.below(30_000_000)),
             };
             Command::Telemetry(telemetry::Command::Silence { concern, until })
         }

@@ -468,6 +468,10 @@ mod refusals {
         "workflow.stale" Refusal::Workflow(workflow::Refusal::Stale) => one(workflow::Refusal::Stale),
         "telemetry.budget_spent" Refusal::Telemetry(telemetry::Refusal::BudgetSpent { .. }) =>
             one(telemetry::Refusal::BudgetSpent { asked: MicroUsd(1_200), left: MicroUsd(70), renewed_at: Micros(86_400_000_000) }),
+        "telemetry.not_silenced" Refusal::Telemetry(telemetry::Refusal::NotSilenced { .. }) =>
+            one(telemetry::Refusal::NotSilenced { concern: Concern::Level }),
+        "telemetry.silence_too_long" Refusal::Telemetry(telemetry::Refusal::SilenceTooLong { .. }) =>
+            one(telemetry::Refusal::SilenceTooLong { asked: Micros(604_800_000_001), max: Micros(604_800_000_000) }),
         "workflow.key_conflict" Refusal::Workflow(workflow::Refusal::KeyConflict { .. }) =>
             one(workflow::Refusal::KeyConflict { order: order(), ordered: 0x1234_5678_9abc_def0, asked: 7 }),
         "workflow.wrong_stage" Refusal::Workflow(workflow::Refusal::WrongStage) => one(workflow::Refusal::WrongStage),
