@@ -105,8 +105,9 @@ fn shown(kind: &str) -> String {
     if let Some(inner) = inner("Vec<") {
         return format!("list of {inner}");
     }
-    if let Some((kind, count)) = kind.strip_prefix('[').and_then(|kind| kind.split_once(';')) {
-        return format!("{} of {}", count.trim_end_matches(']').trim(), shown(kind));
+    let array = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']'));
+    if let Some((kind, count)) = array.and_then(|array| array.rsplit_once(';')) {
+        return format!("{} of {}", count.trim(), shown(kind));
     }
     match kind {
         "Micros" => "us".into(),
@@ -116,6 +117,7 @@ fn shown(kind: &str) -> String {
         "Millijoules" => "mJ".into(),
         "Ppm" => "ppm".into(),
         "OrderId" => "order id".into(),
+        "Seq" => "record number".into(),
         "String" => "text".into(),
         "Route" => "list of Leg".into(),
         "Sketch" => "list of `most` and `count`".into(),
