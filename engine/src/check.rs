@@ -316,6 +316,11 @@ mod tests {
                 MicroUsd(2);
             s.settle();
         });
+        check("models.0: not what the cheapest", &|s| {
+            s.tables.vessels.edit(VesselId(0), &mut s.writer).unwrap().manifest.price_in =
+                MicroUsd(0);
+            s.settle();
+        });
         check("reserves.7: of no live order", &|s| {
             let reserve = Reserve { amount: PicoUsd(1) };
             s.tables.reserves.put(OrderSlot(7), reserve, &mut s.writer).unwrap();

@@ -390,7 +390,7 @@ impl Model {
         let order = self.order(slot)?;
         let model = order.demand.model;
         let part = order.deadline.saturating_sub(now) / 16;
-        let at = now + part.max(1_000_000).min(300_000_000);
+        let at = now + part.clamp(1_000_000, 300_000_000);
         order.stage = Stage::Backoff;
         order.ticket = 0;
         order.wake = at.min(order.deadline);

@@ -52,8 +52,7 @@ struct TenantRecipe {
     tokens_out: Lengths,
     tokens_out_max: Option<u64>,
     deadline_ms: Option<Millis>,
-    #[serde(default)]
-    limit: u32,
+    limit: Option<u32>,
     window_ms: Option<[Millis; 2]>,
     prefixes: Option<Prefixes>,
     resend: Option<Resend>,
@@ -189,6 +188,7 @@ impl TenantRecipe {
             self.tokens_out_max.is_some_and(|max| !(1..=TOKENS_MAX).contains(&max)),
             "tokens_out_max is not in 1..=1000000000",
         );
+        fault(self.limit == Some(0), "limit is 0");
         let embeds = self.kind == Kind::Embedding;
         fault(
             embeds && (self.tokens_out != Lengths::Fixed(0) || self.tokens_out_max.is_some()),
@@ -251,7 +251,7 @@ impl TenantDraws<'_> {
             tokens_out: Tokens(drawn).min(tokens_out_max),
             tokens_out_max,
             deadline: recipe.deadline_ms.map(Millis::micros),
-            limit: recipe.limit,
+            limit: recipe.limit.unwrap_or(0),
             idempotency: None,
             blocks,
             window: recipe

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use tensorforge_engine::models::Kind;
 use tensorforge_fleet::{Recipe, Trace};
 
 fn traces() -> PathBuf {
@@ -174,7 +175,27 @@ fn recipes_that_cannot_be_made() {
     );
     check(
         poisson,
-        &format!("{TENANT}colour = 1"),
-        "r:12:1: unknown field `colour`, expected one of `name`, `share`, `model`, `origin`, `class`, `kind`, `tokens_in`, `tokens_out`, `tokens_out_max`, `deadline_ms`, `window_ms`, `prefixes`, `resend`",
+        &format!("{TENANT}kind = \"embedding\"\nlimit = 0\nwindow_ms = [1, 2]"),
+        "r: tenant[0].limit is 0; tenant[0].tokens_out is not { fixed = 0 }, or tokens_out_max is given, and an embedding has no answer; tenant[0].window_ms is given, and an embedding has none",
     );
+    check(
+        poisson,
+        &format!("{TENANT}colour = 1"),
+        "r:12:1: unknown field `colour`, expected one of `name`, `share`, `model`, `origin`, `class`, `kind`, `tokens_in`, `tokens_out`, `tokens_out_max`, `deadline_ms`, `limit`, `window_ms`, `prefixes`, `resend`",
+    );
+}
+
+/// An embedding is a prompt, and nothing may be generated for it.
+#[test]
+fn embeddings_have_no_answers() {
+    let tenant = TENANT.replace("tokens_out = { fixed = 5 }", "tokens_out = { fixed = 0 }");
+    let tenant = format!("{tenant}kind = \"embedding\"\nlimit = 70\n");
+    let recipe = recipe("process = \"poisson\"\nrate = 2.0", &tenant);
+    let trace = Recipe::parse("r", &recipe).unwrap().generate();
+    assert!(!trace.rows.is_empty());
+    for row in &trace.rows {
+        let (kind, tokens) = (row.kind, [row.tokens_in, row.tokens_out, row.tokens_out_max]);
+        assert_eq!((kind, tokens.map(|of| of.0), row.limit), (Kind::Embedding, [5, 0, 0], 70));
+    }
+    assert_eq!(Trace::parse("t", "t", trace.to_jsonl().as_bytes(), None).unwrap(), trace);
 }

@@ -151,7 +151,7 @@ fn mooncake_rows_that_are_bad() {
 
 #[test]
 fn own_traces_with_everything_and_nothing() {
-    let full = r#"{"at":5,"tenant":"a\n","model":"m","class":"batch","kind":"training","origin":"north","tokens_in":600,"tokens_out":3,"tokens_out_max":4,"deadline":9,"idempotency":"18446744073709551615","blocks":[1,2],"window":[10,20]}"#;
+    let full = r#"{"at":5,"tenant":"a\n","model":"m","class":"batch","kind":"training","origin":"north","tokens_in":600,"tokens_out":3,"tokens_out_max":4,"deadline":9,"limit":70,"idempotency":"18446744073709551615","blocks":[1,2],"window":[10,20]}"#;
     let bare = r#"{"at":7,"tenant":"b","tokens_in":1,"tokens_out":256}"#;
     let trace = read(&format!("{OWN}\n{full}\n{bare}"));
     assert_eq!(
@@ -160,6 +160,7 @@ fn own_traces_with_everything_and_nothing() {
     );
     let (row, usual) = (&trace.rows[0], &trace.rows[1]);
     assert_eq!((row.at, row.kind, row.class), (Micros(0), Kind::Training, Class::Batch));
+    assert_eq!((row.limit, usual.limit), (70, 0));
     assert_eq!((row.deadline, &row.idempotency), (Some(Micros(9)), &Some(Key::of(u64::MAX))));
     assert_eq!(row.window, Some(Window { from: Micros(10), until: Micros(20) }));
     assert_eq!((usual.at, usual.kind, usual.class), (Micros(2), Kind::Inference, Class::Standard));
@@ -173,6 +174,17 @@ fn own_traces_with_everything_and_nothing() {
             .replace("\"at\":7", "\"at\":2")
     );
     assert_eq!(read(&written), trace);
+}
+
+/// What has no answer allows none, and says so by its kind alone.
+#[test]
+fn embeddings_as_they_are_written() {
+    let row = r#"{"at":0,"tenant":"a","kind":"embedding","tokens_in":600,"tokens_out":0}"#;
+    let trace = read(&format!("{OWN}\n{row}\n"));
+    assert_eq!((trace.rows[0].kind, trace.rows[0].tokens_out_max), (Kind::Embedding, Tokens(0)));
+    assert_eq!(trace.to_jsonl(), format!("{OWN}\n{row}\n"));
+    let stated = row.replace('}', r#","tokens_out_max":0}"#);
+    assert_eq!(read(&format!("{OWN}\n{stated}\n")), trace);
 }
 
 #[test]
@@ -199,11 +211,19 @@ fn own_rows_that_are_bad() {
         ),
         (
             with(r#""kind":1"#),
-            "f:3:60: kind: expected \"inference\", \"batch\" or \"training\", found `1`",
+            "f:3:60: kind: expected \"inference\", \"batch\", \"training\" or \"embedding\", found `1`",
         ),
         (
             with(r#""tokens_out_max":2"#),
             "f:3:70: tokens_out_max: expected a whole number from 3 to 1000000000, found `2`",
+        ),
+        (
+            with(r#""kind":"embedding""#),
+            "f:3:51: tokens_out: expected a whole number from 0 to 0, found `3`",
+        ),
+        (
+            with(r#""limit":4294967296"#),
+            "f:3:61: limit: expected a whole number from 1 to 4294967295, found `4294967296`",
         ),
         (
             with(r#""deadline":0"#),
@@ -223,7 +243,7 @@ fn own_rows_that_are_bad() {
         ),
         (
             with(r#""color":"red""#),
-            "f:3:61: color: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, idempotency, blocks and window, found another key",
+            "f:3:61: color: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, limit, idempotency, blocks and window, found another key",
         ),
     ];
     for (third, expected) in cases {
