@@ -37,7 +37,7 @@ fn queue(log: &[Value]) -> (u64, u64, u64) {
                     here.insert(order, seq);
                     arrivals += 1;
                 }
-                "order_routed" | "order_ended" | "order_held_back" => {
+                "order_routed" | "order_ended" | "order_held_back" | "order_crowded_out" => {
                     arrivals -= u64::from(here.remove(&order) == Some(seq));
                 }
                 _ => {}
