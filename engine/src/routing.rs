@@ -5,6 +5,8 @@ pub mod words;
 
 pub(crate) mod fold;
 
+mod labels;
+
 pub(crate) mod decide;
 
 pub mod room;

@@ -145,6 +145,7 @@ fn some_policy(random: &mut Random) -> Policy {
             Choice::LeastLoad,
             Choice::RoundRobin,
             Choice::Affinity,
+            Choice::BestFit,
         ]),
         weights: Weights {
             time: 1 + random.below(30) as u32,
@@ -238,7 +239,7 @@ fn manifest(random: &mut Random) -> Manifest {
         slots: random.below(5) as u32,
         context_max: Tokens(*random.one(&[500, 4_000, 100_000])),
         cache_tokens: Tokens(*random.one(&[0, 2_001, 4_000, 6_000])),
-        domain: 0,
+        domain: random.below(3) as u32,
         prefill_per_kilotoken: Micros(50_000),
         decode_per_token: Micros(1_000 + random.below(20) * 500),
         price_in: MicroUsd(250_007 * (1 + random.below(4))),
@@ -621,11 +622,11 @@ pub fn narrow_bounds() -> Limits {
 pub fn setup(bounds: Limits) -> Vec<Command> {
     let mut random = Random(5);
     let mut setup = vec![Command::Config(config::Command::Configure(bounds))];
-    for name in ["north", "south", "east"] {
+    for (name, transfer) in [("north", 4_000), ("south", 0), ("east", 90_001)] {
         setup.push(Command::Models(models::Command::RegisterRegion {
             name: name.into(),
             hop: Micros(30_000),
-            transfer: Micros(4_000),
+            transfer: Micros(transfer),
         }));
     }
     for name in ["small", "large"] {

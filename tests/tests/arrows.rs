@@ -35,7 +35,10 @@ const ENGINE: Floors<'_> = &[
     ("state", &["state", "*/index"]),
     ("fold", &["fold", "*/fold"]),
     ("transaction", &["transaction"]),
-    ("decide", &["*/decide", "allocator/cost", "routing/room", "telemetry/health"]),
+    (
+        "decide",
+        &["*/decide", "allocator/cost", "routing/labels", "routing/room", "telemetry/health"],
+    ),
     ("exchange", &["exchange", "check", "*/check"]),
 ];
 

@@ -1,7 +1,12 @@
 //! What work takes and costs, as manifests declare it.
 
 use crate::kernel::units::{MicroUsd, Micros, Millijoules, PicoUsd, Tokens, clamp, worth};
-use crate::models::rows::{Leg, LegKind, Manifest};
+use crate::models::rows::{Leg, LegKind, Manifest, Order, Region};
+use crate::state::State;
+
+/// What a vessel has made of a prompt is not taken to be longer on its way than the largest order may last, so that the
+/// work of all that is aboard is a sum that never sticks.
+const TRANSFER_MAX: Micros = Micros(1 << 46);
 
 /// The time for `tokens` prompt tokens, rounded up.
 pub(crate) fn prefill_time(manifest: &Manifest, tokens: Tokens) -> Micros {
@@ -16,6 +21,24 @@ pub(crate) fn decode_time(manifest: &Manifest, tokens: Tokens) -> Micros {
 /// The time for a prompt and an answer, where a thousand tokens of the one and a token of the other take so long.
 pub(crate) fn work_time([prefill, decode]: [Micros; 2], prompt: Tokens, answer: Tokens) -> Micros {
     Micros(per(prompt, prefill.0, 1_000)) + Micros(decode.0.saturating_mul(answer.0))
+}
+
+/// The time that what a vessel has made of a prompt of `tokens` takes into a region from another; rounded up.
+pub(crate) fn transfer_time(region: &Region, tokens: Tokens) -> Micros {
+    Micros(per(tokens, region.transfer.0, 1_000)).min(TRANSFER_MAX)
+}
+
+/// How long an order's leg fetches what was made of its prompt: where that was worked in another region, all of it.
+pub(crate) fn fetch_time(state: &State, order: &Order, leg: &Leg) -> Micros {
+    let made = order.route.iter().find(|leg| leg.kind == LegKind::Prefill);
+    let Some(made) = made.filter(|_| leg.kind == LegKind::Decode) else { return Micros::ZERO };
+    let tables = &state.tables;
+    let of = |leg: &Leg| tables.vessels.get(leg.vessel).map(|vessel| vessel.manifest.region);
+    let (from, to) = (of(made), of(leg));
+    let region = to.filter(|_| from != to).and_then(|region| tables.regions.get(region));
+    // Since it was routed a vessel may have been registered elsewhere.
+    region
+        .map_or(Micros::ZERO, |region| transfer_time(region, order.demand.tokens_in).min(leg.work))
 }
 
 /// The price of a prompt of `tokens`, of which `cached` are in the prefix cache; rounded up.
@@ -43,13 +66,19 @@ fn per(tokens: Tokens, rate: u64, unit: u64) -> u64 {
     clamp(u128::from(tokens.0).saturating_mul(u128::from(rate)).div_ceil(u128::from(unit.max(1))))
 }
 
-/// How long a leg should take that turned out to be so much work, had it been alone.
-pub(crate) fn leg_time(manifest: &Manifest, leg: &Leg, fresh: Tokens, generated: Tokens) -> Micros {
+/// How long a leg should take that turned out to be so much work, had it been alone, and that had to fetch for so long.
+pub(crate) fn leg_time(
+    manifest: &Manifest,
+    leg: &Leg,
+    fetch: Micros,
+    fresh: Tokens,
+    generated: Tokens,
+) -> Micros {
     match leg.kind {
         LegKind::Hop => leg.work,
         LegKind::Whole => prefill_time(manifest, fresh) + decode_time(manifest, generated),
         LegKind::Prefill => prefill_time(manifest, fresh),
-        LegKind::Decode => decode_time(manifest, generated),
+        LegKind::Decode => fetch + decode_time(manifest, generated),
     }
 }
 

@@ -3,20 +3,21 @@
 //! A few vessels are drawn among those with room (the power of d choices: Mitzenmacher, IEEE TPDS
 //! 12(10), 2001), so that the cost does not grow with the fleet, and the vessels that are believed to
 //! hold the prompt's prefix join them. Equal scores are decided by a keyed hash, which favours no one.
+//! Where prompt and answer are worked apart, the best pair of all those is found (`labels`).
 
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 
-use crate::allocator::cost;
+use crate::allocator::cost::{self, transfer_time};
 use crate::allocator::decide::crowding::{Crowd, Keeps, Spot, crowd};
 use crate::allocator::decide::promised;
 use crate::allocator::index::kept_of;
 use crate::kernel::bits::Bits;
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{
-    BerthId, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, PolicyVersion, Ppm, Tokens,
-    VesselId, clamp,
+    BerthId, MicroUsd, Micros, Millijoules, OrderId, OrderSlot, PolicyVersion, Ppm, RegionId,
+    Tokens, VesselId, clamp,
 };
 use crate::models::index::Serving;
 use crate::models::rows::{
@@ -25,6 +26,7 @@ use crate::models::rows::{
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
 use crate::routing::fold::prefix_slot;
+use crate::routing::labels::{Label, unbeaten};
 use crate::routing::rows::{Choice, HOLDERS_MAX, Weights};
 use crate::routing::words::{Candidate, Candidates, Event, Verdict};
 use crate::state::State;
@@ -38,8 +40,10 @@ const FAILING_MOST: Ppm = Ppm(900_000);
 const SEARCHED_MOST: usize = 64;
 
 /// One vessel's share of a candidate: the hops it would take and what they mean.
+#[derive(Clone)]
 pub(crate) struct Part {
     vessel: VesselId,
+    region: RegionId,
     verdict: Verdict,
     eta: Micros,
     prompt: Micros,
@@ -48,11 +52,14 @@ pub(crate) struct Part {
     energy: Millijoules,
     cached: Tokens,
     failing: Ppm,
-    /// The share of its slots that are in use.
-    load: Ppm,
+    /// What it is chosen by where that is not time, price and fuel: the share of its slots that are in use, or how many
+    /// are left.
+    filled: u64,
     /// The leg that it works.
     kind: LegKind,
     pub(crate) hop: Micros,
+    /// How long it fetches what was made of the prompt in another region.
+    fetch: Micros,
     /// How much longer it takes where its answer is as long as few are.
     spread: Micros,
     /// When the first berth begins that it would last into.
@@ -70,7 +77,7 @@ impl Part {
 
     /// How long it should take, once nothing is before it.
     pub(crate) fn work(&self) -> Micros {
-        self.prompt + self.answer
+        self.prompt + self.fetch + self.answer
     }
 
     /// How long it takes at most from this moment on, at the pace of the vessel: a slot is free, and so it begins at
@@ -78,7 +85,43 @@ impl Part {
     pub(crate) fn span(&self, state: &State) -> Micros {
         let load = state.tables.loads.get(self.vessel);
         let pace = load.map_or(Pace::AS_DECLARED, |load| pace(state, load));
-        self.way() + (self.work() + self.spread).percent(pace)
+        self.way() + self.fetch + (self.prompt + self.answer + self.spread).percent(pace)
+    }
+
+    /// The same where what was made of the prompt has to be fetched for so long.
+    fn fetching(&self, state: &State, asked: &Asked<'_>, fetch: Micros) -> Self {
+        let mut part = Self { fetch, eta: self.eta + fetch, ..self.clone() };
+        part.respect_berths(state, asked);
+        part
+    }
+
+    /// Takes notice of what the vessel has promised to others; whoever has a berth here is promised this himself.
+    fn respect_berths(&mut self, state: &State, asked: &Asked<'_>) {
+        let berths = &state.index.berths;
+        // What is kept for another order is nobody else's, whatever is promised there.
+        let held = self.crowd.keeps == Keeps::Another || !berths.contains_key(&self.vessel);
+        if self.verdict < Verdict::Promised && !held && !asked.berthed {
+            self.promised = promised(state, self.vessel, state.now() + self.span(state));
+            if self.promised.is_some() {
+                self.verdict = Verdict::Promised;
+            }
+        }
+    }
+
+    /// What it is judged by as the first half of a route.
+    fn label(&self, state: &State, tie: u32) -> Label {
+        let means = [
+            u64::from(self.verdict as u8),
+            self.eta.0,
+            self.cost.0,
+            self.energy.0,
+            self.failing.0,
+            self.filled,
+            self.span(state).0,
+            self.crowd.keeps as u64,
+            self.crowd.needs.0,
+        ];
+        Label { region: self.region, means, tie: (tie, self.vessel) }
     }
 
     /// How long it takes to get there; it is counted where the prompt is worked.
@@ -105,8 +148,12 @@ impl Scored {
         first: &Part,
         second: Option<&Part>,
     ) -> Self {
-        let promised = [first.promised, second.and_then(|part| part.promised)];
         let candidate = candidate(tx, order, policy, first, second);
+        Self::from(tx, candidate, first, second)
+    }
+
+    fn from(tx: &Transaction, candidate: Candidate, first: &Part, second: Option<&Part>) -> Self {
+        let promised = [first.promised, second.and_then(|part| part.promised)];
         let late = candidate.verdict == Verdict::Late;
         Self {
             candidate,
@@ -136,10 +183,23 @@ impl<'a> Wanted<'a> {
         let berthed = order.berth != BerthId::NONE;
         let answer = expected(state, order);
         let (slot, demand, tried) = (order.id.slot(), &order.demand, &order.tried);
-        let asked = Asked { slot, demand, tried, berthed, answer };
+        let mut domains = ArrayVec::new();
+        tried.iter().for_each(|vessel| note_domain(state, *vessel, &mut domains));
+        let asked = Asked { slot, demand, tried, domains, berthed, answer };
         Self { order, asked }
     }
 }
+
+/// Notes what a vessel would be lost with, if anything.
+fn note_domain(state: &State, vessel: VesselId, domains: &mut Domains) {
+    let domain = state.tables.vessels.get(vessel).map_or(0, |vessel| vessel.manifest.domain);
+    if domain != 0 && !domains.contains(&domain) {
+        let _ = domains.try_push(domain);
+    }
+}
+
+/// Those of all who have failed an order, and of one more.
+type Domains = ArrayVec<u32, { TRIED_MAX + 1 }>;
 
 /// What is asked of a vessel.
 pub(crate) struct Asked<'a> {
@@ -148,6 +208,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) demand: &'a Demand,
     /// Those that have failed it.
     pub(crate) tried: &'a [VesselId],
+    /// What it does not want to be lost with once more.
+    pub(crate) domains: Domains,
     /// Whether it has a berth.
     pub(crate) berthed: bool,
     /// How long its answer is expected to be.
@@ -265,8 +327,9 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     (!dear).then(|| routed(order, version, 1, scored))
 }
 
-/// The vessel that may work an order's last leg as well: the best that has not failed it, lies where it arises and is
-/// nobody else's. With it how long the prompt takes there, and what was considered.
+/// The vessel that may work an order's last leg as well: the best that has not failed it, lies where it arises, is nobody
+/// else's and would not be lost with the one that works it or with one that has failed it. With it how long the prompt takes
+/// there, and what was considered.
 pub(crate) fn plan_hedge(
     tx: &Transaction,
     id: OrderId,
@@ -276,7 +339,8 @@ pub(crate) fn plan_hedge(
     let (_, policy) = state.policy()?;
     let order = state.order(id)?;
     let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
-    let wanted = Wanted::of(state, order);
+    let mut wanted = Wanted::of(state, order);
+    note_domain(state, besides, &mut wanted.asked.domains);
     let mut found = parts(tx, &wanted, policy, serving, Role::Whole);
     found.retain(|part| {
         let fits = part.verdict == Verdict::Eligible && !is_late(state, order, part, None);
@@ -309,8 +373,8 @@ fn rank(candidate: &Candidate) -> (Verdict, u64, u32, VesselId, VesselId) {
     (candidate.verdict, candidate.score, candidate.tie, candidate.vessel, candidate.decode)
 }
 
-/// The candidates that split the work: each prefill vessel with the best decode vessel, and the best
-/// prefill vessel with each decode vessel.
+/// The candidates that split the work: of each decode vessel the best pair, and each prefill vessel that is in none of
+/// them with the decode vessel of the very best.
 fn pairs(
     tx: &Transaction,
     wanted: &Wanted<'_>,
@@ -318,34 +382,58 @@ fn pairs(
     serving: &Serving,
     scored: &mut Vec<Scored>,
 ) {
-    let order = wanted.order;
-    let best_first = |role| {
-        let mut parts = parts(tx, wanted, policy, serving, role);
-        parts.sort_by_key(|part| {
-            let candidate = candidate(tx, order, policy, part, None);
-            let (last, _, crowd) = part.standing();
-            (last, candidate.verdict, crowd, rank(&candidate))
-        });
-        parts
-    };
+    let (state, order) = (tx.state(), wanted.order);
     let [_, prefill, decode] = &serving.open;
     if prefill.count() == 0 || decode.count() == 0 {
         return;
     }
-    let (prefill, decode) = (best_first(Role::Prefill), best_first(Role::Decode));
-    // What is best by itself may be too dear together; where price matters the cheapest of both are a pair as well.
-    let least = |parts: &[Part]| {
-        let usable = (0usize..).zip(parts).filter(|(_, part)| part.verdict <= Verdict::Late);
-        usable.map(|(place, part)| (part.cost, place)).min().map(|(_, place)| place)
+    let prefill = parts(tx, wanted, policy, serving, Role::Prefill);
+    let decode = parts(tx, wanted, policy, serving, Role::Decode);
+    let draw = ties(tx, order);
+    let label = |first: &Part| first.label(state, half_tie(&draw, first.vessel));
+    let labels: Vec<Label> = prefill.iter().map(label).collect();
+    let labels: Vec<&Part> = unbeaten(&labels).filter_map(|place| prefill.get(place)).collect();
+    let far = |second: &Part| {
+        let fetches = prefill.iter().any(|first| first.region != second.region);
+        let region = state.tables.regions.get(second.region).filter(|_| fetches)?;
+        let fetch = transfer_time(region, order.demand.tokens_in);
+        (fetch > Micros::ZERO).then(|| second.fetching(state, &wanted.asked, fetch))
     };
-    let cheapest = least(&prefill).zip(least(&decode)).filter(|_| order.demand.limit > 0);
-    for (p, first) in prefill.iter().enumerate() {
-        for (d, second) in decode.iter().enumerate() {
-            if p == 0 || d == 0 || Some((p, d)) == cheapest {
-                scored.push(Scored::of(tx, order, policy, first, Some(second)));
-            }
-        }
+    let ends: Vec<(&Part, Option<Part>)> =
+        decode.iter().map(|second| (second, far(second))).collect();
+    let mut joined = Vec::new();
+    for end in &ends {
+        let all = labels.iter().map(|first| {
+            let second = from(end, first);
+            (candidate(tx, order, policy, first, Some(second)), *first, second)
+        });
+        joined.extend(all.min_by_key(standing).map(|found| (found, end)));
     }
+    let best = joined.iter().min_by_key(|(found, _)| standing(found));
+    let Some((_, end)) = best else { return };
+    let used = |vessel| joined.iter().any(|((candidate, ..), _)| candidate.vessel == vessel);
+    for first in prefill.iter().filter(|first| !used(first.vessel)) {
+        scored.push(Scored::of(tx, order, policy, first, Some(from(end, first))));
+    }
+    for ((candidate, first, second), _) in joined {
+        scored.push(Scored::from(tx, candidate, first, Some(second)));
+    }
+}
+
+/// The order in which pairs are preferred: last those of which one is kept for another order; of those that are crowded the
+/// one in which the least has to go, and of those that are too dear the cheapest.
+fn standing(
+    (candidate, first, second): &(Candidate, &Part, &Part),
+) -> (bool, Verdict, (Option<Crowd>, Option<MicroUsd>), (Verdict, u64, u32, VesselId, VesselId)) {
+    let (verdict, crowd) = (candidate.verdict, first.crowd.with(second.crowd));
+    let crowded = (verdict == Verdict::Crowded).then_some(crowd);
+    let dear = (verdict == Verdict::Dear).then_some(candidate.cost);
+    (crowd.keeps == Keeps::Another, verdict, (crowded, dear), rank(candidate))
+}
+
+/// What it means to have a decode vessel go on with what this one has made.
+fn from<'a>((near, far): &'a (&Part, Option<Part>), first: &Part) -> &'a Part {
+    far.as_ref().filter(|_| near.region != first.region).unwrap_or(near)
 }
 
 /// The vessels of `role` that are considered, each with what it would mean.
@@ -401,10 +489,12 @@ fn parts(
     // Whatever was drawn is too small or too dear, has failed the order or is for others: is another one not?
     let start = open.select(draw.below(u64::MAX, open.count())).unwrap_or(0);
     let holding = serving.holding(role, order.demand.size(), VesselId(start));
-    // One more than have failed it at most, as far as it remembers; those that cannot be taken do not count.
+    // One more than have failed it at most, as far as it remembers; those are not counted that cannot be taken, nor those near
+    // to one that has failed it, of which there may be many.
+    let counts = |verdict| verdict < Verdict::Crowded && verdict != Verdict::Near;
     let (mut least, mut seen): (Option<Part>, usize) = (None, 0);
     for part in holding.take(SEARCHED_MOST).filter_map(|id| sight(state, id.0)).map(assess) {
-        seen = seen.saturating_add(usize::from(part.verdict < Verdict::Crowded));
+        seen = seen.saturating_add(usize::from(counts(part.verdict)));
         if least.as_ref().is_none_or(|least| part.standing() < least.standing()) {
             least = Some(part);
         }
@@ -513,8 +603,9 @@ pub(crate) fn part(
     kept: Tokens,
 ) -> Part {
     let Sight { vessel, manifest, load } = *sight;
-    let Asked { slot, demand, tried, berthed, answer: Expected { usual, late } } = *asked;
+    let Asked { slot, demand, tried, berthed, answer: Expected { usual, late }, .. } = *asked;
     let tried = tried.contains(&vessel);
+    let near = asked.domains.contains(&manifest.domain);
     // What has failed this order is not believed to have worked its prompt.
     let held = holders.iter().find(|(holder, _)| *holder == vessel && !tried);
     let cached = held.map_or(Tokens::ZERO, |(_, tokens)| (*tokens).min(demand.tokens_in));
@@ -527,7 +618,9 @@ pub(crate) fn part(
     let mut part = Part {
         kind,
         spread: Micros::ZERO,
+        fetch: Micros::ZERO,
         vessel,
+        region: manifest.region,
         verdict: Verdict::Eligible,
         eta: Micros::ZERO,
         prompt: Micros::ZERO,
@@ -536,11 +629,13 @@ pub(crate) fn part(
         energy: Millijoules::ZERO,
         cached,
         failing: failing(state, load),
-        load: match state.policy() {
-            Some((_, policy)) if policy.route_by == Choice::LeastLoad => {
-                Ppm::ratio(u64::from(load.used), u64::from(manifest.slots))
+        filled: match state.policy().map(|(_, policy)| policy.route_by) {
+            Some(Choice::LeastLoad) => {
+                Ppm::ratio(u64::from(load.used), u64::from(manifest.slots)).0
             }
-            _ => Ppm::ZERO,
+            // Whoever begins in its berth is compared with nobody.
+            Some(Choice::BestFit) if !asked.berthed => u64::from(left(state, vessel, load)),
+            _ => 0,
         },
         hop: hop(state, demand, manifest),
         promised: None,
@@ -558,7 +653,7 @@ pub(crate) fn part(
         part.spread = cost::decode_time(manifest, late - usual);
     }
     part.eta = part.way() + held_up(state, load, manifest, prompt) + part.work();
-    part.verdict = fits(manifest, demand.size(), kept, tried);
+    part.verdict = fits(manifest, demand.size(), kept, tried, near);
     // Whoever has a berth here is promised this himself, whatever memory is left.
     if part.verdict < Verdict::Crowded && !berthed {
         part.crowd = crowd(state, manifest, load, slot, demand.size());
@@ -569,14 +664,14 @@ pub(crate) fn part(
     if !demand.may_cost(part.cost) {
         part.verdict = part.verdict.max(Verdict::Dear);
     }
-    let calendar = state.index.berths.contains_key(&vessel) && part.crowd.keeps != Keeps::Another;
-    if part.verdict < Verdict::Promised && calendar && !berthed {
-        part.promised = promised(state, vessel, state.now() + part.span(state));
-        if part.promised.is_some() {
-            part.verdict = Verdict::Promised;
-        }
-    }
+    part.respect_berths(state, asked);
     part
+}
+
+/// How many slots of a vessel nobody has, nor are kept for anybody.
+fn left(state: &State, vessel: VesselId, load: &Load) -> u32 {
+    let room = state.tables.vessels.get(vessel).map_or(0, |vessel| vessel.room(load));
+    room.saturating_sub(load.used)
 }
 
 /// How long an order is held up by what a vessel has aboard: its prompt by those that are before it, one after the
@@ -592,11 +687,13 @@ fn failing(state: &State, load: &Load) -> Ppm {
     rule.map_or(Ppm::ZERO, |rule| load.outcomes.failing(state.now(), rule.window, rule.calls))
 }
 
-fn fits(manifest: &Manifest, size: Tokens, kept: Tokens, tried: bool) -> Verdict {
+fn fits(manifest: &Manifest, size: Tokens, kept: Tokens, tried: bool, near: bool) -> Verdict {
     if size > manifest.context_max {
         Verdict::TooLarge
     } else if tried {
         Verdict::Tried
+    } else if near {
+        Verdict::Near
     } else if manifest.context_max >= kept {
         Verdict::Kept
     } else {
@@ -631,23 +728,43 @@ fn candidate(
     };
     let dear = !order.demand.may_cost(cost);
     let verdict = if dear { verdict.max(Verdict::Dear) } else { verdict };
-    let draw = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
-    let counter = (u64::from(first.vessel.0) << 32) | u64::from(decode.0);
+    let draw = ties(tx, order);
     Candidate {
         vessel: first.vessel,
         decode,
         verdict,
         failing,
         score: match policy.route_by {
-            Choice::LeastLoad => (first.load + second.map_or(Ppm::ZERO, |part| part.load)).0,
+            Choice::LeastLoad | Choice::BestFit => {
+                first.filled.saturating_add(second.map_or(0, |part| part.filled))
+            }
             _ => score(&policy.weights, eta, failing, cost, energy),
         },
-        tie: (draw.at(counter) >> 32) as u32,
+        tie: match second {
+            None => tie(&draw, first.vessel, decode),
+            // The draws of both, so that whoever is first among equals is so beside every decode vessel.
+            Some(_) => {
+                half_tie(&draw, first.vessel).saturating_add(tie(&draw, VesselId::NONE, decode) / 2)
+            }
+        },
         eta,
         cost,
         energy,
         cached: first.cached,
     }
+}
+
+fn ties(tx: &Transaction, order: &Order) -> Draw {
+    Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie)
+}
+
+fn tie(draw: &Draw, vessel: VesselId, decode: VesselId) -> u32 {
+    (draw.at((u64::from(vessel.0) << 32) | u64::from(decode.0)) >> 32) as u32
+}
+
+/// What the first half of a route has of the draw.
+fn half_tie(draw: &Draw, vessel: VesselId) -> u32 {
+    tie(draw, vessel, VesselId::NONE) / 2
 }
 
 /// How long a candidate takes at most from this moment on.

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
 use serde::Serialize;
 
 use crate::allocator::decide::crowding::most;
@@ -234,7 +235,8 @@ fn alone(state: &State, vessel: &Vessel, demand: &Demand) -> Option<Exclusion> {
 /// What it would mean to have a vessel do its share.
 fn meant(state: &State, id: VesselId, tenant: TenantId, demand: &Demand) -> Option<Part> {
     let answer = expected_of(state, tenant, demand);
-    let asked = Asked { slot: OrderSlot::NONE, demand, tried: &[], berthed: false, answer };
+    let (slot, domains) = (OrderSlot::NONE, ArrayVec::new());
+    let asked = Asked { slot, demand, tried: &[], domains, berthed: false, answer };
     let sight = sight(state, id.0)?;
     Some(part(state, &asked, &sight, &holders(state, &demand.prefix), Tokens::MAX))
 }

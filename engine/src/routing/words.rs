@@ -71,7 +71,8 @@ impl Candidate {
     pub const BYTES: usize = 5 + 5 + 1 + 9 + 5 + 9 * 5;
 
     /// The most that one route is chosen from: of each role those that are drawn, one that is kept and those that hold a
-    /// prefix; the halves of pairs, of which decode vessels hold none, each with the best of the other.
+    /// prefix, decode vessels none; of pairs the best of each decode vessel, and one of each prefill vessel that is in none
+    /// of them.
     pub const MOST: usize = {
         let drawn = CANDIDATES_MAX as usize + 1;
         let held = drawn + HOLDERS_MAX;

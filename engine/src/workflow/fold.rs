@@ -50,9 +50,16 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
             fold_admitted(state, *order, *tenant, *deadline, *key, demand)?;
             reserved.map_or(Ok(()), |amount| set_aside(state, *order, *tenant, amount))
         }
-        Event::LegDispatched { order, leg, vessel, prompt, within, hedge, timeout, .. } => {
+        Event::LegDispatched {
+            order, leg, kind, vessel, prompt, within, hedge, timeout, ..
+        } => {
             let now = state.now;
-            hand_over(state, *vessel, *prompt)?;
+            // What is fetched is no prompt that has to be worked.
+            hand_over(
+                state,
+                *vessel,
+                if *kind == LegKind::Decode { Micros::ZERO } else { *prompt },
+            )?;
             let row = state.edit_order(*order)?;
             row.leg = *leg;
             row.dispatched = now;

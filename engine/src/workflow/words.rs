@@ -187,7 +187,7 @@ words! {
             vessel: VesselId,
             /// How long it is expected to be held up by what is aboard.
             queue: Micros,
-            /// How long its prompt is expected to take.
+            /// How long its prompt is expected to take; of a decode leg, to fetch what was made of it in another region.
             prompt: Micros,
             /// How long its answer is expected to take.
             answer: Micros,

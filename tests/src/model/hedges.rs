@@ -68,8 +68,11 @@ impl Model {
             order.demand.origin.0 as usize >= self.regions.len() || order.demand.origin == region
         };
         let open = self.open(order.demand.model, Role::Whole).into_iter();
+        // What has befallen the one may befall the other.
+        let domain = |id: &u32| self.ships[id].manifest.domain;
+        let apart = |id: &u32| domain(id) == 0 || domain(id) != domain(&present);
         let mut fit = BTreeSet::new();
-        for vessel in open.filter(|id| *id != present && near(id)) {
+        for vessel in open.filter(|id| *id != present && near(id) && apart(id)) {
             let candidate = self.candidate(&order, VesselId(vessel), VesselId::NONE)?;
             if candidate.verdict == Verdict::Eligible {
                 fit.insert(vessel);

@@ -463,6 +463,7 @@ impl Model {
         let now = self.now;
         let order = self.order(slot)?.clone();
         let leg = &order.route[order.leg];
+        let fetch = self.fetched(&order, leg);
         let ship = self.ship(leg.vessel)?;
         let (aboard, manifest) = (ship.backlog, ship.manifest.clone());
         // What it is expected to take, and what stands before it.
@@ -479,11 +480,12 @@ impl Model {
             LegKind::Whole => {
                 rules::answer_time(&manifest, self.expected(&order).0).min(leg.work.0)
             }
-            LegKind::Decode => leg.work.0,
+            LegKind::Decode => leg.work.0 - fetch,
             LegKind::Hop | LegKind::Prefill => 0,
         };
         let prompt = if leg.kind == LegKind::Hop { 0 } else { leg.work.0 - answer };
-        if prompt > 0 {
+        // On its way it keeps no other prompt from being worked.
+        if prompt > 0 && leg.kind != LegKind::Decode {
             let ship = self.ship(leg.vessel)?;
             ship.prompts = ship.prompts.max(now) + prompt;
         }
@@ -515,6 +517,15 @@ impl Model {
             hedge: Micros(hedge.unwrap_or(0)),
             timeout: Micros(timeout),
         })
+    }
+
+    /// How long a leg waits for what was made of its prompt elsewhere.
+    pub(super) fn fetched(&self, order: &Live, leg: &Leg) -> u64 {
+        let made = order.route.iter().find(|other| other.kind == LegKind::Prefill);
+        match made.filter(|_| leg.kind == LegKind::Decode) {
+            Some(made) => self.fetch(&order.demand, made.vessel.0, leg.vessel.0).min(leg.work.0),
+            None => 0,
+        }
     }
 
     pub(super) fn report(
@@ -568,9 +579,10 @@ impl Model {
         let (_, policy) = self.policy()?;
         let most = u128::from(order.within) * u128::from(policy.breaker.slow_percent);
         let slow = !hop && u128::from(now - order.dispatched) * 100 > most;
+        let fetch = self.fetched(order, &leg);
         let ship = self.ship(leg.vessel)?;
         let cost = rules::leg_price(&ship.manifest, leg.kind, [asked, cached, tokens_out]);
-        let mut predicted = if hop { leg.work.0 } else { 0 };
+        let mut predicted = if hop { leg.work.0 } else { fetch };
         if reads {
             predicted += rules::prompt_time(&ship.manifest, asked - cached);
         }

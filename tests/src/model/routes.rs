@@ -15,11 +15,14 @@ struct Share {
     crowd: Crowd,
     prompt: u64,
     answer: u64,
+    /// How long what was made of the prompt is on its way here.
+    fetch: u64,
     cost: u64,
     energy: u64,
     cached: u64,
     failing: u64,
     load: u64,
+    left: u64,
     hop: u64,
     /// How long it takes at most from now on, at the pace of the vessel.
     span: u64,
@@ -116,7 +119,25 @@ impl Model {
         self.policies.last().map_or(100, |policy| pace.percent(self.now, &policy.forecast))
     }
 
+    /// Whether a vessel hangs on the same thing as one that has failed an order.
+    fn is_near(&self, order: &Live, vessel: u32) -> bool {
+        let domain = |id: u32| self.ships[&id].manifest.domain;
+        domain(vessel) > 0 && order.tried.iter().any(|id| domain(id.0) == domain(vessel))
+    }
+
+    /// How long the way is from vessel to vessel of what was made of a prompt: begun thousands count in proportion.
+    pub(super) fn fetch(&self, demand: &Demand, from: u32, to: u32) -> u64 {
+        let [from, to] = [from, to].map(|id| self.ships[&id].manifest.region.0 as usize);
+        let whole = rules::charge(demand.tokens_in.0, self.regions[to].2, 1_000);
+        if from == to { 0 } else { rules::narrow(whole).min(1 << 46) }
+    }
+
     fn share(&self, order: &Live, vessel: u32) -> Share {
+        self.share_after(order, vessel, None)
+    }
+
+    /// The share of a vessel that goes on with what another one has made of the prompt.
+    fn share_after(&self, order: &Live, vessel: u32, made: Option<u32>) -> Share {
         let demand = &order.demand;
         let ship = &self.ships[&vessel];
         let manifest = &ship.manifest;
@@ -153,9 +174,10 @@ impl Model {
         let fits = self.holds(vessel, demand);
         let pace = self.pace_of(vessel);
         let paced = |time: u128| rules::narrow(time * u128::from(pace) / 100);
-        let eta = waiting + reading + writing + way;
+        let fetch = made.map_or(0, |made| self.fetch(demand, made, vessel));
+        let eta = waiting + reading + writing + way + fetch;
         // A slot is free: whatever is aboard, it begins at once.
-        let span = paced((reading + writing + overtime).into()) + way;
+        let span = paced((reading + writing + overtime).into()) + way + fetch;
         // What is kept for another order is nobody else's, whatever is promised there.
         let mut crowd = (Keeps::Nobody, 0);
         if fits && !order.berthed {
@@ -170,6 +192,7 @@ impl Model {
                 true if Self::beyond_limit(demand, rules::narrow(cost)) => Verdict::Dear,
                 true if crowd.0 == Keeps::Another || crowd.1 > 0 => Verdict::Crowded,
                 true if tried => Verdict::Tried,
+                true if self.is_near(order, vessel) => Verdict::Near,
                 true if self.is_kept(manifest.context_max.0, demand) => Verdict::Kept,
                 true => Verdict::Eligible,
             },
@@ -178,6 +201,7 @@ impl Model {
             crowd,
             prompt: reading,
             answer: writing,
+            fetch,
             cost: rules::narrow(cost),
             energy: rules::narrow(energy),
             cached,
@@ -186,6 +210,12 @@ impl Model {
                 ship.calls.share(self.now, rule.window.0, rule.calls, [FAILED, CALLS])
             }),
             load: rules::share(ship.used.into(), manifest.slots.into()),
+            left: if order.berthed {
+                0
+            } else {
+                u64::from(Self::slots(ship))
+                    .saturating_sub(self.kept(vessel) + u64::from(ship.used))
+            },
             hop,
             span,
         }
@@ -201,13 +231,14 @@ impl Model {
         let (_, policy) = self.policy()?;
         let mut sum = self.share(order, vessel.0);
         if decode != VesselId::NONE {
-            let second = self.share(order, decode.0);
+            let second = self.share_after(order, decode.0, Some(vessel.0));
             sum.verdict = sum.verdict.max(second.verdict);
             sum.eta += second.eta;
             sum.cost += second.cost;
             sum.energy += second.energy;
             sum.failing = sum.failing.max(second.failing);
             sum.load += second.load;
+            sum.left += second.left;
             sum.span += second.span;
         }
         if self.now + sum.span > order.deadline {
@@ -222,6 +253,7 @@ impl Model {
         let time = rules::narrow(time);
         let score = match policy.route_by {
             Choice::LeastLoad => sum.load,
+            Choice::BestFit => sum.left,
             _ => rules::points(&policy.weights, time, sum.cost, sum.energy),
         };
         Ok(Candidate {
@@ -333,16 +365,17 @@ impl Model {
         let order = self.order(slot)?.clone();
         let (_, policy) = self.policy()?;
         let all = usize::from(policy.candidates) >= self.ships.len()
-            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad);
+            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad | Choice::BestFit);
         let mut spans = BTreeSet::new();
         for (vessel, second) in self.ways(&order) {
             let candidate = self.candidate(&order, vessel, second)?;
             if all && candidate.verdict < Verdict::Late {
                 return wrong(format!("{} is given up, but {candidate:?}", order.id));
             }
-            let of =
-                |id: VesselId| if id == VesselId::NONE { 0 } else { self.share(&order, id.0).span };
-            spans.insert(of(vessel) + of(second));
+            let first = self.share(&order, vessel.0).span;
+            let second = (second != VesselId::NONE)
+                .then(|| self.share_after(&order, second.0, Some(vessel.0)).span);
+            spans.insert(first + second.unwrap_or(0));
         }
         let left = order.deadline.saturating_sub(self.now);
         if !self.has_rivals(&order) || !spans.contains(&needs) || needs <= left {
@@ -365,8 +398,10 @@ impl Model {
                 return wrong(format!("{} is held back, but {candidate:?}", order.id));
             }
             if candidate.verdict == Verdict::Promised {
-                let both = [vessel, second].into_iter().filter(|id| *id != VesselId::NONE);
-                moments.extend(both.filter_map(|id| self.share(order, id.0).promised));
+                moments.extend(self.share(order, vessel.0).promised);
+                let second = (second != VesselId::NONE)
+                    .then(|| self.share_after(order, second.0, Some(vessel.0)));
+                moments.extend(second.and_then(|share| share.promised));
             }
         }
         if moments.contains(&berthed_at) {
@@ -381,7 +416,7 @@ impl Model {
     fn may_be_too_dear(&self, order: &Live, least: u64) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let all = usize::from(policy.candidates) >= self.ships.len()
-            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad);
+            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad | Choice::BestFit);
         let (mut prices, mut single) = (BTreeSet::new(), true);
         for (vessel, second) in self.ways(order) {
             let candidate = self.candidate(order, vessel, second)?;
@@ -459,51 +494,56 @@ impl Model {
         let firsts = firsts(&pairs);
         self.drawn(order, &firsts, prefill, &holders)?;
         self.drawn(order, &seconds, decode, &BTreeSet::new())?;
-        let paired = |a: u32, b: u32| pairs.iter().any(|c| (c.vessel.0, c.decode.0) == (a, b));
-        // Where the price matters, the cheapest half of each kind that may be had are a pair as well.
-        let cheapest = |of: &BTreeSet<u32>| -> BTreeSet<u32> {
-            let price = |id: &u32| {
-                let share = self.share(order, *id);
-                (share.verdict <= Verdict::Late).then_some(share.cost)
-            };
-            let least = of.iter().filter_map(price).min();
-            of.iter().copied().filter(|id| least.is_some() && price(id) == least).collect()
-        };
-        let [cheap, cheaper] = [cheapest(&firsts), cheapest(&seconds)];
-        let priced = order.demand.limit > 0 && !cheap.is_empty() && !cheaper.is_empty();
-        let rest = |a: u32, b: u32| {
-            let mut rest = pairs.iter().filter(|c| c.vessel.0 != a && c.decode.0 != b);
-            match (rest.next(), rest.next()) {
-                (None, _) => !priced || cheap.contains(&a) || cheaper.contains(&b),
-                (Some(c), None) => {
-                    priced && cheap.contains(&c.vessel.0) && cheaper.contains(&c.decode.0)
-                }
-                _ => false,
-            }
-        };
-        let sound = self.best_is(order, &firsts, |a| {
-            let with_all = seconds.iter().all(|b| paired(a, *b));
-            let best = |b| firsts.iter().all(|a| paired(*a, b)) && rest(a, b);
-            with_all && self.best_is(order, &seconds, best).unwrap_or(false)
-        })?;
-        if sound { Ok(()) } else { wrong(format!("not the best with all others: {pairs:?}")) }
+        self.paired(order, &pairs, &firsts, &seconds)
     }
 
-    /// Whether one of those that are best by themselves is so.
-    fn best_is(
+    /// Whether of every second half the best pair of all is there, and every other first half with the second half of the
+    /// very best. Draws decide between equals, and for the same first half beside every second one.
+    fn paired(
         &self,
         order: &Live,
-        vessels: &BTreeSet<u32>,
-        so: impl Fn(u32) -> bool,
-    ) -> Decided<bool> {
-        let mut ranks = Vec::new();
-        for id in vessels {
-            let alone = self.candidate(order, VesselId(*id), VesselId::NONE)?;
-            let (last, _, crowd) = self.standing(order, *id);
-            ranks.push(((last, alone.verdict as u8, crowd, alone.score), *id));
+        pairs: &[&Candidate],
+        firsts: &BTreeSet<u32>,
+        seconds: &BTreeSet<u32>,
+    ) -> Decided<()> {
+        let (mut listed, mut before) = (BTreeSet::new(), BTreeSet::new());
+        for second in seconds {
+            let own = pairs.iter().filter(|pair| pair.decode.0 == *second);
+            // Of equals the first is preferred, in the order in which they stand.
+            let best = own.min_by_key(|pair| self.preference(order, pair));
+            let Some(best) = best else { return wrong("half a pair") };
+            listed.insert((best.vessel.0, *second));
+            for first in firsts {
+                let other = self.candidate(order, VesselId(*first), VesselId(*second))?;
+                let ranks = [best, &&other].map(|c| self.preference(order, c));
+                if ranks[0] > ranks[1] {
+                    return wrong(format!("{other:?} is better than {best:?}"));
+                }
+                if ranks[0] == ranks[1] && best.vessel.0 != *first {
+                    before.insert((best.vessel.0, *first));
+                }
+            }
         }
-        let least = ranks.iter().map(|(rank, _)| *rank).min();
-        Ok(ranks.iter().any(|(rank, id)| Some(*rank) == least && so(*id)))
+        let used: BTreeSet<u32> = listed.iter().map(|(first, _)| *first).collect();
+        let chief = pairs.first().map_or(u32::MAX, |best| best.decode.0);
+        listed.extend(firsts.difference(&used).map(|first| (*first, chief)));
+        let found: BTreeSet<_> = pairs.iter().map(|c| (c.vessel.0, c.decode.0)).collect();
+        let fair = !before.iter().any(|(a, b)| before.contains(&(*b, *a)));
+        if found == listed && found.len() == pairs.len() && fair {
+            Ok(())
+        } else {
+            wrong(format!("{listed:?} are to be listed, drawn {before:?}: {pairs:?}"))
+        }
+    }
+
+    /// What is preferred of pairs: last are those of which one is kept for another order.
+    fn preference(&self, order: &Live, pair: &Candidate) -> (bool, u8, Option<Crowd>, [u64; 2]) {
+        let another = self.kept_for_another(order, pair.vessel, pair.decode);
+        let [a, b] = [pair.vessel, pair.decode].map(|id| self.crowd(order, id.0));
+        let crowd = (a.0.max(b.0), a.1.max(b.1));
+        let crowd = (pair.verdict == Verdict::Crowded).then_some(crowd);
+        let dear = if pair.verdict == Verdict::Dear { pair.cost.0 } else { 0 };
+        (another, pair.verdict as u8, crowd, [dear, pair.score])
     }
 
     fn standing(&self, order: &Live, vessel: u32) -> (bool, u8, Crowd) {
@@ -603,9 +643,9 @@ impl Model {
             let kind = if halved { LegKind::Prefill } else { LegKind::Whole };
             legs.push(leg(kind, best.vessel, first.prompt + first.answer));
         } else {
-            let second = self.share(order, best.decode.0);
+            let second = self.share_after(order, best.decode.0, Some(best.vessel.0));
             legs.push(leg(LegKind::Prefill, best.vessel, first.prompt));
-            legs.push(leg(LegKind::Decode, best.decode, second.answer));
+            legs.push(leg(LegKind::Decode, best.decode, second.fetch + second.answer));
         }
         legs
     }

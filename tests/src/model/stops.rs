@@ -68,7 +68,8 @@ impl Model {
     /// What a leg would have worked in the time, at the pace of its vessel: first its prompt, then token by token.
     fn estimate(&self, order: &Live, leg: &Leg, manifest: &Manifest, most: u64) -> Usage {
         let pace = u128::from(self.pace_of(leg.vessel.0));
-        let elapsed = u128::from(self.now - order.dispatched) * 100 / pace;
+        let alone = (self.now - order.dispatched).saturating_sub(self.fetched(order, leg));
+        let elapsed = u128::from(alone) * 100 / pace;
         let asked = order.demand.tokens_in.0;
         let reads = leg.kind == LegKind::Whole || leg.kind == LegKind::Prefill;
         let writes = leg.kind == LegKind::Whole || leg.kind == LegKind::Decode;

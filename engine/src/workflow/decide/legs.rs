@@ -122,7 +122,8 @@ fn dispatch(tx: &mut Transaction, id: OrderId, leg: u8) {
     tx.emit(event);
 }
 
-/// How long a leg is expected to take: behind what is aboard, for the prompt and for the answer.
+/// How long a leg is expected to take: behind what is aboard, for the prompt, or to have what was made of it elsewhere,
+/// and for the answer.
 fn eta(state: &State, order: &Order, leg: &Leg) -> [Micros; 3] {
     let tables = &state.tables;
     let vessel = tables.vessels.get(leg.vessel).zip(tables.loads.get(leg.vessel));
@@ -134,7 +135,7 @@ fn eta(state: &State, order: &Order, leg: &Leg) -> [Micros; 3] {
     let answer = match leg.kind {
         LegKind::Hop => return [Micros::ZERO; 3],
         LegKind::Prefill => Micros::ZERO,
-        LegKind::Decode => leg.work,
+        LegKind::Decode => leg.work - cost::fetch_time(state, order, leg),
         LegKind::Whole => {
             cost::decode_time(&vessel.manifest, expected(state, order).usual).min(leg.work)
         }
@@ -212,7 +213,13 @@ fn completed(
         first_token,
         cost: leg_cost(manifest, leg.kind, asked_in, cached, tokens_out),
         energy,
-        predicted: cost::leg_time(manifest, leg, asked_in - cached, tokens_out),
+        predicted: cost::leg_time(
+            manifest,
+            leg,
+            cost::fetch_time(state, order, leg),
+            asked_in - cached,
+            tokens_out,
+        ),
     })
 }
 

@@ -69,7 +69,9 @@ pub(crate) fn await_stop(
 fn estimate(state: &State, order: &Order, leg: &Leg, manifest: &Manifest) -> Usage {
     let pace =
         state.tables.loads.get(leg.vessel).map_or(Pace::AS_DECLARED, |load| pace(state, load));
-    let elapsed = (state.now() - order.dispatched).of_percent(pace);
+    // What it fetched meanwhile is not its own work.
+    let fetch = cost::fetch_time(state, order, leg);
+    let elapsed = (state.now() - order.dispatched - fetch).of_percent(pace);
     let asked = order.demand.tokens_in;
     let prompts = matches!(leg.kind, LegKind::Whole | LegKind::Prefill);
     let answers = matches!(leg.kind, LegKind::Whole | LegKind::Decode);
