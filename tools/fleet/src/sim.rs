@@ -37,7 +37,7 @@ use tensorforge_engine::{models, workflow};
 use crate::draw::{Purpose, below, draw};
 use crate::fleet::{self, FIRST_START, FaultKind, Fleet};
 use crate::trace::{Row, Trace};
-use crate::vessel::{Begun, Finished, Job, Stopped, Vessel};
+use crate::vessel::{Begun, Finished, Job, Stopped, Vessel, ratio_up};
 
 use agenda::{Agenda, Happening, Place, Rank};
 pub use demand::SimError;
@@ -56,6 +56,8 @@ pub struct Sim<'a> {
     rows: BTreeMap<(TenantId, u64), usize>,
     /// The rows of live orders.
     orders: BTreeMap<OrderId, usize>,
+    /// Where the prompts of live orders were worked last that are answered elsewhere.
+    prompts: BTreeMap<OrderId, VesselId>,
     /// Rows that have arrived and have not ended.
     open: usize,
     /// Stops that vessels are about to answer.
@@ -103,6 +105,7 @@ impl<'a> Sim<'a> {
             cursor: 0,
             rows,
             orders: BTreeMap::new(),
+            prompts: BTreeMap::new(),
             open: 0,
             stops: 0,
             ships: ships.collect(),
@@ -161,6 +164,7 @@ impl<'a> Sim<'a> {
                     order, tenant, external, ..
                 }) => {
                     self.orders.remove(order);
+                    self.prompts.remove(order);
                     self.close(*tenant, *external);
                 }
                 Event::Workflow(workflow::Event::OrderRefused { tenant, external, .. })
@@ -353,7 +357,10 @@ impl<'a> Sim<'a> {
         let Some((row, model)) = self.row(call.order) else {
             return self.reply(now, call, None, call.failed(Cause::Error));
         };
-        let (fleet, seed) = (self.fleet, self.seed);
+        if call.kind == LegKind::Prefill {
+            self.prompts.insert(call.order, call.vessel);
+        }
+        let (fleet, seed, fetch) = (self.fleet, self.seed, self.fetch(call, row));
         let Some(ship) = self.ship(call.vessel) else {
             return self.reply(now, call, None, call.failed(Cause::Error));
         };
@@ -375,11 +382,26 @@ impl<'a> Sim<'a> {
             return self.reply(now + after, call, Some(call.vessel), call.failed(answer));
         }
         let told = fleet.first_tokens && row.class == Class::Interactive;
-        if ship.vessel.call(now, call.job(row, told)) {
+        if ship.vessel.call(now, call.job(row, fetch, told)) {
             self.file(call.vessel);
         } else {
             self.reply(now, call, Some(call.vessel), call.failed(Cause::Rejected));
         }
+    }
+
+    /// How long what was made of a prompt is on its way to the vessel that is called: nothing within a region.
+    fn fetch(&self, call: Call, row: &Row) -> Micros {
+        let region = |vessel: VesselId| {
+            self.fleet.vessels.get(vessel.0 as usize).map(|vessel| vessel.manifest.region)
+        };
+        let made = self.prompts.get(&call.order).filter(|_| call.kind == LegKind::Decode);
+        let Some((from, to)) = made.and_then(|made| region(*made)).zip(region(call.vessel)) else {
+            return Micros::ZERO;
+        };
+        let into = self.fleet.regions.get(to.0 as usize).filter(|_| from != to);
+        into.map_or(Micros::ZERO, |region| {
+            Micros(ratio_up(row.tokens_in.0, region.transfer.0, 1_000))
+        })
     }
 
     /// The row of a live order, and the model that it asks for.
@@ -435,7 +457,7 @@ impl Call {
         self.reply(Outcome::Failed(cause))
     }
 
-    fn job(self, row: &Row, told: bool) -> Job<'_> {
+    fn job(self, row: &Row, fetch: Micros, told: bool) -> Job<'_> {
         Job {
             order: self.order,
             attempt: self.attempt,
@@ -444,6 +466,7 @@ impl Call {
             tokens_in: row.tokens_in,
             tokens_out: row.tokens_out,
             blocks: &row.blocks,
+            fetch,
             told,
         }
     }

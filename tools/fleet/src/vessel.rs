@@ -32,6 +32,8 @@ pub(crate) struct Job<'a> {
     pub(crate) tokens_in: Tokens,
     pub(crate) tokens_out: Tokens,
     pub(crate) blocks: &'a [u64],
+    /// How long what was made of its prompt is on its way from another region.
+    pub(crate) fetch: Micros,
     /// Whether its first token is told of.
     pub(crate) told: bool,
 }
@@ -280,7 +282,7 @@ impl<'a> Vessel<'a> {
             self.preset.prefill_time(task.job.tokens_in - task.cached, batch).0
         } else {
             let per_kilotoken = self.preset.transfer_us_per_kilotoken.0;
-            ratio_up(task.job.tokens_in.0, per_kilotoken, 1_000)
+            ratio_up(task.job.tokens_in.0, per_kilotoken, 1_000).saturating_add(task.job.fetch.0)
         };
         self.intake = Some(Intake { task, left, whole: left });
     }
@@ -386,7 +388,7 @@ fn ratio(value: u64, times: u64, parts: u64) -> u64 {
 }
 
 /// `value * times / parts`, rounded up.
-fn ratio_up(value: u64, times: u64, parts: u64) -> u64 {
+pub(crate) fn ratio_up(value: u64, times: u64, parts: u64) -> u64 {
     let wide = u128::from(value) * u128::from(times);
     u64::try_from(wide.div_ceil(u128::from(parts.max(1)))).unwrap_or(u64::MAX)
 }

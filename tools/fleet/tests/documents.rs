@@ -30,6 +30,7 @@ name = "north"
 hop_ms = 30
 [[region]]
 name = "south"
+transfer_ms = 4
 [[model]]
 name = "m"
 [[model]]
@@ -78,8 +79,8 @@ fn a_fleet_becomes_commands() {
         .iter()
         .map(|command| match command {
             Command::Config(config::Command::Configure(_)) => "configure".into(),
-            Command::Models(models::Command::RegisterRegion { name, hop, .. }) => {
-                format!("region {name} {hop}")
+            Command::Models(models::Command::RegisterRegion { name, hop, transfer }) => {
+                format!("region {name} {hop} {transfer}")
             }
             Command::Models(models::Command::RegisterModel { name }) => format!("model {name}"),
             Command::Models(models::Command::RegisterTenant(t)) => {
@@ -96,8 +97,8 @@ fn a_fleet_becomes_commands() {
         said,
         [
             "configure",
-            "region north 30000",
-            "region south 0",
+            "region north 30000 0",
+            "region south 0 4000",
             "model m",
             "model n",
             "tenant free 0 0 0",
@@ -121,6 +122,24 @@ fn a_fleet_becomes_commands() {
         (first.prefill_per_kilotoken, first.decode_per_token),
         (Micros(18_750), Micros(175))
     );
+}
+
+/// Names are numbered as they come, all that are alike have one, and who has none has zero.
+#[test]
+fn domains_are_numbered_in_the_order_in_which_they_come() {
+    let vessel = |name: &str, more: &str| {
+        format!(
+            "[[vessel]]\nname = {name:?}\npreset = \"p\"\nregion = \"north\"\nmodels = [\"m\"]\n{more}\n"
+        )
+    };
+    let text = FLEET.replace("slots = 5", "slots = 5\ndomain = \"rack-b\"")
+        + &vessel("x", "domain = \"rack-a\"")
+        + &vessel("y", "domain = \"rack-b\"")
+        + &vessel("z", "");
+    let fleet = Fleet::parse("f.toml", &text).unwrap();
+    let told: Vec<_> =
+        fleet.vessels.iter().map(|row| (row.name.as_str(), row.manifest.domain)).collect();
+    assert_eq!(told, [("v-0", 1), ("v-1", 1), ("w", 0), ("x", 2), ("y", 1), ("z", 0)]);
 }
 
 #[test]
@@ -161,6 +180,7 @@ fn fleets_that_cannot_be_had() {
         assert_eq!(error.to_string(), format!("f.toml{expected}"));
     };
     check("slots = 5", "slots = 0", ": vessel[0].slots is 0");
+    check("slots = 5", "domain = \"\"", ": vessel[0].domain is empty");
     check("count = 2", "count = 0", ": vessel[0].count is 0");
     check("count = 2", "count = 2_000_000", ": vessel.count adds up to 2000001, more than 1048576");
     check(
@@ -233,16 +253,16 @@ fn fleets_that_cannot_be_had() {
         "hop_ms = 2_000_000_000_000",
         ":4:10: 2000000000000 ms is longer than 1000000000000 ms",
     );
-    check("slots = 5", "slots = -5", ":32:9: invalid value: integer `-5`, expected u32");
+    check("slots = 5", "slots = -5", ":33:9: invalid value: integer `-5`, expected u32");
     check(
         "slots = 5",
         "slot = 5",
-        ":32:1: unknown field `slot`, expected one of `name`, `count`, `preset`, `region`, `models`, `role`, `slots`, `heartbeat_ms`",
+        ":33:1: unknown field `slot`, expected one of `name`, `count`, `preset`, `region`, `models`, `role`, `slots`, `domain`, `heartbeat_ms`",
     );
     check(
         "role = \"decode\"",
         "role = \"both\"",
-        ":38:8: unknown variant `both`, expected one of `whole`, `prefill`, `decode`",
+        ":39:8: unknown variant `both`, expected one of `whole`, `prefill`, `decode`",
     );
     let empty = Fleet::parse("f.toml", "name = \"\"").unwrap_err().to_string();
     assert_eq!(

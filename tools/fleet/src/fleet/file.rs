@@ -138,6 +138,7 @@ struct VesselEntry {
     #[serde(default = "whole")]
     role: Role,
     slots: Option<u32>,
+    domain: Option<String>,
     #[serde(default = "usual_heartbeat")]
     heartbeat_ms: Millis,
     #[serde(default)]
@@ -385,6 +386,7 @@ fn vessels(
     let presets: BTreeMap<_, _> = presets.into_iter().map(|(n, p)| (n, Arc::new(p))).collect();
     let mut vessels: Vec<Vessel> = Vec::new();
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut domains: Vec<&str> = Vec::new();
     let total = entries.iter().fold(0u32, |sum, e| sum.saturating_add(e.count.unwrap_or(1)));
     if total > VESSELS_MAX {
         faults.push(format!("vessel.count adds up to {total}, more than {VESSELS_MAX}"));
@@ -392,7 +394,10 @@ fn vessels(
     }
     for (place, entry) in entries.iter().enumerate() {
         let key = format!("vessel[{place}]");
-        let built = entry.build(&key, &presets, regions, models, faults);
+        let mut built = entry.build(&key, &presets, regions, models, faults);
+        if let (Some((manifest, _)), Some(domain)) = (&mut built, &entry.domain) {
+            manifest.domain = number(&mut domains, domain);
+        }
         for name in entry.names() {
             if let Some(other) = taken.insert(name.clone(), place) {
                 faults.push(format!("{key}.name is {name:?}, which vessel[{other}] has"));
@@ -405,6 +410,15 @@ fn vessels(
         }
     }
     vessels
+}
+
+/// The number of a name: from one on, in the order in which they come.
+fn number<'a>(names: &mut Vec<&'a str>, name: &'a str) -> u32 {
+    let place = names.iter().position(|other| *other == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    });
+    u32::try_from(place + 1).unwrap_or(u32::MAX)
 }
 
 /// A model that has halves of one kind alone is served by nobody.
@@ -449,6 +463,7 @@ impl VesselEntry {
                 self.joins_ms.micros() > Micros::ZERO && self.heartbeat_ms.micros() == Micros::ZERO,
             ),
             ("joins_ms is above half a day", self.joins_ms.micros() > Micros(43_200_000_000)),
+            ("domain is empty", self.domain.as_deref() == Some("")),
             ("models is empty; at least one is needed", self.models.is_empty()),
         ] {
             if wrong {

@@ -221,6 +221,22 @@ fn a_route_of_three_legs() {
 }
 
 #[test]
+fn what_was_made_in_another_region_is_on_its_way() {
+    let mill = vessel("mill", "role = \"decode\"").replace("here", "there");
+    let text = HULL.replace("name = \"there\"", "name = \"there\"\ntransfer_ms = 40");
+    let fleet = fleet(&(text + &vessel("pump", "role = \"prefill\"") + &mill));
+    let trace = trace(&[r#""at":0,"tokens_in":500,"tokens_out":3"#]);
+    // 10 ms for the first 100 tokens and 40 for 400 more; then 20 ms from region to region, one into the mill, and 3 x 10 ms.
+    assert_eq!(
+        Exchange::new(&fleet, &trace, 1).run().log,
+        [
+            "50000 done 1 out=0 cached=0 first=0 fuel=500",
+            "101000 done 1 out=3 cached=0 first=31000 fuel=9",
+        ]
+    );
+}
+
+#[test]
 fn what_happens_at_once_has_an_order() {
     // Both vessels end at 140 ms: by their numbers, and before the row that arrives then, which the
     // first of them then works.
