@@ -11,6 +11,8 @@ pub(crate) struct Names {
     pub(crate) tenants: BTreeMap<u32, String>,
     pub(crate) models: BTreeMap<u32, String>,
     pub(crate) vessels: BTreeMap<u32, String>,
+    /// What vessels would be lost with, those that would be with anything.
+    pub(crate) domains: BTreeMap<u32, u32>,
 }
 
 impl Names {
@@ -21,6 +23,12 @@ impl Names {
             tenants: tables.tenants.iter().map(|(id, row)| (id.0, row.name.clone())).collect(),
             models: tables.models.iter().map(|(id, row)| (id.0, row.name.clone())).collect(),
             vessels: tables.vessels.iter().map(|(id, row)| (id.0, row.name.clone())).collect(),
+            domains: tables
+                .vessels
+                .iter()
+                .filter(|(_, row)| row.manifest.domain > 0)
+                .map(|(id, row)| (id.0, row.manifest.domain))
+                .collect(),
         }
     }
 
@@ -33,10 +41,14 @@ impl Names {
                 self.models.insert(model.0, name.clone());
             }
             Event::Models(
-                models::Event::VesselRegistered { vessel, name, .. }
-                | models::Event::VesselAnnounced { vessel, name, .. },
+                models::Event::VesselRegistered { vessel, name, manifest, .. }
+                | models::Event::VesselAnnounced { vessel, name, manifest, .. },
             ) => {
                 self.vessels.insert(vessel.0, name.clone());
+                match manifest.domain {
+                    0 => self.domains.remove(&vessel.0),
+                    domain => self.domains.insert(vessel.0, domain),
+                };
             }
             _ => {}
         }

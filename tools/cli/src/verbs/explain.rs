@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tensorforge_engine::command::Stamp;
 use tensorforge_engine::event::Event;
+use tensorforge_engine::models::LegKind;
 use tensorforge_engine::routing::{Candidate, Verdict};
 use tensorforge_engine::units::{Micros, OrderId, VesselId};
 use tensorforge_engine::{allocator, queue, resilience, routing, telemetry, workflow};
@@ -486,11 +487,13 @@ impl Teller<'_> {
                 timeout,
                 ..
             }) => format!(
-                "leg {leg} ({}) handed to {}; should take {} (queue {}, prompt {}, answer {}), {} at most, times out after {}",
+                "leg {leg} ({}) handed to {}; should take {} (queue {}, {} {}, answer {}), {} at most, times out after {}",
                 word(kind),
                 self.names.vessel(*vessel),
                 span((*queue + *prompt + *answer).0),
                 span(queue.0),
+                // No prompt is worked on a decode leg: what was made of it is fetched from another region.
+                if *kind == LegKind::Decode { "transfer" } else { "prompt" },
                 span(prompt.0),
                 span(answer.0),
                 span(within.0),
@@ -663,6 +666,18 @@ impl Names {
             0 => String::new(),
             ppm => format!("  fails {} %", ppm / 10_000),
         };
-        told + failing.as_str()
+        let domains = [candidate.vessel, candidate.decode].map(|id| self.domains.get(&id.0));
+        let near = match (candidate.verdict, domains) {
+            (Verdict::Near, [Some(one), Some(other)]) => format!("domains {one} and {other}"),
+            (Verdict::Near, [Some(domain), None] | [None, Some(domain)]) => {
+                format!("domain {domain}")
+            }
+            _ => String::new(),
+        };
+        let near = match near.as_str() {
+            "" => near,
+            near => format!("  of {near}, where one has failed it"),
+        };
+        told + failing.as_str() + near.as_str()
     }
 }

@@ -305,7 +305,7 @@ fn answer(events: &[Event], names: &Names) -> Option<Answer> {
 
 /// Whether the candidate could have been taken.
 fn can_be_had(candidate: &Candidate) -> bool {
-    matches!(candidate.verdict, Verdict::Eligible | Verdict::Kept | Verdict::Tried)
+    matches!(candidate.verdict, Verdict::Eligible | Verdict::Kept | Verdict::Near | Verdict::Tried)
 }
 
 /// What the next best route would have had more than the chosen one, in thousandths of a point.
@@ -316,6 +316,8 @@ enum Margin {
     Points { all: u64, parts: [i128; 3], tie: bool },
     /// The share of slots in use, in ppm.
     Load(u64),
+    /// The slots that are left.
+    Left(u64),
 }
 
 fn margin(state: &State, candidates: &[Candidate]) -> Option<Margin> {
@@ -330,6 +332,7 @@ fn margin(state: &State, candidates: &[Candidate]) -> Option<Margin> {
     let all = next.score.saturating_sub(best.score);
     match policy.route_by {
         Choice::LeastLoad => Some(Margin::Load(all)),
+        Choice::BestFit => Some(Margin::Left(all)),
         _ => {
             let [best, other] = [best, next].map(|candidate| parts(&policy.weights, candidate));
             let parts = [0, 1, 2].map(|part: usize| other[part] - best[part]);
@@ -355,6 +358,8 @@ impl Margin {
                 "  no margin: as large a share of slots is in use, and a draw decides".into()
             }
             Self::Load(ppm) => format!("  by {} ppm of its slots in use", grouped(*ppm)),
+            Self::Left(0) => "  no margin: as many slots are left, and a draw decides".into(),
+            Self::Left(slots) => format!("  by {} fewer left", counted(*slots, "slot")),
             Self::Points { all, parts: [time, cost, energy], tie } => {
                 let head = if *tie {
                     let head =
@@ -377,6 +382,7 @@ impl Margin {
         match self {
             Self::Verdict(verdict) => json!({ "by": "verdict", "verdict": verdict }),
             Self::Load(ppm) => json!({ "by": "load", "ppm": ppm }),
+            Self::Left(slots) => json!({ "by": "left", "slots": slots }),
             Self::Points { all, parts, tie } => {
                 let [time, cost, energy] =
                     parts.map(|part| i64::try_from(part).unwrap_or(i64::MAX));
