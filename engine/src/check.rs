@@ -252,6 +252,17 @@ mod tests {
             s.tables.loads.edit(VesselId(0), &mut s.writer).unwrap().used = 2;
             s.settle();
         });
+        check("us of work and 111 tokens, but its orders hold", &|s| {
+            s.tables.loads.edit(VesselId(0), &mut s.writer).unwrap().held = Tokens(111);
+            s.settle();
+        });
+        check("loads.0: kept for an order that is Some(Running)", &|s| {
+            s.tables.loads.edit(VesselId(0), &mut s.writer).unwrap().keeps_for = OrderSlot(0);
+            s.settle();
+        });
+        check("loads: others are kept than the index knows", &|s| {
+            s.index.kept.insert((OrderSlot(0), VesselId(0)));
+        });
         check("orders.3: stage and berth", &|s| edit(s, 3, |o| o.stage = Stage::Backoff));
         check("orders.1: runs", &|s| edit(s, 1, |o| o.stage = Stage::Running));
         check("orders.0: nothing wakes it", &|s| edit(s, 0, |o| o.wake = Micros::MAX));

@@ -441,6 +441,16 @@ fn policies_that_contradict_themselves() {
          incidents.failing.critical_ppm is not above what is milder; \
          incidents.clear_ppm is 0 or above 1000000",
     );
+    for odd in [1, 99, 10_001] {
+        check(
+            &format!("overcommit_percent = {odd}"),
+            ": overcommit_percent is neither 0 nor 100 to 10000",
+        );
+    }
+    for even in [0, 100, 10_000] {
+        let policy = parse_policy("p", &format!("overcommit_percent = {even}")).unwrap();
+        assert_eq!((policy.overcommit_percent, policy.faults()), (even, Vec::new()));
+    }
     check("candidates = 256", ":1:14: invalid value: integer `256`, expected u8");
     check(
         "speed = 1",
