@@ -30,13 +30,14 @@ pub(crate) fn run(args: &RulesArgs, as_json: bool) -> Result<Exit> {
             }
         }
     }
-    let unreached = reached.values().filter(|scenarios| scenarios.is_empty()).count();
+    let count = |times| reached.values().filter(|scenarios| scenarios.len() == times).count();
+    let (unreached, once) = (count(0), count(1));
     if as_json {
         let rules: Vec<Value> = reached
             .iter()
             .map(|((kind, name), scenarios)| json!({ "kind": kind, "name": name, "scenarios": scenarios }))
             .collect();
-        output::json(&json!({ "rules": rules, "unreached": unreached }));
+        output::json(&json!({ "rules": rules, "unreached": unreached, "once": once }));
     } else {
         let mut rows = Vec::new();
         for ((kind, name), scenarios) in &reached {
@@ -48,7 +49,10 @@ pub(crate) fn run(args: &RulesArgs, as_json: bool) -> Result<Exit> {
             }
         }
         rows.into_iter().for_each(output::say);
-        output::say(format!("{unreached} of {} are reached by no scenario", reached.len()));
+        let all = reached.len();
+        output::say(format!(
+            "{unreached} of {all} are reached by no scenario, {once} by one alone"
+        ));
     }
     Ok(if unreached == 0 { Exit::AsAsked } else { Exit::Different })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tensorforge_engine::command::{ANYWHERE, Command};
-use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Usage, Window};
+use tensorforge_engine::models::{Class, Demand, Kind, Manifest, Mark, Stage, Usage, Window};
 use tensorforge_engine::policy::{Policy, PolicyLevel};
 use tensorforge_engine::security::Source;
 use tensorforge_engine::telemetry::Concern;
@@ -55,7 +55,7 @@ struct Batch {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Done {
-    order: u64,
+    order: Option<u64>,
     attempt: Option<u16>,
     leg: Option<u8>,
     #[serde(default)]
@@ -211,7 +211,8 @@ impl Scenario {
                     first_token: done.first_token_ms.micros(),
                     energy: Millijoules(done.energy),
                 };
-                let (order, attempt, leg) = leg_of(state, done.order, (done.attempt, done.leg))?;
+                let number = done.order.map_or_else(|| first_worked(state), Ok)?;
+                let (order, attempt, leg) = leg_of(state, number, (done.attempt, done.leg))?;
                 let report = workflow::Command::ReportLeg { order, attempt, leg, outcome };
                 operator(Command::Workflow(report))
             }
@@ -493,6 +494,14 @@ fn read<T: serde::de::DeserializeOwned>(key: &str, value: &toml::Value) -> Resul
         .clone()
         .try_into()
         .map_err(|error| format!("{key}: {}", error.to_string().trim_end().replace('\n', ", ")))
+}
+
+/// Of the orders that are being worked the one that came first.
+fn first_worked(state: &State) -> Result<u64, String> {
+    let orders = state.tables.orders.iter().map(|(_, order)| order);
+    let worked = orders.filter(|order| order.stage == Stage::Running);
+    let first = worked.map(|order| order.id.number()).min();
+    first.ok_or_else(|| "no order is being worked".to_owned())
 }
 
 /// The leg that an order is on, or the attempt and leg of it that are named.
