@@ -43,7 +43,7 @@ mod tests {
     use crate::kernel::draw::{Draw, Purpose};
     use crate::kernel::units::{JournalId, OrderId, RegionId, Seq, VesselId};
 
-    fn label(region: u32, means: [u64; 7], tie: u32, vessel: u32) -> Label {
+    fn label(region: u32, means: [u64; 9], tie: u32, vessel: u32) -> Label {
         Label { region: RegionId(region), means, tie: (tie, VesselId(vessel)) }
     }
 
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn those_are_kept_that_no_other_one_beats() {
-        let same = [0, 10, 20, 30, 40, 50, 60];
+        let same = [0, 10, 20, 30, 40, 50, 60, 70, 80];
         // All alike, and the draw or else the number decides; of each region one.
         assert_eq!(
             places(&[label(0, same, 7, 1), label(0, same, 5, 3), label(0, same, 5, 2)]),
@@ -61,7 +61,7 @@ mod tests {
         );
         assert_eq!(places(&[label(0, same, 7, 1), label(1, same, 5, 2)]), [0, 1]);
         // Better in one thing, and be it the draw, is enough to be kept.
-        for place in 0..7 {
+        for place in 0..9 {
             let mut means = same;
             means[place] += 1;
             assert_eq!(places(&[label(0, same, 6, 1), label(0, means, 5, 2)]), [0, 1], "{place}");
@@ -71,8 +71,8 @@ mod tests {
 
     /// The best of a thousand times nine, joined with a second half: worse verdict, and late where it lasts too long; a time
     /// that grows with the larger share of failures, price and fuel; the draws, the number.
-    fn rank(first: &Label, second: &[u64; 7], way: u64) -> (u64, u64, u32, VesselId) {
-        let [verdict, eta, cost, fuel, failing, _, span] = first.means;
+    fn rank(first: &Label, second: &[u64; 9], way: u64) -> (u64, u64, u32, VesselId) {
+        let [verdict, eta, cost, fuel, failing, _, span, ..] = first.means;
         let late = if span + second[6] + way > 9 { 3 } else { 0 };
         let time = (eta + second[1] + way) * 10 / (10 - failing.max(second[4]));
         let score = (time * 3 + (cost + second[2]) * 2 + fuel + second[3]) / 4;
@@ -89,8 +89,8 @@ mod tests {
         };
         let mut dropped = 0;
         for turn in 0..1_000 {
-            let mut means = |bound| [0u32; 7].map(|_| u64::from(below(bound)));
-            let halves: Vec<[u64; 7]> =
+            let mut means = |bound| [0u32; 9].map(|_| u64::from(below(bound)));
+            let halves: Vec<[u64; 9]> =
                 (0..9).map(|_| means(if turn % 2 == 0 { 2 } else { 4 })).collect();
             let (second, ways) = (means(4), [u64::from(below(4)), u64::from(below(4))]);
             let labels: Vec<Label> = (0..9u32)
