@@ -227,6 +227,7 @@ fn what_was_decided_is_what_is_told_of_it() {
                 demand["tokens_in"],
                 demand["tokens_out_max"],
             );
+            words += &format!(" --limit {}", demand["limit"]);
             if let Some(origin) = demand["origin"].as_u64() {
                 words += &format!(" --origin {}", named("regions", origin));
             }
@@ -235,6 +236,24 @@ fn what_was_decided_is_what_is_told_of_it() {
             }
             let ran = folder.run(&words);
             let told = document(&ran.stdout);
+            if let Some(dear) = own("order_too_dear") {
+                assert_eq!(
+                    (&told["answer"], &told["least"], &told["at"]),
+                    (&json!("too_dear"), &dear["least"], &dear["at"]),
+                    "{words}"
+                );
+                count += 1;
+                continue;
+            }
+            if let Some(crowded) = own("order_crowded_out") {
+                assert_eq!(
+                    (&told["answer"], &told["needs"]),
+                    (&json!("crowded_out"), &crowded["needs"]),
+                    "{words}"
+                );
+                count += 1;
+                continue;
+            }
             match (own("order_routed"), own("order_queued"), own("order_held_back")) {
                 (_, Some(queued), _) => {
                     assert_eq!(

@@ -72,7 +72,7 @@ fn captures_of_bad_input_say_where_it_is_bad() {
             "trace",
             "key.jsonl",
             row("\"tokens_in\":3,\"tokens_out\":1,\"speed\":9"),
-            ":2:59: speed: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, idempotency, blocks and window, found another key",
+            ":2:59: speed: expected only at, tenant, model, class, kind, origin, tokens_in, tokens_out, tokens_out_max, deadline, limit, idempotency, blocks and window, found another key",
         ),
         (
             "trace",
