@@ -368,8 +368,10 @@ fn routed(order: &Order, policy: PolicyVersion, open: u32, scored: Vec<Scored>) 
     }
 }
 
+type Rank = (Verdict, u64, u32, VesselId, VesselId);
+
 /// The order in which candidates are preferred: those that can be had, by score, by draw, by id.
-fn rank(candidate: &Candidate) -> (Verdict, u64, u32, VesselId, VesselId) {
+fn rank(candidate: &Candidate) -> Rank {
     (candidate.verdict, candidate.score, candidate.tie, candidate.vessel, candidate.decode)
 }
 
@@ -424,7 +426,7 @@ fn pairs(
 /// one in which the least has to go, and of those that are too dear the cheapest.
 fn standing(
     (candidate, first, second): &(Candidate, &Part, &Part),
-) -> (bool, Verdict, (Option<Crowd>, Option<MicroUsd>), (Verdict, u64, u32, VesselId, VesselId)) {
+) -> (bool, Verdict, (Option<Crowd>, Option<MicroUsd>), Rank) {
     let (verdict, crowd) = (candidate.verdict, first.crowd.with(second.crowd));
     let crowded = (verdict == Verdict::Crowded).then_some(crowd);
     let dear = (verdict == Verdict::Dear).then_some(candidate.cost);
