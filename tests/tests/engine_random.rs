@@ -92,7 +92,7 @@ fn writers(state: &State) -> Vec<Vec<Option<Seq>>> {
 #[test]
 fn random_histories_are_sound_and_fold_to_the_same_state() {
     let mut kinds = std::collections::BTreeMap::<String, u32>::new();
-    for seed in 1..=8 {
+    for seed in 1..=24 {
         for (_, events) in run(seed, 4_000) {
             for event in events {
                 let name = format!("{event:?}");

@@ -247,22 +247,22 @@ mod tests {
             assert_eq!((seq, found), (100, part), "{error}");
             assert!(said.contains(detail), "{error}");
         };
-        // The head is 30 bytes, the command 1 + 1 + 1 + 5 + 1, the first event 2 + 1 + 1 + 5 + 1, the second 2 + 1 + 1.
+        // The head is 30 bytes, the command 1 + 1 + 1 + 5 + 1 + 1, the first event 2 + 1 + 1 + 5 + 1 + 1, the second 2 + 1 + 1.
         check(0, 255, Part::Lengths, "does not fit");
         check(7, 1, Part::Lengths, "does not fit");
-        check(4, 10, Part::Event(0), "");
+        check(4, 11, Part::Event(0), "");
         check(8, 3, Part::Event(2), "end before");
         check(11, 255, Part::Lengths, "does not fit");
         check(8, 1, Part::Lengths, "4 bytes follow the last event");
         check(30, 99, Part::Command, "variant index");
         check(31, 99, Part::Command, "variant index");
-        check(39, 99, Part::Event(0), "the number 99");
-        check(40, 98, Part::Event(0), "the number 98");
-        check(49, 97, Part::Event(1), "the number 97");
+        check(40, 99, Part::Event(0), "the number 99");
+        check(41, 98, Part::Event(0), "the number 98");
+        check(51, 97, Part::Event(1), "the number 97");
         check(30 + 4, 0xff, Part::Command, "");
-        check(39 + 5, 0xff, Part::Event(0), "are no text");
+        check(40 + 5, 0xff, Part::Event(0), "are no text");
         check(38, 254, Part::Command, "");
-        check(48, 254, Part::Event(0), "not as short");
+        check(49, 254, Part::Event(0), "not as short");
     }
 
     /// The record with a number packed otherwise.
@@ -271,7 +271,7 @@ mod tests {
         bytes.splice(at..=at, packed.iter().copied());
         let more = packed.len() as u8 - 1;
         bytes[0] += more;
-        bytes[4] += if at < 39 { more } else { 0 };
+        bytes[4] += if at < 40 { more } else { 0 };
         bytes
     }
 
@@ -286,7 +286,7 @@ mod tests {
             [wide(251, 2), wide(252, 4), wide(253, 8)]
         };
         for form in forms(40) {
-            let error = fill(widened(48, &form)).unwrap_err();
+            let error = fill(widened(49, &form)).unwrap_err();
             assert_eq!(parts(&error).1, Part::Event(0), "{error}");
             let batch = fill(widened(38, &form)).unwrap();
             let error = batch.command(0).unwrap().unwrap_err();
@@ -294,15 +294,15 @@ mod tests {
             assert!(parts(&error).2.contains("not as short"), "{error}");
         }
         // The first one that needs two bytes.
-        assert!(fill(widened(48, &[251, 251, 0])).is_ok());
-        assert!(fill(widened(48, &[251, 250, 0])).is_err());
-        assert!(fill(widened(48, &[252, 0, 0, 1, 0])).is_ok());
-        assert!(fill(widened(48, &[252, 255, 255, 0, 0])).is_err());
-        assert!(fill(widened(48, &[253, 0, 0, 0, 0, 1, 0, 0, 0])).is_ok());
-        assert!(fill(widened(48, &[253, 255, 255, 255, 255, 0, 0, 0, 0])).is_err());
+        assert!(fill(widened(49, &[251, 251, 0])).is_ok());
+        assert!(fill(widened(49, &[251, 250, 0])).is_err());
+        assert!(fill(widened(49, &[252, 0, 0, 1, 0])).is_ok());
+        assert!(fill(widened(49, &[252, 255, 255, 0, 0])).is_err());
+        assert!(fill(widened(49, &[253, 0, 0, 0, 0, 1, 0, 0, 0])).is_ok());
+        assert!(fill(widened(49, &[253, 255, 255, 255, 255, 0, 0, 0, 0])).is_err());
         // A region has four bytes at most.
-        assert!(fill(widened(41, &[252, 0, 0, 1, 0])).is_ok());
-        assert!(fill(widened(41, &[253, 0, 0, 0, 0, 1, 0, 0, 0])).is_err());
+        assert!(fill(widened(42, &[252, 0, 0, 1, 0])).is_ok());
+        assert!(fill(widened(42, &[253, 0, 0, 0, 0, 1, 0, 0, 0])).is_err());
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         for length in [u32::MAX, 8 << 20] {
             let [a, b, c, d] = length.to_le_bytes();
             // The length of the first event's name.
-            let bytes = widened(42, &[252, a, b, c, d]);
+            let bytes = widened(43, &[252, a, b, c, d]);
             assert_eq!(parts(&fill(bytes).unwrap_err()).1, Part::Event(0));
         }
     }

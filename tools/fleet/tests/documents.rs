@@ -257,7 +257,7 @@ fn fleets_that_cannot_be_had() {
     check(
         "slots = 5",
         "slot = 5",
-        ":33:1: unknown field `slot`, expected one of `name`, `count`, `preset`, `region`, `models`, `role`, `slots`, `domain`, `heartbeat_ms`",
+        ":33:1: unknown field `slot`, expected one of `name`, `count`, `preset`, `region`, `models`, `role`, `slots`, `domain`, `heartbeat_ms`, `joins_ms`",
     );
     check(
         "role = \"decode\"",
@@ -628,7 +628,7 @@ fn scenarios_that_cannot_be_played() {
         "fly = true",
         &format!(
             "{step}expected one of submit, batch, done, failed, first_token, stopped, cancel, retry, \
-             heartbeat, drain, lose, retire, configure, register, maintain, end_maintenance, \
+             heartbeat, drain, lose, retire, configure, announce, register, maintain, end_maintenance, \
              start_job, pause_job, resume_job, cancel_job, report_step, policy, roll_back, override, \
              end_override, silence and wait, found `fly`"
         ),
