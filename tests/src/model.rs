@@ -712,7 +712,8 @@ impl Model {
     fn restarted(&mut self, vessel: u32, start: u64) -> Decided<()> {
         let now = self.now;
         let Some(ship) = self.ships.get_mut(&vessel) else { return Ok(()) };
-        if start > 0 && start < ship.start {
+        let old = ship.status == VesselStatus::Joining && start == ship.start;
+        if start > 0 && (start < ship.start || old) {
             return Err(models::Refusal::Superseded { start: ship.start }.into());
         }
         let away = matches!(ship.status, VesselStatus::Lost | VesselStatus::Joining);

@@ -9,6 +9,7 @@
 
 pub(crate) mod crowding;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::allocator::cost::{self, decode_time};
@@ -240,6 +241,7 @@ pub(crate) fn find_berth(
     demand: &Demand,
     window: &Window,
     found: &[(VesselId, u32)],
+    ends: &mut Ends,
 ) -> Result<(VesselId, u32), Refusal> {
     let (state, model, size) = (tx.state(), demand.model, demand.size());
     let answer = expected_of(state, tx.stamp().source.tenant, demand).usual;
@@ -268,7 +270,8 @@ pub(crate) fn find_berth(
             continue;
         }
         // Those that are found would go along to whatever window this one is moved to.
-        let from = earliest_on(state, id, manifest.slots.saturating_sub(more), window);
+        let ends = ends.entry(id).or_insert_with(|| aboard(state, id));
+        let from = earliest_on(state, id, manifest.slots.saturating_sub(more), window, ends);
         earliest = earliest.min(from);
         let overlapping = berths(state, id).filter(|(_, row)| row.overlaps(window)).count();
         let overlapping = u32::try_from(overlapping).unwrap_or(u32::MAX).saturating_add(more);
@@ -280,8 +283,11 @@ pub(crate) fn find_berth(
     Ok((vessel, overlapping))
 }
 
+/// Until when those aboard vessels are expected to need their slots, once it has been asked.
+pub(crate) type Ends = BTreeMap<VesselId, Vec<Micros>>;
+
 /// How many later windows are tried for a gang that has no berths in the one that it asks for.
-const GANG_TRIES: u32 = 8;
+const GANG_TRIES: u32 = 2;
 
 /// Berths for all orders of a gang or for none: those that ask for one window, of which one is no use without the others
 /// (gang scheduling: Ousterhout, ICDCS 1982). One after the other is found, each beside those that are found already, the
@@ -296,7 +302,8 @@ pub(crate) fn find_gang(
     demands: &[&Demand],
     window: &Window,
 ) -> Result<Vec<(VesselId, u32)>, Refusal> {
-    let mut refusal = match gang_at(tx, first, demands, window) {
+    let mut ends = Ends::new();
+    let mut refusal = match gang_at(tx, first, demands, window, &mut ends) {
         Err(Refusal::Allocator(refusal)) => refusal,
         other => return other,
     };
@@ -306,7 +313,7 @@ pub(crate) fn find_gang(
             break;
         }
         let until = earliest + (window.until - window.from);
-        match gang_at(tx, first, demands, &Window { from: earliest, until }) {
+        match gang_at(tx, first, demands, &Window { from: earliest, until }, &mut ends) {
             Err(Refusal::Allocator(later)) => refusal = later,
             _ => break,
         }
@@ -320,24 +327,31 @@ fn gang_at(
     first: u64,
     demands: &[&Demand],
     window: &Window,
+    ends: &mut Ends,
 ) -> Result<Vec<(VesselId, u32)>, Refusal> {
     let mut found = Vec::new();
     for (number, demand) in (first..).zip(demands) {
         let order = OrderId::new(number, OrderId::NO_SLOT);
-        let berth = find_berth(tx, order, demand, window, &found)?;
+        let berth = find_berth(tx, order, demand, window, &found, ends)?;
         found.push(berth);
     }
     Ok(found)
 }
 
 /// The earliest moment, not before a window, from which a vessel has a slot of these left for as long as the window lasts.
-fn earliest_on(state: &State, vessel: VesselId, slots: u32, window: &Window) -> Micros {
+fn earliest_on(
+    state: &State,
+    vessel: VesselId,
+    slots: u32,
+    window: &Window,
+    ends: &[Micros],
+) -> Micros {
     if slots == 0 {
         return Micros::MAX;
     }
     let (slots, length) = (u64::from(slots), window.until - window.from);
     let held = berths(state, vessel).map(|(_, row)| (row.window.from, row.window.until, row.slots));
-    let aboard = aboard(state, vessel).into_iter().map(|end| (state.now(), end, 1));
+    let aboard = ends.iter().map(|end| (state.now(), *end, 1));
     // What ends at a moment comes before what begins there.
     let mut edges: Vec<(Micros, bool, u32)> = Vec::new();
     for (from, until, slots) in held.chain(aboard).filter(|(_, until, _)| *until > window.from) {

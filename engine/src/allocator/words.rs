@@ -148,8 +148,8 @@ words! {
         LimitTooLow = 3 {
             /// The most that it may cost.
             limit: MicroUsd,
-            /// What its prompt costs at the lowest prices of the vessels that are up, as much of it found in a cache as
-            /// may be.
+            /// What its prompt costs at the lowest prices of the vessels that are up or on their way, as much of it
+            /// found in a cache as may be.
             least: MicroUsd,
         },
     }

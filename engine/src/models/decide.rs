@@ -191,7 +191,9 @@ fn restart(tx: &mut Transaction, vessel: VesselId, start: u64) -> Result<(), Ref
     let Some(row) = tx.state().tables.vessels.get(vessel) else { return Ok(()) };
     let gone = matches!(row.status, VesselStatus::Lost | VesselStatus::Joining);
     let known = row.start;
-    if start != 0 && start < known {
+    // Who was there before it was announced is not who is on its way.
+    let before = row.status == VesselStatus::Joining && start == known;
+    if start != 0 && (start < known || before) {
         return Err(Models::Superseded { start: known }.into());
     }
     // What is lost has lost all that it had already.

@@ -31,8 +31,8 @@ pub(crate) struct Serving {
     prices: [BTreeMap<MicroUsd, u32>; 2],
     /// How many of them take so long for a thousand prompt tokens, and for a generated one.
     paces: [BTreeMap<Micros, u32>; 2],
-    /// How many of those that are up and work prompts ask so much for a million prompt tokens, and for a million of
-    /// them found in a cache.
+    /// How many of those that are up or on their way, and work prompts, ask so much for a million prompt tokens, and for a
+    /// million of them found in a cache.
     cheapest: [BTreeMap<MicroUsd, u32>; 2],
 }
 
@@ -63,7 +63,7 @@ impl Serving {
     }
 
     /// The least that the prompt of an order may be worth, whose tokens up to `named` may be found in a cache, at the
-    /// lowest prices of those that are up.
+    /// lowest prices of those that are up or on their way.
     pub(crate) fn cheapest(&self, tokens_in: Tokens, named: Tokens) -> PicoUsd {
         let least = self.cheapest.each_ref().map(|held| held.first_key_value().map(|held| *held.0));
         let [fresh, cached] = least.map(|price| price.unwrap_or(MicroUsd::ZERO));

@@ -778,8 +778,8 @@ fn span(state: &State, first: &Part, second: Option<&Part>) -> Micros {
 fn is_late(state: &State, order: &Order, first: &Part, second: Option<&Part>) -> bool {
     let of = |part: &Part| part.way() + part.work() + part.spread;
     let least = of(first) + second.map_or(Micros::ZERO, of);
-    let left = order.deadline - state.now();
-    least.percent(Pace::SLOWEST) > left && span(state, first, second) > left
+    let late = |time: Micros| state.now() + time > order.deadline;
+    late(least.percent(Pace::SLOWEST)) && late(span(state, first, second))
 }
 
 /// Whether a vessel is expected to take more for its share of an order than the order may cost.

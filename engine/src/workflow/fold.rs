@@ -9,7 +9,7 @@ use crate::kernel::wheel::Due;
 use crate::models::fold::{is_gone, lost_of};
 use crate::models::rows::{Demand, End, Leg, LegKind, Order, Route, Stage, Tried, served};
 use crate::policy::fold::{note_end, note_refused};
-use crate::queue::fold::{leave, let_others, note_hedged, note_routed, settle_turn};
+use crate::queue::fold::{give_up, leave, note_hedged, note_routed, settle_turn};
 use crate::resilience::fold::{is_slow, note_outcome};
 use crate::resilience::rows::{Call, Hedge};
 use crate::routing::fold::believe;
@@ -96,6 +96,7 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                 routed.retries = routed.retries.saturating_sub(1);
             }
             leave(state, *order)?;
+            give_up(state, *order)?;
             give_tokens_back(state, *order, *end)?;
             if *end == End::Completed {
                 note_length(state, *order)?;
@@ -108,7 +109,6 @@ pub(crate) fn fold(state: &mut State, event: &Event) -> Result<(), Breach> {
                 (row.held().iter().cloned().collect(), row.demand.size());
             state.tables.orders.remove(order.slot(), &mut state.writer)?;
             release(state, order.slot(), size, &held)?;
-            let_others(state, order.slot())?;
             settle_key(state, key, *end)?;
             set_free(state, *order, *tenant)?;
             note_end(state, *tenant, *end, *first_token, *latency)?;

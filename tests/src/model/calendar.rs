@@ -236,7 +236,7 @@ impl Model {
         let Some(mut earliest) = self.gang_at(limits, demands, window.from.0, length)? else {
             return Ok(());
         };
-        for _ in 0..8 {
+        for _ in 0..2 {
             if earliest == u64::MAX {
                 break;
             }
@@ -376,8 +376,11 @@ impl Model {
             for (_, order) in orders {
                 self.begin(order.slot().0)?;
             }
-            if let Some(slot) = self.ships[&vessel].keeps_for {
-                self.find_way(slot)?;
+            // Where it finds none any more it waits like everybody else.
+            if let Some(slot) = self.ships[&vessel].keeps_for
+                && !self.find_way(slot)?
+            {
+                self.enqueue(slot)?;
             }
         }
         Ok(())

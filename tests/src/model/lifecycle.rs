@@ -935,7 +935,7 @@ impl Model {
             self.await_stop(&order, Some(end), paid)?;
         }
         self.give_back(&order, &held)?;
-        self.let_others(slot);
+        self.go_without(slot)?;
         if end == End::Expired && order.stage == Stage::Queued {
             self.note_routed(&order, false)?;
         }

@@ -41,7 +41,8 @@ impl Model {
     fn last_of(&self, vessel: u32, wanting: &Live) -> Option<u32> {
         let ship = &self.ships[&vessel];
         let serves = ship.manifest.models.contains(&wanting.demand.model);
-        if !serves || Self::slots(ship) == 0 || !self.holds(vessel, &wanting.demand) {
+        let kept = ship.keeps_for.is_some();
+        if !serves || kept || Self::slots(ship) == 0 || !self.holds(vessel, &wanting.demand) {
             return None;
         }
         if self.asks_too_much(wanting, vessel) {

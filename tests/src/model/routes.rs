@@ -378,7 +378,8 @@ impl Model {
             spans.insert(first + second.unwrap_or(0));
         }
         let left = order.deadline.saturating_sub(self.now);
-        if !self.has_rivals(&order) || !spans.contains(&needs) || needs <= left {
+        if !self.has_rivals(&order) || !spans.contains(&needs) || self.now + needs <= order.deadline
+        {
             return wrong(format!("{} needs {needs}, has {left}: {spans:?}", order.id));
         }
         let (id, needs, left) = (order.id, Micros(needs), Micros(left));

@@ -309,7 +309,9 @@ impl Model {
         match order.stage {
             Stage::Running if self.sunk(&order) => self.fail_over_one(slot),
             Stage::Running => self.overdue(slot),
-            Stage::Backoff if self.must_wait_on(&order)? => self.postpone(slot),
+            Stage::Backoff if self.kept_for(slot).is_empty() && self.must_wait_on(&order)? => {
+                self.postpone(slot)
+            }
             Stage::Backoff => self.route_or_queue(slot),
             Stage::Berthed => self.berth_due(slot),
             Stage::Queued => wrong("an order in the queue wakes at its deadline alone"),

@@ -267,3 +267,71 @@ fn a_berth_does_not_wait_for_memory() {
     desk.settle(50 * SECOND);
     assert_eq!((running(&desk), held(&desk)), (vec![0, 1], vec![5_000]));
 }
+
+/// The vessel that is kept for it is lost, and the other one is full of small ones: it waits in the queue like everybody
+/// else, has its turn given back, and does not sleep until it is looked at again.
+#[test]
+fn who_loses_the_vessel_that_was_kept_waits_for_another() {
+    let mut desk = Desk::open(1, &rules(100), (0, 0, 0));
+    for name in ["dory", "punt"] {
+        desk.vessel(name, Manifest { slots: 3, ..hold() });
+    }
+    for _ in 0..5 {
+        desk.submit(SECOND, of(1_000));
+    }
+    let (order, kept, _) = crowded_out(&desk.submit(SECOND, of(3_000))).unwrap();
+    assert_eq!(order, 6);
+    // The last slot of the other one.
+    desk.submit(SECOND, of(1_000));
+    let lost = VesselId(kept);
+    let full = desk.state().tables.loads.get(VesselId(1 - kept)).unwrap().used == 3;
+    assert!(full, "{:?}", aboard(&desk));
+    desk.tell(2 * SECOND, models::Command::Lose { vessel: lost });
+    let slot = OrderSlot(5);
+    assert_eq!(desk.state().tables.orders.get(slot).unwrap().stage, Stage::Queued);
+    assert!(desk.state().tables.loads.iter().all(|(_, load)| load.keeps_for == OrderSlot::NONE));
+}
+
+/// Nobody is stopped on a vessel that is kept: what comes free there is not the more urgent one's.
+#[test]
+fn nobody_is_stopped_where_it_helps_nobody() {
+    let mut desk = Desk::open(1, &Policy { preempt: true, ..rules(100) }, (0, 0, 0));
+    desk.vessel("dory", hold());
+    let class = tensorforge_engine::models::Class::Batch;
+    for _ in 0..3 {
+        desk.submit(SECOND, Demand { class, ..of(1_000) });
+    }
+    assert!(crowded_out(&desk.submit(SECOND, of(3_000))).is_some());
+    let class = tensorforge_engine::models::Class::Interactive;
+    let events = desk.submit(2 * SECOND, Demand { class, ..of(1_000) });
+    let stopped =
+        |event: &Event| matches!(event, Event::Allocator(Allocator::OrderPreempted { .. }));
+    assert!(!events.iter().any(stopped), "{events:?}");
+}
+
+/// One that ends while a vessel is kept for it was not served, and its class and tenant are not charged for it.
+#[test]
+fn a_turn_that_led_nowhere_is_given_back() {
+    let mut desk = Desk::open(1, &rules(100), (0, 0, 0));
+    desk.vessel("dory", Manifest { slots: 3, ..hold() });
+    for _ in 0..3 {
+        desk.submit(SECOND, of(1_000));
+    }
+    // They wait; with the slot that comes free the large one has its turn, and the vessel is kept for it.
+    desk.submit(SECOND, of(3_500));
+    desk.submit(SECOND, of(1_000));
+    let turn = |desk: &Desk| {
+        let turns: Vec<u64> = desk.state().tables.turns.iter().map(|(_, row)| row.served).collect();
+        turns
+    };
+    let before = turn(&desk);
+    desk.report(2 * SECOND, 0, DONE);
+    assert_ne!(turn(&desk), before);
+    let large = desk.order(3);
+    let source = tensorforge_engine::workflow::Command::Cancel { order: large };
+    let events = desk.tell(3 * SECOND, source);
+    assert!(!events.is_empty());
+    let served: u64 = turn(&desk).iter().sum();
+    // The small one that goes instead is charged for: its prompt of 900 and twice its 100 tokens.
+    assert!(served <= before.iter().sum::<u64>() + 1_100, "{served} after {before:?}");
+}

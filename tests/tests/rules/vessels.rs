@@ -226,3 +226,17 @@ fn who_is_there_is_not_announced() {
     beat(&mut desk, 10, 0, 0);
     assert_eq!(status(&desk, 0), VesselStatus::Up);
 }
+
+/// The process that was sent away still beats: it is not who was announced in its place.
+#[test]
+fn who_was_there_before_does_not_join() {
+    let mut desk = Desk::open(1, &walk::policy(), (0, 0, 0));
+    desk.vessel("dory", boat());
+    beat(&mut desk, 1, 0, 5);
+    desk.tell(2, models::Command::Drain { vessel: VesselId(0) });
+    announce(&mut desk, 3, "dory", 1_000);
+    assert_eq!(refused(&beat(&mut desk, 4, 0, 5)), "superseded start=5");
+    assert_eq!(status(&desk, 0), VesselStatus::Joining);
+    beat(&mut desk, 5, 0, 6);
+    assert_eq!(status(&desk, 0), VesselStatus::Up);
+}

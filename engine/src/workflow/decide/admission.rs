@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::allocator;
-use crate::allocator::decide::{find_berth, find_gang};
+use crate::allocator::decide::{Ends, find_berth, find_gang};
 use crate::config::rows::Bound;
 use crate::config::words::Refusal as Config;
 use crate::kernel::units::{KeySlot, MicroUsd, Micros, OrderId, TenantId, Tokens, VesselId};
@@ -197,7 +197,7 @@ fn place(
     if let Some(window) = &demand.window {
         let (vessel, overlapping) = match assured {
             Assured::Berth(vessel, overlapping) => (vessel, overlapping),
-            _ => find_berth(tx, order, demand, window, &[])?,
+            _ => find_berth(tx, order, demand, window, &[], &mut Ends::new())?,
         };
         let berth = tx.state().tables.berths.vacancy();
         admit(tx);

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::allocator::decide::crowding::is_kept_for;
 use crate::allocator::decide::{release, turn};
 use crate::allocator::words::Event as Allocator;
 use crate::jobs::decide::conduct;
@@ -119,7 +120,7 @@ fn order_due(tx: &mut Transaction, id: OrderId) {
             }
         }
         Stage::Backoff => {
-            if !postpone(tx, id) {
+            if is_kept_for(tx.state(), id) || !postpone(tx, id) {
                 route_or_queue(tx, id);
             }
         }

@@ -73,16 +73,21 @@ fn give_up(tx: &mut Transaction, id: OrderId, needs: Micros) {
 /// too, and where it gathers with others.
 pub(crate) fn route_or_queue(tx: &mut Transaction, id: OrderId) {
     let Some(order) = tx.state().order(id) else { return };
-    let model = order.demand.model;
     let gathers = queue::gathers(tx.state(), order).is_some();
     // One for which a vessel is kept has had its turn.
     let waits = !is_kept_for(tx.state(), id) && queue::must_wait(tx.state(), &order.demand);
     if gathers || waits || !route(tx, id) {
-        note_kept(tx, id);
-        queue::enqueue(tx, id);
-        tx.note_model(model);
+        wait_again(tx, id);
         preemption::make_room(tx, id);
     }
+}
+
+/// Has an order wait for room, without what was kept for it.
+pub(crate) fn wait_again(tx: &mut Transaction, id: OrderId) {
+    let Some(model) = tx.state().order(id).map(|order| order.demand.model) else { return };
+    note_kept(tx, id);
+    queue::enqueue(tx, id);
+    tx.note_model(model);
 }
 
 /// Begins an order on the vessel where it has a berth; tells whether a slot was free there.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::allocator::words::Event;
 use crate::kernel::draw::{Draw, Purpose};
-use crate::kernel::units::{BerthId, Micros, OrderId, PicoUsd, Tokens, VesselId};
+use crate::kernel::units::{BerthId, Micros, OrderId, OrderSlot, PicoUsd, Tokens, VesselId};
 use crate::models::decide::left;
 use crate::models::rows::{Class, LegKind, Order, Route, Stage, capacity_legs};
 use crate::queue::decide::enqueue;
@@ -48,7 +48,9 @@ pub(crate) fn make_room(tx: &mut Transaction, id: OrderId) {
 /// so large an order as wants its place.
 fn last_batch(state: &State, vessel: VesselId, size: Tokens) -> Option<(Micros, OrderId)> {
     let (row, load) = (state.tables.vessels.get(vessel)?, state.tables.loads.get(vessel)?);
-    if row.slots(load) == 0 || row.manifest.context_max < size {
+    // What is kept for another order is nobody else's.
+    let kept = load.keeps_for != OrderSlot::NONE;
+    if row.slots(load) == 0 || row.manifest.context_max < size || kept {
         return None;
     }
     let aboard = state.index.deciding.as_ref()?.aboard.of(vessel);

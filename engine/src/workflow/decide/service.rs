@@ -9,7 +9,7 @@ use crate::kernel::units::{ModelId, OrderId, Tokens};
 use crate::queue::decide::{ANYBODY, defer, next, smaller};
 use crate::state::State;
 use crate::transaction::Transaction;
-use crate::workflow::decide::legs::{begin, route};
+use crate::workflow::decide::legs::{begin, route, wait_again};
 
 /// Routes those who wait for the models that may have found room. Where several models have come to
 /// the same vessels a draw says whose turn it is (lottery scheduling: Waldspurger and Weihl, OSDI
@@ -32,7 +32,9 @@ pub(crate) fn serve(tx: &mut Transaction) {
             if !tx.has_room() {
                 return defer(tx);
             }
-            route(tx, order);
+            if !route(tx, order) {
+                wait_again(tx, order);
+            }
         }
     }
     let (freed, more) = tx.take_noted();
