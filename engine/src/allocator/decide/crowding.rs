@@ -6,8 +6,9 @@
 //!
 //! Small orders find room where a large one finds none, and would for ever. So one vessel is kept for the large one: it takes
 //! nobody else until it has room, which is when those aboard have gone at the latest, and the small ones go on elsewhere
-//! (the one reservation of EASY backfilling: Lifka, JSSPP 1995). A vessel is kept for one order, which has had its turn and is
-//! not among those who wait.
+//! (a reservation as in EASY backfilling: Lifka, JSSPP 1995; there it is one, here each large order has its own, so that many
+//! of them leave the small ones fewer vessels). A vessel is kept for one order, which has had its turn and is not among those
+//! who wait.
 
 use arrayvec::ArrayVec;
 
