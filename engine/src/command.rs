@@ -46,6 +46,7 @@ impl Command {
             Self::Workflow(
                 Workflow::ReportLeg { order, .. }
                 | Workflow::ReportFirstToken { order, .. }
+                | Workflow::ReportStop { order, .. }
                 | Workflow::Cancel { order }
                 | Workflow::Retry { order },
             ) => Some(*order),

@@ -63,6 +63,7 @@ impl Exchange {
         events: &mut Vec<Event>,
     ) -> Result<(), Breach> {
         let now = self.state.now();
+        self.anticipate(command.continues().into_iter());
         self.state.wind();
         self.state.begin(stamp.seq, stamp.time)?;
         let mut tx = Transaction::new(&mut self.state, stamp, events);

@@ -139,9 +139,9 @@ fn is_crowded(state: &State, order: &Order) -> bool {
         let mut holding = serving.holding(role, demand.size(), VesselId(0));
         holding.all(|id| {
             let found = state.tables.vessels.get(id).zip(state.tables.loads.get(id));
-            found.is_some_and(|(vessel, load)| {
+            found.zip(state.policy()).is_some_and(|((vessel, load), (_, policy))| {
                 let slot = order.id.slot();
-                let crowd = crowd(state, &vessel.manifest, load, slot, demand.size());
+                let crowd = crowd(policy, &vessel.manifest, load, slot, demand.size());
                 crowd.keeps == Keeps::Another
             })
         })

@@ -189,7 +189,7 @@ pub(crate) const ANYBODY: [Tokens; 2] = [Tokens::MAX; 2];
 /// Who goes next of those who wait for a model and find room on a vessel that is open: no larger than `most`, where an answer
 /// is wanted and where none is.
 pub(crate) fn next(state: &State, model: ModelId, most: [Tokens; 2]) -> Option<OrderId> {
-    let line = state.tables.lines.get(model)?;
+    let line = state.tables.lines.get(model).filter(|line| line.ready() > 0)?;
     let rooms = smallest(state.index.parties.rooms_for(model), most);
     let slot = state.index.queues.next(model, rooms, &line.served)?;
     state.tables.orders.get(slot).map(|order| order.id)
@@ -197,8 +197,8 @@ pub(crate) fn next(state: &State, model: ModelId, most: [Tokens; 2]) -> Option<O
 
 /// Whether such an order would have to wait: there is no room, or there is and somebody waits who finds it too.
 pub(crate) fn must_wait(state: &State, demand: &Demand) -> bool {
-    let [room, for_prompts] = state.index.parties.rooms_for(demand.model);
-    let room = if demand.answers() { room } else { for_prompts };
+    let serving = state.index.parties.serving.get(demand.model.0 as usize);
+    let room = serving.map_or(Tokens::ZERO, |serving| serving.room(demand.answers()));
     demand.size() > room || next(state, demand.model, ANYBODY).is_some()
 }
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::allocator::cost::{self, transfer_time};
-use crate::allocator::decide::crowding::{Crowd, Keeps, Spot, crowd};
+use crate::allocator::decide::crowding::{Crowd, Keeps, Spot, crowd, is_kept_for};
 use crate::allocator::decide::promised;
 use crate::allocator::index::kept_of;
 use crate::kernel::bits::Bits;
@@ -25,6 +25,7 @@ use crate::models::rows::{
 };
 use crate::policy::rows::Policy;
 use crate::queue::decide::kept;
+use crate::queue::rows::Line;
 use crate::routing::fold::prefix_slot;
 use crate::routing::labels::{Label, unbeaten};
 use crate::routing::rows::{Choice, HOLDERS_MAX, Weights};
@@ -134,41 +135,45 @@ impl Part {
 struct Scored {
     candidate: Candidate,
     route: Route,
-    /// How long it would take, where that is too long.
+    /// How long it would take, where that is too long; else zero.
     needs: Micros,
-    promised: Option<Micros>,
+    /// When the first berth begins that it would last into, if it does.
+    promised: Micros,
     crowd: Crowd,
 }
 
 impl Scored {
-    fn of(
-        tx: &Transaction,
-        order: &Order,
-        policy: &Policy,
+    fn of(state: &State, wanted: &Wanted<'_>, first: &Part, second: Option<&Part>) -> Self {
+        Self::from(state, wanted, candidate(state, wanted, first, second), first, second)
+    }
+
+    fn from(
+        state: &State,
+        wanted: &Wanted<'_>,
+        candidate: Candidate,
         first: &Part,
         second: Option<&Part>,
     ) -> Self {
-        let candidate = candidate(tx, order, policy, first, second);
-        Self::from(tx, candidate, first, second)
-    }
-
-    fn from(tx: &Transaction, candidate: Candidate, first: &Part, second: Option<&Part>) -> Self {
-        let promised = [first.promised, second.and_then(|part| part.promised)];
-        let late = candidate.verdict == Verdict::Late;
+        let last = second.unwrap_or(first);
+        let begins = |part: &Part| part.promised.unwrap_or(Micros::MAX);
+        let late = match candidate.verdict {
+            Verdict::Late => true,
+            Verdict::Crowded => is_late(state, wanted.order, first, second),
+            _ => false,
+        };
         Self {
             candidate,
             route: route_of(first, second),
-            needs: if late { span(tx.state(), first, second) } else { Micros::ZERO },
-            promised: promised.into_iter().flatten().min(),
-            crowd: second.map_or(first.crowd, |part| part.crowd.with(first.crowd)),
+            needs: if late { span(state, first, second) } else { Micros::ZERO },
+            promised: begins(first).min(begins(last)),
+            crowd: first.crowd.with(last.crowd),
         }
     }
 
     /// Where the order comes aboard once there is room.
-    fn spot(&self) -> Option<(Crowd, Spot)> {
-        let Candidate { vessel, decode, verdict, .. } = self.candidate;
-        let crowded = verdict == Verdict::Crowded;
-        crowded.then_some((self.crowd, Spot { vessel, decode, needs: self.crowd.needs }))
+    fn spot(&self) -> Spot {
+        let Candidate { vessel, decode, .. } = self.candidate;
+        Spot { vessel, decode, needs: self.crowd.needs }
     }
 }
 
@@ -176,17 +181,14 @@ impl Scored {
 struct Wanted<'a> {
     order: &'a Order,
     asked: Asked<'a>,
+    /// What decides between equals.
+    ties: Draw,
 }
 
 impl<'a> Wanted<'a> {
-    fn of(state: &State, order: &'a Order) -> Self {
-        let berthed = order.berth != BerthId::NONE;
-        let answer = expected(state, order);
-        let (slot, demand, tried) = (order.id.slot(), &order.demand, &order.tried);
-        let mut domains = ArrayVec::new();
-        tried.iter().for_each(|vessel| note_domain(state, *vessel, &mut domains));
-        let asked = Asked { slot, demand, tried, domains, berthed, answer };
-        Self { order, asked }
+    fn of(tx: &'a Transaction, policy: &'a Policy, order: &'a Order) -> Self {
+        let ties = Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie);
+        Self { order, asked: Asked::of(tx.state(), policy, order), ties }
     }
 }
 
@@ -203,6 +205,8 @@ type Domains = ArrayVec<u32, { TRIED_MAX + 1 }>;
 
 /// What is asked of a vessel.
 pub(crate) struct Asked<'a> {
+    /// The one in force.
+    pub(crate) policy: &'a Policy,
     /// Where the order lives; nowhere where somebody merely asks.
     pub(crate) slot: OrderSlot,
     pub(crate) demand: &'a Demand,
@@ -214,6 +218,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) berthed: bool,
     /// How long its answer is expected to be.
     pub(crate) answer: Expected,
+}
+
+impl<'a> Asked<'a> {
+    fn of(state: &State, policy: &'a Policy, order: &'a Order) -> Self {
+        let berthed = order.berth != BerthId::NONE;
+        let answer = expected(state, order);
+        let (slot, demand, tried) = (order.id.slot(), &order.demand, &order.tried);
+        let mut domains = ArrayVec::new();
+        tried.iter().for_each(|vessel| note_domain(state, *vessel, &mut domains));
+        Self { policy, slot, demand, tried, domains, berthed, answer }
+    }
 }
 
 /// Why an order has no route.
@@ -249,19 +264,15 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     let serving =
         serving.filter(|serving| order.demand.size() <= serving.room(order.demand.answers()));
     let serving = serving.ok_or(NoRoute::Full)?;
-    let wanted = Wanted::of(state, order);
-    let mut scored = Vec::new();
-    for part in parts(tx, &wanted, policy, serving, Role::Whole) {
-        scored.push(Scored::of(tx, order, policy, &part, None));
-    }
+    let wanted = Wanted::of(tx, policy, order);
+    let alone = |part: &Part| Scored::of(state, &wanted, part, None);
+    let mut scored: Vec<Scored> =
+        parts(tx, &wanted, serving, Role::Whole).iter().map(alone).collect();
     if order.demand.answers() {
-        pairs(tx, &wanted, policy, serving, &mut scored);
+        pairs(tx, &wanted, serving, &mut scored);
     } else {
-        for part in parts(tx, &wanted, policy, serving, Role::Prefill) {
-            scored.push(Scored::of(tx, order, policy, &part, None));
-        }
+        scored.extend(parts(tx, &wanted, serving, Role::Prefill).iter().map(alone));
     }
-    scored.sort_by_key(|scored| rank(&scored.candidate));
     // What is kept for another order is nobody else's.
     let free = || scored.iter().filter(|scored| scored.crowd.keeps != Keeps::Another);
     let Some(best) = free().map(|scored| scored.candidate.verdict).min() else {
@@ -269,8 +280,7 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
     };
     match best {
         Verdict::Late if others_wait(state, order) => {
-            let needs = scored.first().map_or(Micros::ZERO, |best| best.needs);
-            Err(NoRoute::Late { needs })
+            Err(NoRoute::Late { needs: best_of(&scored).map_or(Micros::ZERO, |best| best.needs) })
         }
         Verdict::Eligible | Verdict::Kept | Verdict::Near | Verdict::Tried | Verdict::Late => {
             let [whole, prefill, _] = &serving.open;
@@ -278,8 +288,15 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
             Ok(routed(order, version, open, scored))
         }
         Verdict::Crowded => {
-            let spot = free().filter_map(Scored::spot).min_by_key(|(crowd, _)| *crowd);
-            Err(NoRoute::Crowded(spot.map(|(_, spot)| spot)))
+            let crowded = free().filter(|scored| scored.candidate.verdict == Verdict::Crowded);
+            let best = crowded.min_by_key(|scored| (scored.needs > Micros::ZERO, scored.crowd));
+            Err(match best {
+                // Nothing is kept for who would not be done in time, while others may.
+                Some(best) if best.needs > Micros::ZERO && others_wait(state, order) => {
+                    NoRoute::Late { needs: best.needs }
+                }
+                best => NoRoute::Crowded(best.map(Scored::spot)),
+            })
         }
         Verdict::Dear => {
             let dear = free().filter(|scored| scored.candidate.verdict == Verdict::Dear);
@@ -289,17 +306,21 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
         Verdict::Promised => {
             // A pair of which one is too small has no room to promise.
             let promised = free().filter(|scored| scored.candidate.verdict == Verdict::Promised);
-            let begins = promised.filter_map(|scored| scored.promised).min();
+            let begins = promised.map(|scored| scored.promised).min();
             Err(begins.map_or(NoRoute::Full, |at| NoRoute::Promised { at }))
         }
         Verdict::TooLarge => Err(NoRoute::Full),
     }
 }
 
-/// Whether an order waits for room, and another one for the same model.
+/// Whether an order waits for room, or for a vessel that is kept for it, and another one for the same model.
 fn others_wait(state: &State, order: &Order) -> bool {
     let line = state.tables.lines.get(order.demand.model);
-    order.stage == Stage::Queued && line.is_some_and(|line| line.ready() > 1)
+    let ready = line.map_or(0, Line::ready);
+    match order.stage {
+        Stage::Queued => ready > 1,
+        _ => ready > 0 && is_kept_for(state, order.id),
+    }
 }
 
 /// The way to the vessel where an order has a berth, if there is a slot free on it, kept or not, and it is not too dear.
@@ -319,10 +340,10 @@ pub(crate) fn plan_berth(tx: &Transaction, id: OrderId) -> Option<Event> {
     if !serves || sight.load.used >= vessel.slots(sight.load) {
         return None;
     }
-    let wanted = Wanted::of(state, order);
+    let wanted = Wanted::of(tx, policy, order);
     let kept = kept(state, order.demand.model, order.demand.size());
     let part = part(state, &wanted.asked, &sight, &holders(state, &order.demand.prefix), kept);
-    let scored = alloc::vec![Scored::of(tx, order, policy, &part, None)];
+    let scored = alloc::vec![Scored::of(state, &wanted, &part, None)];
     let dear = scored.iter().any(|scored| scored.candidate.verdict == Verdict::Dear);
     (!dear).then(|| routed(order, version, 1, scored))
 }
@@ -339,15 +360,15 @@ pub(crate) fn plan_hedge(
     let (_, policy) = state.policy()?;
     let order = state.order(id)?;
     let serving = state.index.parties.serving.get(order.demand.model.0 as usize)?;
-    let mut wanted = Wanted::of(state, order);
+    let mut wanted = Wanted::of(tx, policy, order);
     note_domain(state, besides, &mut wanted.asked.domains);
-    let mut found = parts(tx, &wanted, policy, serving, Role::Whole);
+    let mut found = parts(tx, &wanted, serving, Role::Whole);
     found.retain(|part| {
         let fits = part.verdict == Verdict::Eligible && !is_late(state, order, part, None);
         part.vessel != besides && fits && part.hop == Micros::ZERO
     });
     let mut scored: Vec<(Candidate, &Part)> =
-        found.iter().map(|part| (candidate(tx, order, policy, part, None), part)).collect();
+        found.iter().map(|part| (candidate(state, &wanted, part, None), part)).collect();
     scored.sort_by_key(|(candidate, _)| rank(candidate));
     let (_, best) = scored.first()?;
     let leg = Leg { kind: LegKind::Whole, vessel: best.vessel, work: best.work() };
@@ -357,15 +378,22 @@ pub(crate) fn plan_hedge(
 }
 
 fn routed(order: &Order, policy: PolicyVersion, open: u32, scored: Vec<Scored>) -> Event {
-    let route = scored.first().map(|best| best.route.clone()).unwrap_or_default();
+    let route = best_of(&scored).map(|best| best.route.clone()).unwrap_or_default();
+    let mut candidates: Vec<Candidate> =
+        scored.into_iter().map(|scored| scored.candidate).collect();
+    candidates.sort_unstable_by_key(rank);
     Event::OrderRouted {
         order: order.id,
         attempt: order.attempt.saturating_add(1),
         policy,
         open,
-        candidates: Candidates(scored.into_iter().map(|scored| scored.candidate).collect()),
+        candidates: Candidates(candidates),
         route,
     }
+}
+
+fn best_of(scored: &[Scored]) -> Option<&Scored> {
+    scored.iter().min_by_key(|scored| rank(&scored.candidate))
 }
 
 type Rank = (Verdict, u64, u32, VesselId, VesselId);
@@ -377,22 +405,15 @@ fn rank(candidate: &Candidate) -> Rank {
 
 /// The candidates that split the work: of each decode vessel the best pair, and each prefill vessel that is in none of
 /// them with the decode vessel of the very best.
-fn pairs(
-    tx: &Transaction,
-    wanted: &Wanted<'_>,
-    policy: &Policy,
-    serving: &Serving,
-    scored: &mut Vec<Scored>,
-) {
+fn pairs(tx: &Transaction, wanted: &Wanted<'_>, serving: &Serving, scored: &mut Vec<Scored>) {
     let (state, order) = (tx.state(), wanted.order);
     let [_, prefill, decode] = &serving.open;
     if prefill.count() == 0 || decode.count() == 0 {
         return;
     }
-    let prefill = parts(tx, wanted, policy, serving, Role::Prefill);
-    let decode = parts(tx, wanted, policy, serving, Role::Decode);
-    let draw = ties(tx, order);
-    let label = |first: &Part| first.label(state, half_tie(&draw, first.vessel));
+    let prefill = parts(tx, wanted, serving, Role::Prefill);
+    let decode = parts(tx, wanted, serving, Role::Decode);
+    let label = |first: &Part| first.label(state, half_tie(&wanted.ties, first.vessel));
     let labels: Vec<Label> = prefill.iter().map(label).collect();
     let labels: Vec<&Part> = unbeaten(&labels).filter_map(|place| prefill.get(place)).collect();
     let far = |second: &Part| {
@@ -407,7 +428,7 @@ fn pairs(
     for end in &ends {
         let all = labels.iter().map(|first| {
             let second = from(end, first);
-            (candidate(tx, order, policy, first, Some(second)), *first, second)
+            (candidate(state, wanted, first, Some(second)), *first, second)
         });
         joined.extend(all.min_by_key(standing).map(|found| (found, end)));
     }
@@ -415,10 +436,10 @@ fn pairs(
     let Some((_, end)) = best else { return };
     let used = |vessel| joined.iter().any(|((candidate, ..), _)| candidate.vessel == vessel);
     for first in prefill.iter().filter(|first| !used(first.vessel)) {
-        scored.push(Scored::of(tx, order, policy, first, Some(from(end, first))));
+        scored.push(Scored::of(state, wanted, first, Some(from(end, first))));
     }
     for ((candidate, first, second), _) in joined {
-        scored.push(Scored::from(tx, candidate, first, Some(second)));
+        scored.push(Scored::from(state, wanted, candidate, first, Some(second)));
     }
 }
 
@@ -439,14 +460,8 @@ fn from<'a>((near, far): &'a (&Part, Option<Part>), first: &Part) -> &'a Part {
 }
 
 /// The vessels of `role` that are considered, each with what it would mean.
-fn parts(
-    tx: &Transaction,
-    wanted: &Wanted<'_>,
-    policy: &Policy,
-    serving: &Serving,
-    role: Role,
-) -> Vec<Part> {
-    let (state, order) = (tx.state(), wanted.order);
+fn parts(tx: &Transaction, wanted: &Wanted<'_>, serving: &Serving, role: Role) -> Vec<Part> {
+    let (state, order, policy) = (tx.state(), wanted.order, wanted.asked.policy);
     let [whole, prefill, decode] = &serving.open;
     let (open, purpose) = match role {
         Role::Whole => (whole, Purpose::Candidates),
@@ -484,10 +499,10 @@ fn parts(
     // All of them are looked at before the first is assessed: so memory brings their rows all at once.
     let sights: Vec<Sight<'_>> = vessels.iter().filter_map(|id| sight(state, *id)).collect();
     let found: Vec<Part> = sights.into_iter().map(assess).collect();
-    let best = found.iter().map(Part::standing).min();
-    if best.is_some_and(|(_, verdict, _)| verdict == Verdict::Eligible) {
+    if found.iter().any(|part| part.verdict == Verdict::Eligible) {
         return found;
     }
+    let best = found.iter().map(Part::standing).min();
     // Whatever was drawn is too small or too dear, has failed the order or is for others: is another one not?
     let start = open.select(draw.below(u64::MAX, open.count())).unwrap_or(0);
     let holding = serving.holding(role, order.demand.size(), VesselId(start));
@@ -590,8 +605,8 @@ pub(crate) fn sight(state: &State, id: u32) -> Option<Sight<'_>> {
     let manifest = &state.tables.vessels.get(vessel)?.manifest;
     let load = state.tables.loads.get(vessel)?;
     // A field of each line of memory that will be read of it.
-    let (near, far) = (manifest.region, manifest.fuel_out);
-    core::hint::black_box((near, far, load.backlog, load.outcomes.failed_before));
+    core::hint::black_box((manifest.context_max, manifest.fuel_out, manifest.region));
+    core::hint::black_box((load.backlog, load.outcomes.failed_before));
     Some(Sight { vessel, manifest, load })
 }
 
@@ -605,7 +620,8 @@ pub(crate) fn part(
     kept: Tokens,
 ) -> Part {
     let Sight { vessel, manifest, load } = *sight;
-    let Asked { slot, demand, tried, berthed, answer: Expected { usual, late }, .. } = *asked;
+    let Asked { policy, slot, demand, tried, berthed, answer: Expected { usual, late }, .. } =
+        *asked;
     let tried = tried.contains(&vessel);
     let near = asked.domains.contains(&manifest.domain);
     // What has failed this order is not believed to have worked its prompt.
@@ -630,13 +646,11 @@ pub(crate) fn part(
         cost: MicroUsd::ZERO,
         energy: Millijoules::ZERO,
         cached,
-        failing: failing(state, load),
-        filled: match state.policy().map(|(_, policy)| policy.route_by) {
-            Some(Choice::LeastLoad) => {
-                Ppm::ratio(u64::from(load.used), u64::from(manifest.slots)).0
-            }
+        failing: load.outcomes.failing(state.now(), policy.breaker.window, policy.breaker.calls),
+        filled: match policy.route_by {
+            Choice::LeastLoad => Ppm::ratio(u64::from(load.used), u64::from(manifest.slots)).0,
             // Whoever begins in its berth is compared with nobody.
-            Some(Choice::BestFit) if !asked.berthed => u64::from(left(state, vessel, load)),
+            Choice::BestFit if !asked.berthed => u64::from(left(state, vessel, load)),
             _ => 0,
         },
         hop: hop(state, demand, manifest),
@@ -658,7 +672,7 @@ pub(crate) fn part(
     part.verdict = fits(manifest, demand.size(), kept, tried, near);
     // Whoever has a berth here is promised this himself, whatever memory is left.
     if part.verdict < Verdict::Crowded && !berthed {
-        part.crowd = crowd(state, manifest, load, slot, demand.size());
+        part.crowd = crowd(policy, manifest, load, slot, demand.size());
         if !part.crowd.has_room() {
             part.verdict = Verdict::Crowded;
         }
@@ -683,12 +697,6 @@ pub(crate) fn held_up(state: &State, load: &Load, manifest: &Manifest, prompts: 
     if prompts { beside + (load.prompts - state.now()) } else { beside }
 }
 
-/// The share of a vessel's calls that have failed lately.
-fn failing(state: &State, load: &Load) -> Ppm {
-    let rule = state.policy().map(|(_, policy)| &policy.breaker);
-    rule.map_or(Ppm::ZERO, |rule| load.outcomes.failing(state.now(), rule.window, rule.calls))
-}
-
 fn fits(manifest: &Manifest, size: Tokens, kept: Tokens, tried: bool, near: bool) -> Verdict {
     if size > manifest.context_max {
         Verdict::TooLarge
@@ -710,27 +718,18 @@ fn hop(state: &State, demand: &Demand, manifest: &Manifest) -> Micros {
     state.tables.regions.get(manifest.region).map_or(Micros::ZERO, |region| region.hop)
 }
 
-fn candidate(
-    tx: &Transaction,
-    order: &Order,
-    policy: &Policy,
-    first: &Part,
-    second: Option<&Part>,
-) -> Candidate {
+fn candidate(state: &State, wanted: &Wanted<'_>, first: &Part, second: Option<&Part>) -> Candidate {
+    let Wanted { order, asked: Asked { policy, .. }, ties } = wanted;
     let decode = second.map_or(VesselId::NONE, |part| part.vessel);
     let eta = first.eta + second.map_or(Micros::ZERO, |part| part.eta);
     let cost = first.cost + second.map_or(MicroUsd::ZERO, |part| part.cost);
     let energy = first.energy + second.map_or(Millijoules::ZERO, |part| part.energy);
     let failing = second.map_or(first.failing, |part| part.failing.max(first.failing));
     let verdict = second.map_or(first.verdict, |part| part.verdict.max(first.verdict));
-    let verdict = if is_late(tx.state(), order, first, second) {
-        verdict.max(Verdict::Late)
-    } else {
-        verdict
-    };
+    let verdict =
+        if is_late(state, order, first, second) { verdict.max(Verdict::Late) } else { verdict };
     let dear = !order.demand.may_cost(cost);
     let verdict = if dear { verdict.max(Verdict::Dear) } else { verdict };
-    let draw = ties(tx, order);
     Candidate {
         vessel: first.vessel,
         decode,
@@ -743,10 +742,10 @@ fn candidate(
             _ => score(&policy.weights, eta, failing, cost, energy),
         },
         tie: match second {
-            None => tie(&draw, first.vessel, decode),
+            None => tie(ties, first.vessel, decode),
             // The draws of both, so that whoever is first among equals is so beside every decode vessel.
             Some(_) => {
-                half_tie(&draw, first.vessel).saturating_add(tie(&draw, VesselId::NONE, decode) / 2)
+                half_tie(ties, first.vessel).saturating_add(tie(ties, VesselId::NONE, decode) / 2)
             }
         },
         eta,
@@ -754,10 +753,6 @@ fn candidate(
         energy,
         cached: first.cached,
     }
-}
-
-fn ties(tx: &Transaction, order: &Order) -> Draw {
-    Draw::new(tx.state().journal(), tx.stamp().seq, order.id, Purpose::Tie)
 }
 
 fn tie(draw: &Draw, vessel: VesselId, decode: VesselId) -> u32 {
@@ -784,7 +779,8 @@ fn is_late(state: &State, order: &Order, first: &Part, second: Option<&Part>) ->
 
 /// Whether a vessel is expected to take more for its share of an order than the order may cost.
 pub(crate) fn is_dear(state: &State, order: &Order, vessel: VesselId) -> bool {
-    let asked = Wanted::of(state, order).asked;
+    let Some((_, policy)) = state.policy() else { return false };
+    let asked = Asked::of(state, policy, order);
     let holders = holders(state, &order.demand.prefix);
     sight(state, vessel.0).is_some_and(|sight| {
         let part = part(state, &asked, &sight, &holders, Tokens::MAX);

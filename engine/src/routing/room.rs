@@ -205,7 +205,7 @@ fn taken(vessel: &Vessel, load: &Load) -> Option<Exclusion> {
 
 /// What keeps a vessel's memory from being given to one more.
 fn crowded(state: &State, vessel: &Vessel, load: &Load, demand: &Demand) -> Option<Exclusion> {
-    let most = most(state, &vessel.manifest)?;
+    let most = most(state.policy()?.1, &vessel.manifest)?;
     let (held, asked, order) = (load.held, demand.size(), load.keeps_for);
     if order != OrderSlot::NONE {
         Some(Exclusion::KeptForOrder { order })
@@ -236,7 +236,8 @@ fn alone(state: &State, vessel: &Vessel, demand: &Demand) -> Option<Exclusion> {
 fn meant(state: &State, id: VesselId, tenant: TenantId, demand: &Demand) -> Option<Part> {
     let answer = expected_of(state, tenant, demand);
     let (slot, domains) = (OrderSlot::NONE, ArrayVec::new());
-    let asked = Asked { slot, demand, tried: &[], domains, berthed: false, answer };
+    let (_, policy) = state.policy()?;
+    let asked = Asked { policy, slot, demand, tried: &[], domains, berthed: false, answer };
     let sight = sight(state, id.0)?;
     Some(part(state, &asked, &sight, &holders(state, &demand.prefix), Tokens::MAX))
 }
@@ -264,7 +265,7 @@ pub fn room(state: &State, id: VesselId, tenant: TenantId, demand: &Demand) -> O
         left_at_berths(state, id, state.now() + part.span(state)).map(|(_, left)| left).min();
     let left = left.map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX));
     // As many as there is memory for; one in any case, where nothing is aboard.
-    let memory = most(state, &vessel.manifest).map_or(u64::MAX, |most| {
+    let memory = most(state.policy()?.1, &vessel.manifest).map_or(u64::MAX, |most| {
         let fit = (most - load.held).0.checked_div(demand.size().0).unwrap_or(u64::MAX);
         fit.max(u64::from(load.used == 0))
     });

@@ -67,6 +67,8 @@ row! {
         pub tokens_in: Tokens,
         /// The most tokens that it may have generated.
         pub tokens_out_max: Tokens,
+        /// For whom it gives its place up; zero for nobody.
+        pub by: OrderId,
         /// Who pays.
         pub tenant: TenantId,
         /// Where.

@@ -355,6 +355,7 @@ fn stop() -> Stop {
         share: Ppm(250_000),
         tokens_in: Tokens(2_048),
         tokens_out_max: Tokens(256),
+        by: OrderId(0),
         tenant: TenantId(3),
         vessel: VesselId(19),
         attempt: 2,

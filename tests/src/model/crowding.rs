@@ -17,8 +17,8 @@ pub(super) enum Keeps {
 pub(super) enum Way {
     /// It may be routed, or has to be held back for a berth.
     Told,
-    /// It comes aboard one of these vessels, or pairs, once there is room.
-    Kept(Vec<(VesselId, VesselId)>, u64),
+    /// It comes aboard one of these vessels, or pairs, once so many tokens have gone there.
+    Kept(BTreeMap<(VesselId, VesselId), u64>),
     /// There is none.
     None,
 }
@@ -62,7 +62,7 @@ impl Model {
 
     /// What the vessels that have a slot for an order mean for it, each of them and each pair.
     pub(super) fn way(&self, order: &Live) -> Decided<Way> {
-        let mut spots = BTreeMap::<Crowd, Vec<_>>::new();
+        let mut spots = Vec::new();
         let mut told = false;
         for (vessel, second) in self.ways(order) {
             let verdict = self.candidate(order, vessel, second)?.verdict;
@@ -79,11 +79,26 @@ impl Model {
             }
             told |= verdict == Verdict::Promised || verdict == Verdict::Dear;
             if verdict == Verdict::Crowded {
-                spots.entry((keeps, needs)).or_default().push((vessel, second));
+                let late = self.now + self.span(order, vessel, second) > order.deadline;
+                spots.push(((late, keeps, needs), (vessel, second)));
             }
         }
-        Ok(match spots.pop_first() {
-            Some(((_, needs), spots)) => Way::Kept(spots, needs),
+        let all = self.draws_all()?;
+        let gives_up =
+            matches!(self.record.front(), Some(Event::Queue(queue::Event::OrderOverdue { .. })));
+        // Who draws a few vessels may see none of those where it would be done in time.
+        let late = |(late, ..): (bool, Keeps, u64)| late;
+        let seen = spots.iter().all(|spot| late(spot.0))
+            || !all && gives_up && spots.iter().any(|spot| late(spot.0));
+        if !spots.is_empty() && seen && self.has_rivals(order) {
+            return Ok(Way::Told);
+        }
+        let best = spots.iter().map(|(standing, _)| *standing).min();
+        spots.retain(|(standing, _)| !all || Some(*standing) == best);
+        Ok(match best {
+            Some(_) => {
+                Way::Kept(spots.into_iter().map(|((.., needs), spot)| (spot, needs)).collect())
+            }
             None if told => Way::Told,
             None => Way::None,
         })
@@ -92,17 +107,17 @@ impl Model {
     /// Sends an order on its way, or has a vessel kept for it; tells whether either was done.
     pub(super) fn find_way(&mut self, slot: u32) -> Decided<bool> {
         let order = self.order(slot)?.clone();
-        let (spots, needs) = match self.way(&order)? {
+        let spots = match self.way(&order)? {
             Way::None => return Ok(false),
             Way::Told => return self.route(slot, None).map(|()| true),
-            Way::Kept(spots, needs) => (spots, needs),
+            Way::Kept(spots) => spots,
         };
         let kept: BTreeSet<VesselId> = self.kept_for(slot).into_iter().map(VesselId).collect();
         let both = |(vessel, decode): &(VesselId, VesselId)| {
             BTreeSet::from_iter([*vessel, *decode].into_iter().filter(|id| *id != VesselId::NONE))
         };
         // As it is already, and its time is not up.
-        if order.wake > self.now && spots.iter().any(|spot| both(spot) == kept) {
+        if order.wake > self.now && spots.keys().any(|spot| both(spot) == kept) {
             return Ok(true);
         }
         if order.stage == Stage::Queued {
@@ -113,9 +128,9 @@ impl Model {
         else {
             return wrong(format!("{} is crowded, but {:?}", order.id, self.record.front()));
         };
-        if !spots.contains(&(vessel, decode)) {
+        let Some(needs) = spots.get(&(vessel, decode)).copied() else {
             return wrong(format!("kept on {vessel} and {decode}, not one of {spots:?}"));
-        }
+        };
         self.let_others(slot);
         for id in both(&(vessel, decode)) {
             self.ship(id)?.keeps_for = Some(slot);

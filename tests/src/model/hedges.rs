@@ -168,7 +168,7 @@ impl Model {
             ..order.clone()
         };
         if fault.is_none_or(|fault| fault == Fault::Timeout) {
-            self.await_stop(&alone, None, 0)?;
+            self.await_stop(&alone, None, 0, None)?;
         }
         self.hedges.remove(&slot);
         let ends =

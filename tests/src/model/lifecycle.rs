@@ -683,7 +683,7 @@ impl Model {
         let held = Self::held(&order);
         let vessel = order.route[order.leg].vessel;
         if fault == Fault::Timeout {
-            self.await_stop(&order, None, 0)?;
+            self.await_stop(&order, None, 0, None)?;
         }
         self.give_back(&order, &held)?;
         let gone = order.route[order.leg..].iter().find(|leg| self.is_gone(leg.vessel));
@@ -932,7 +932,7 @@ impl Model {
         }
         let held = Self::held(&order);
         if order.stage == Stage::Running && order.leg < order.route.len() {
-            self.await_stop(&order, Some(end), paid)?;
+            self.await_stop(&order, Some(end), paid, None)?;
         }
         self.give_back(&order, &held)?;
         self.go_without(slot)?;

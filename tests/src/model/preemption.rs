@@ -69,7 +69,7 @@ impl Model {
     fn give_way(&mut self, slot: u32, by: OrderId) -> Decided<()> {
         let order = self.order(slot)?.clone();
         let held = Self::held(&order);
-        self.await_stop(&order, None, 0)?;
+        self.await_stop(&order, None, 0, Some(by))?;
         self.give_back(&order, &held)?;
         let row = self.order(slot)?;
         (row.stage, row.wake) = (Stage::Backoff, row.deadline);

@@ -355,27 +355,38 @@ impl Model {
         self.take(slot, legs)
     }
 
-    /// Whether an order waits, and another one for its model.
-    fn has_rivals(&self, order: &Live) -> bool {
-        order.stage == Stage::Queued && self.waiting(order.demand.model).count() > 1
+    /// Whether an order waits, in the queue or for what is kept for it, and another one for its model.
+    pub(super) fn has_rivals(&self, order: &Live) -> bool {
+        let waits = order.stage == Stage::Queued || !self.kept_for(order.id.slot().0).is_empty();
+        waits && self.waiting(order.demand.model).any(|other| other.id != order.id)
+    }
+
+    /// Whether a policy looks at every vessel.
+    pub(super) fn draws_all(&self) -> Decided<bool> {
+        let (_, policy) = self.policy()?;
+        Ok(usize::from(policy.candidates) >= self.ships.len()
+            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad | Choice::BestFit))
+    }
+
+    /// How long an order takes at most on a vessel, or pair.
+    pub(super) fn span(&self, order: &Live, vessel: VesselId, second: VesselId) -> u64 {
+        let first = self.share(order, vessel.0).span;
+        let second = (second != VesselId::NONE)
+            .then(|| self.share_after(order, second.0, Some(vessel.0)).span);
+        first + second.unwrap_or(0)
     }
 
     /// An order ends that would be late wherever there is room for it, while others wait.
     fn give_up(&mut self, slot: u32, needs: u64) -> Decided<()> {
         let order = self.order(slot)?.clone();
-        let (_, policy) = self.policy()?;
-        let all = usize::from(policy.candidates) >= self.ships.len()
-            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad | Choice::BestFit);
+        let all = self.draws_all()?;
         let mut spans = BTreeSet::new();
         for (vessel, second) in self.ways(&order) {
             let candidate = self.candidate(&order, vessel, second)?;
             if all && candidate.verdict < Verdict::Late {
                 return wrong(format!("{} is given up, but {candidate:?}", order.id));
             }
-            let first = self.share(&order, vessel.0).span;
-            let second = (second != VesselId::NONE)
-                .then(|| self.share_after(&order, second.0, Some(vessel.0)).span);
-            spans.insert(first + second.unwrap_or(0));
+            spans.insert(self.span(&order, vessel, second));
         }
         let left = order.deadline.saturating_sub(self.now);
         if !self.has_rivals(&order) || !spans.contains(&needs) || self.now + needs <= order.deadline
@@ -415,9 +426,7 @@ impl Model {
     /// Whether no vessel that has room for an order does so for what it may cost, and one of those that were considered asks
     /// this; all pairs are known to be too dear only where all halves are drawn.
     fn may_be_too_dear(&self, order: &Live, least: u64) -> Decided<()> {
-        let (_, policy) = self.policy()?;
-        let all = usize::from(policy.candidates) >= self.ships.len()
-            && matches!(policy.route_by, Choice::Score | Choice::LeastLoad | Choice::BestFit);
+        let all = self.draws_all()?;
         let (mut prices, mut single) = (BTreeSet::new(), true);
         for (vessel, second) in self.ways(order) {
             let candidate = self.candidate(order, vessel, second)?;

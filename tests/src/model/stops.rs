@@ -11,6 +11,7 @@ impl Model {
         order: &Live,
         end: Option<End>,
         charged: u64,
+        by: Option<OrderId>,
     ) -> Decided<()> {
         let (_, policy) = self.policy()?;
         let Some(leg) = order.route.get(order.leg).filter(|leg| leg.kind != LegKind::Hop).cloned()
@@ -41,6 +42,7 @@ impl Model {
             },
             tokens_in: order.demand.tokens_in,
             tokens_out_max: Tokens(most),
+            by: by.unwrap_or(OrderId(0)),
             tenant: TenantId(order.tenant),
             vessel: leg.vessel,
             attempt: order.attempt,
@@ -138,9 +140,15 @@ impl Model {
         ship.used -= 1;
         ship.tokens -= row.tokens_in.0 + row.tokens_out_max.0;
         let (estimated, usage) = (usage.is_none(), usage.unwrap_or(row.estimate.clone()));
+        let wanting = self.orders.get(&row.by.slot().0).map(|order| (order.id, order.stage));
+        let wanting = wanting.filter(|found| *found == (row.by, Stage::Queued));
         self.settle_stop(StopSlot(slot), row, usage, estimated)?;
         self.drained(vessel)?;
         self.noted_ships.insert(vessel.0);
+        // Nobody else has a place that was made for one who still wants it.
+        if let Some((order, _)) = wanting {
+            self.find_way(order.slot().0)?;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use tensorforge_engine::allocator::Event as Allocator;
 use tensorforge_engine::models::{Demand, Manifest, Role, Stage, Usage};
 use tensorforge_engine::policy::Policy;
 use tensorforge_engine::units::{Micros, OrderSlot, Ppm, Tokens, VesselId};
-use tensorforge_engine::{Event, models, policy, workflow};
+use tensorforge_engine::{Event, models, policy, queue, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
 use tensorforge_tests::walk;
 
@@ -164,6 +164,42 @@ fn a_large_order_holds_nobody_up() {
     let events = desk.report(6 * SECOND, 0, DONE);
     assert_eq!(crowded_out(&events), Some((6, 0, 3_100)));
     assert_eq!((held(&desk), desk.count(Stage::Queued)), (vec![3_500, 900], 1));
+}
+
+/// No vessel is kept for who would not be done in time, while others wait who may; and who finds so on a vessel that was kept
+/// for him is given up.
+#[test]
+fn nothing_is_kept_for_who_is_late() {
+    // A thousand prompt tokens take a second, 100 generated ones take one.
+    let large = |seconds: u64| Demand { deadline: Micros(seconds * SECOND), ..of(3_000) };
+    let ends = |events: &[Event]| {
+        events.iter().any(|event| matches!(event, Event::Queue(queue::Event::OrderOverdue { .. })))
+    };
+    let full = || {
+        let mut desk = Desk::open(1, &rules(100), (0, 0, 0));
+        desk.vessel("dory", Manifest { slots: 2, ..hold() });
+        (0..2).for_each(|_| drop(desk.submit(SECOND, of(1_500))));
+        desk
+    };
+    let mut desk = full();
+    desk.submit(SECOND, large(4));
+    desk.submit(SECOND, of(1_000));
+    assert_eq!(desk.count(Stage::Queued), 2);
+    // A slot comes free in the last second but one: she would take 3.9.
+    let events = desk.report(2 * SECOND, 0, DONE);
+    assert!(ends(&events), "{events:?}");
+    assert_eq!((crowded_out(&events), running(&desk)), (None, vec![1, 3]));
+    // With nobody else she tries.
+    let mut desk = full();
+    desk.submit(SECOND, large(4));
+    let events = desk.report(2 * SECOND, 0, DONE);
+    assert_eq!(crowded_out(&events), Some((3, 0, 500)));
+    // The vessel has room for her two seconds later, when somebody waits: she would be late, and he is not.
+    desk.submit(3 * SECOND, of(1_000));
+    assert_eq!((desk.count(Stage::Backoff), desk.count(Stage::Queued)), (1, 1));
+    let events = desk.report(4 * SECOND, 1, DONE);
+    assert!(ends(&events), "{events:?}");
+    assert_eq!(desk.count(Stage::Running), 1);
 }
 
 /// What stops holds its memory until it has; hedges and pairs hold it on both vessels.

@@ -2,6 +2,7 @@
 
 use tensorforge_engine::models::{Class, Demand, Manifest, Stage, Usage};
 use tensorforge_engine::policy::Policy;
+use tensorforge_engine::queue::Shares;
 use tensorforge_engine::units::{Micros, Tokens, VesselId};
 use tensorforge_engine::{Effect, Event, allocator, effects, workflow};
 use tensorforge_tests::desk::{Desk, boat, demand};
@@ -69,6 +70,38 @@ fn the_last_batch_order_gives_way() {
     assert_eq!([stage(0), stage(1), stage(2)], [Stage::Running, Stage::Queued, Stage::Running]);
     let row = desk.state().order(order).unwrap();
     assert_eq!((row.attempt, row.bounced, row.tried.len()), (1, 1, 0));
+}
+
+/// By the shares of the classes the second slot would be a batch order's again, and somebody would have been stopped for
+/// nothing: it is his for whom it was made, if he waits still.
+#[test]
+fn a_place_goes_to_whom_it_was_made_for() {
+    let policy = Policy { shares: Shares { classes: [1, 1, 1_000], ..rules().shares }, ..rules() };
+    let stopped = |desk: &mut Desk, at: u64, slot: u32| {
+        let (order, usage) = (desk.order(slot), Usage::NONE);
+        desk.tell(at, workflow::Command::ReportStop { order, attempt: 1, leg: 0, usage });
+    };
+    let of_class = |desk: &Desk, class: Class| {
+        let orders = desk.state().tables.orders.iter();
+        let running = orders.filter(|(_, order)| order.stage == Stage::Running);
+        running.filter(|(_, order)| order.demand.class == class).count()
+    };
+    let begin = || {
+        let mut desk = full_of(Class::Batch, &policy);
+        assert_eq!(preempted(&desk.submit(2 * SECOND, of(Class::Interactive))), Some(2));
+        stopped(&mut desk, 3 * SECOND, 1);
+        assert_eq!(preempted(&desk.submit(4 * SECOND, of(Class::Interactive))), Some(1));
+        desk
+    };
+    let mut desk = begin();
+    stopped(&mut desk, 5 * SECOND, 0);
+    assert_eq!(of_class(&desk, Class::Interactive), 2);
+    // She has hung up meanwhile: it is a batch order's.
+    let mut desk = begin();
+    let order = desk.order(3);
+    desk.tell(5 * SECOND, workflow::Command::Cancel { order });
+    stopped(&mut desk, 5 * SECOND, 0);
+    assert_eq!([Class::Interactive, Class::Batch].map(|class| of_class(&desk, class)), [1, 1]);
 }
 
 /// Nobody gives way whose answer has begun, nor to anybody but an interactive order, nor where the policy says no.

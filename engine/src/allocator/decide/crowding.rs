@@ -16,6 +16,7 @@ use crate::allocator::index::kept_of;
 use crate::allocator::words::Event;
 use crate::kernel::units::{Micros, OrderId, OrderSlot, Tokens, VesselId, clamp};
 use crate::models::rows::{Load, Manifest};
+use crate::policy::rows::Policy;
 use crate::state::State;
 use crate::transaction::Transaction;
 
@@ -64,8 +65,8 @@ pub(crate) struct Spot {
 }
 
 /// The most that a vessel may be given; none where it may be given whatever its slots take.
-pub(crate) fn most(state: &State, manifest: &Manifest) -> Option<Tokens> {
-    let percent = state.policy().map_or(0, |(_, policy)| policy.overcommit_percent);
+pub(crate) fn most(policy: &Policy, manifest: &Manifest) -> Option<Tokens> {
+    let percent = policy.overcommit_percent;
     if percent == 0 || manifest.cache_tokens == Tokens::ZERO {
         return None;
     }
@@ -76,13 +77,13 @@ pub(crate) fn most(state: &State, manifest: &Manifest) -> Option<Tokens> {
 /// How a vessel's memory stands for the order of a slot and of this size. With nothing aboard it has room, however large
 /// the order is: else nobody would ever serve it.
 pub(crate) fn crowd(
-    state: &State,
+    policy: &Policy,
     manifest: &Manifest,
     load: &Load,
     order: OrderSlot,
     size: Tokens,
 ) -> Crowd {
-    let Some(most) = most(state, manifest) else { return Crowd::NONE };
+    let Some(most) = most(policy, manifest) else { return Crowd::NONE };
     let keeps = match load.keeps_for {
         OrderSlot::NONE => Keeps::Nobody,
         slot if slot == order => Keeps::It,

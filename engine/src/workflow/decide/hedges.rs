@@ -129,7 +129,7 @@ pub(crate) fn drop_leg(tx: &mut Transaction, id: OrderId, leg: u8, fault: Option
     let (dispatched, timeout) =
         if is_first { (order.dispatched, second) } else { (hedge.dispatched, first) };
     if matches!(fault, None | Some(Fault::Timeout)) {
-        await_stop(tx, id, leg, None, PicoUsd::ZERO);
+        await_stop(tx, id, leg, None, PicoUsd::ZERO, OrderId(0));
     }
     tx.emit(Event::LegDropped { order: id, attempt, leg, vessel, fault, timeout });
     match fault {

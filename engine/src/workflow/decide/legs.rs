@@ -265,7 +265,7 @@ pub(crate) fn fail(tx: &mut Transaction, id: OrderId, fault: Fault) {
     let lost = fault == Fault::VesselLost && lost_of(tx.state(), &held).is_some();
     let expired = order.deadline <= tx.now();
     if fault == Fault::Timeout {
-        await_stop(tx, id, leg, None, PicoUsd::ZERO);
+        await_stop(tx, id, leg, None, PicoUsd::ZERO, OrderId(0));
     }
     tx.emit(Event::LegFailed { order: id, attempt, leg, vessel, fault });
     match fault {
@@ -301,7 +301,7 @@ pub(crate) fn end(tx: &mut Transaction, id: OrderId, end: End) {
     }
     let working = order.held();
     if !working.is_empty() {
-        await_stop(tx, id, leg, Some(end), charged);
+        await_stop(tx, id, leg, Some(end), charged, OrderId(0));
     }
     tx.emit(Event::OrderEnded {
         order: id,

@@ -16,7 +16,8 @@ use crate::workflow::decide::stops::await_stop;
 
 /// An interactive order that waits takes the place of a batch order, if the policy has it so: of those aboard the
 /// vessels that are drawn and not too dear for it, of whose answers nothing is there, the one that was handed over last has lost the least. Its
-/// slot comes free once its vessel has said that it has stopped, and then goes to whoever is next in the queue.
+/// slot comes free once its vessel has said that it has stopped, and then is his for whom it was given up, if he waits
+/// still: by the shares of the classes it might be batch work's turn, and somebody would have been stopped for nothing.
 pub(crate) fn make_room(tx: &mut Transaction, id: OrderId) {
     let state = tx.state();
     let Some((order, (_, policy))) = state.order(id).zip(state.policy()) else { return };
@@ -37,7 +38,7 @@ pub(crate) fn make_room(tx: &mut Transaction, id: OrderId) {
     let held: Route = order.held().iter().cloned().collect();
     let vessel = held.first().map_or(VesselId::NONE, |leg| leg.vessel);
     let model = order.demand.model;
-    await_stop(tx, victim, leg, None, PicoUsd::ZERO);
+    await_stop(tx, victim, leg, None, PicoUsd::ZERO, id);
     tx.emit(Event::OrderPreempted { order: victim, attempt, leg, vessel, by: id });
     enqueue(tx, victim);
     tx.note_model(model);

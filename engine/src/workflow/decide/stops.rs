@@ -10,22 +10,24 @@ use alloc::vec::Vec;
 use crate::allocator::cost::{self, leg_cost};
 use crate::kernel::units::{Micros, OrderId, PicoUsd, Ppm, StopSlot, Tokens, VesselId};
 use crate::models::decide::left;
-use crate::models::rows::{End, Leg, LegKind, Manifest, Order, Pace, Usage, VesselStatus};
+use crate::models::rows::{End, Leg, LegKind, Manifest, Order, Pace, Stage, Usage, VesselStatus};
 use crate::state::State;
 use crate::telemetry::decide::pace;
 use crate::transaction::Transaction;
+use crate::workflow::decide::legs::route;
 use crate::workflow::refusal::Refusal;
 use crate::workflow::rows::Stop;
 use crate::workflow::words::{Event, Outcome};
 
 /// Has the exchange await what a leg that is being worked for an order has come to, once it is stopped: `end` tells how the order
-/// ended, `charged` what it was charged for besides.
+/// ended, `charged` what it was charged for besides, and `by` for whom it gives its place up, if it does.
 pub(crate) fn await_stop(
     tx: &mut Transaction,
     id: OrderId,
     leg_number: u8,
     end: Option<End>,
     charged: PicoUsd,
+    by: OrderId,
 ) {
     let state = tx.state();
     let (Some(order), Some((_, policy))) = (state.order(id), state.policy()) else { return };
@@ -48,6 +50,7 @@ pub(crate) fn await_stop(
         },
         tokens_in: order.demand.tokens_in,
         tokens_out_max: order.demand.tokens_out_max - order.tokens_out,
+        by,
         tenant: order.tenant,
         vessel: leg.vessel,
         attempt: order.attempt,
@@ -103,10 +106,18 @@ pub(crate) fn report_stop(
     let slot = stops.and_then(|stops| stops.of_leg(order, attempt, leg)).ok_or(Refusal::Stale)?;
     let state = tx.state();
     let stop = state.tables.stops.get(slot).ok_or(Refusal::Stale)?;
-    let (vessel, event) = (stop.vessel, settled(state, slot, stop, usage.clone(), false));
-    tx.emit(event);
-    left(tx, vessel);
+    let event = settled(state, slot, stop, usage.clone(), false);
+    vacate(tx, event, stop.vessel, stop.by);
     Ok(())
+}
+
+/// A slot comes free. Where somebody was sent away for it, whoever wanted it has it, if he waits still.
+fn vacate(tx: &mut Transaction, settled: Event, vessel: VesselId, by: OrderId) {
+    tx.emit(settled);
+    left(tx, vessel);
+    if tx.has_room() && tx.state().order(by).is_some_and(|order| order.stage == Stage::Queued) {
+        route(tx, by);
+    }
 }
 
 /// Takes the report of a leg that had been stopped by then: it was done after all, or had failed by itself.
@@ -133,9 +144,8 @@ pub(crate) fn report_late(
 pub(crate) fn give_up(tx: &mut Transaction, slot: StopSlot) {
     let state = tx.state();
     let Some(stop) = state.tables.stops.get(slot) else { return };
-    let (vessel, event) = (stop.vessel, settled(state, slot, stop, stop.estimate.clone(), true));
-    tx.emit(event);
-    left(tx, vessel);
+    let event = settled(state, slot, stop, stop.estimate.clone(), true);
+    vacate(tx, event, stop.vessel, stop.by);
 }
 
 /// The stops that a vessel has not answered.
