@@ -289,7 +289,10 @@ pub(crate) fn plan(tx: &Transaction, id: OrderId) -> Result<Event, NoRoute> {
         }
         Verdict::Crowded => {
             let crowded = free().filter(|scored| scored.candidate.verdict == Verdict::Crowded);
-            let best = crowded.min_by_key(|scored| (scored.needs > Micros::ZERO, scored.crowd));
+            let standing = |scored: &&Scored| {
+                (scored.needs > Micros::ZERO, scored.crowd, rank(&scored.candidate))
+            };
+            let best = crowded.min_by_key(standing);
             Err(match best {
                 // Nothing is kept for who would not be done in time, while others may.
                 Some(best) if best.needs > Micros::ZERO && others_wait(state, order) => {
