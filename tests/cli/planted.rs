@@ -51,10 +51,11 @@ const ODD: Plant = Plant {
         // One order in a way that no state holds, and a later one for good.
         Edit {
             file: "engine/src/routing/decide.rs",
-            from: "let route = scored.first().map(",
+            from: "let route = best_of(&scored).map(",
             to: "let open = open + u32::from(order.demand.tokens_in.0 == 3_333);\n    \
                  let odd = order.demand.tokens_in.0 == 7_777;\n    \
-                 let route = if odd { scored.last() } else { scored.first() }.map(",
+                 let worst = || scored.iter().max_by_key(|scored| rank(&scored.candidate));\n    \
+                 let route = if odd { worst() } else { best_of(&scored) }.map(",
         },
         // A sum that no decision reads.
         Edit {
