@@ -7,7 +7,7 @@ use crate::command::Stamp;
 use crate::event::Event;
 use crate::fold::fold;
 use crate::kernel::table::Breach;
-use crate::kernel::units::{Micros, ModelId, VesselId};
+use crate::kernel::units::{Micros, ModelId, OrderId, VesselId};
 use crate::kernel::wheel::Due;
 use crate::routing::words::Candidate;
 use crate::state::State;
@@ -25,6 +25,8 @@ pub(crate) struct Transaction<'a> {
     /// than once.
     vessels: Vec<VesselId>,
     models: Vec<ModelId>,
+    /// For whom a place was made that has come free.
+    wanting: Vec<OrderId>,
 }
 
 /// A unit of work is a route and a dozen events around it.
@@ -45,8 +47,8 @@ impl<'a> Transaction<'a> {
 
     /// The transaction of a command on a state that stands at its record.
     pub(crate) fn new(state: &'a mut State, stamp: Stamp, events: &'a mut Vec<Event>) -> Self {
-        let (vessels, models) = (Vec::new(), Vec::new());
-        Self { state, stamp, events, breach: None, bytes: 0, vessels, models }
+        let (vessels, models, wanting) = (Vec::new(), Vec::new(), Vec::new());
+        Self { state, stamp, events, breach: None, bytes: 0, vessels, models, wanting }
     }
 
     /// The state as it stands.
@@ -96,6 +98,16 @@ impl<'a> Transaction<'a> {
     /// Notes that somebody who waits for a model may find room.
     pub(crate) fn note_model(&mut self, model: ModelId) {
         self.models.push(model);
+    }
+
+    /// Notes that a place has come free that was made for an order.
+    pub(crate) fn note_wanting(&mut self, order: OrderId) {
+        self.wanting.push(order);
+    }
+
+    /// Those for whom a place was made.
+    pub(crate) fn take_wanting(&mut self) -> Vec<OrderId> {
+        core::mem::take(&mut self.wanting)
     }
 
     /// What has been noted so far, each once.

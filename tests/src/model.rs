@@ -234,6 +234,8 @@ pub struct Model {
     serve_at: Option<u64>,
     /// Vessels that may have room, and models for which somebody may find it.
     noted_ships: BTreeSet<u32>,
+    /// Those for whom places have come free that were made for them.
+    wanting: Vec<OrderId>,
     noted_models: BTreeSet<ModelId>,
     /// What has been served of those models that somebody waits for.
     queues: BTreeMap<ModelId, Served>,

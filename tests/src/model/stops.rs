@@ -140,15 +140,10 @@ impl Model {
         ship.used -= 1;
         ship.tokens -= row.tokens_in.0 + row.tokens_out_max.0;
         let (estimated, usage) = (usage.is_none(), usage.unwrap_or(row.estimate.clone()));
-        let wanting = self.orders.get(&row.by.slot().0).map(|order| (order.id, order.stage));
-        let wanting = wanting.filter(|found| *found == (row.by, Stage::Queued));
+        self.wanting.push(row.by);
         self.settle_stop(StopSlot(slot), row, usage, estimated)?;
         self.drained(vessel)?;
         self.noted_ships.insert(vessel.0);
-        // Nobody else has a place that was made for one who still wants it.
-        if let Some((order, _)) = wanting {
-            self.find_way(order.slot().0)?;
-        }
         Ok(())
     }
 

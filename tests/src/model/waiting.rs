@@ -169,6 +169,14 @@ impl Model {
     /// Between models a draw decides: the record says for which.
     pub(super) fn serve(&mut self) -> Decided<()> {
         self.serve_berths()?;
+        // Nobody else has a place that was made for one who still wants it.
+        for order in std::mem::take(&mut self.wanting) {
+            let slot = order.slot().0;
+            let wants = |row: &Live| row.id == order && row.stage == Stage::Queued;
+            if self.orders.get(&slot).is_some_and(wants) {
+                self.find_way(slot)?;
+            }
+        }
         let mut models = std::mem::take(&mut self.noted_models);
         for id in std::mem::take(&mut self.noted_ships) {
             if self.is_open(id) {

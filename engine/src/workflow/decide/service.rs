@@ -6,6 +6,7 @@ use crate::allocator::decide::crowding::crowded_out_of;
 use crate::allocator::decide::kept_for;
 use crate::kernel::draw::{Draw, Purpose};
 use crate::kernel::units::{ModelId, OrderId, Tokens};
+use crate::models::rows::Stage;
 use crate::queue::decide::{ANYBODY, defer, next, smaller};
 use crate::state::State;
 use crate::transaction::Transaction;
@@ -35,6 +36,16 @@ pub(crate) fn serve(tx: &mut Transaction) {
             if !route(tx, order) {
                 wait_again(tx, order);
             }
+        }
+    }
+    // And then those for whom somebody was sent away, if they wait still: whosever turn it is.
+    for order in tx.take_wanting() {
+        let waits = tx.state().order(order).is_some_and(|order| order.stage == Stage::Queued);
+        if waits && !tx.has_room() {
+            return defer(tx);
+        }
+        if waits {
+            route(tx, order);
         }
     }
     let (freed, more) = tx.take_noted();

@@ -10,11 +10,10 @@ use alloc::vec::Vec;
 use crate::allocator::cost::{self, leg_cost};
 use crate::kernel::units::{Micros, OrderId, PicoUsd, Ppm, StopSlot, Tokens, VesselId};
 use crate::models::decide::left;
-use crate::models::rows::{End, Leg, LegKind, Manifest, Order, Pace, Stage, Usage, VesselStatus};
+use crate::models::rows::{End, Leg, LegKind, Manifest, Order, Pace, Usage, VesselStatus};
 use crate::state::State;
 use crate::telemetry::decide::pace;
 use crate::transaction::Transaction;
-use crate::workflow::decide::legs::route;
 use crate::workflow::refusal::Refusal;
 use crate::workflow::rows::Stop;
 use crate::workflow::words::{Event, Outcome};
@@ -111,12 +110,12 @@ pub(crate) fn report_stop(
     Ok(())
 }
 
-/// A slot comes free. Where somebody was sent away for it, whoever wanted it has it, if he waits still.
+/// A slot comes free, and whoever had somebody sent away for it is noted.
 fn vacate(tx: &mut Transaction, settled: Event, vessel: VesselId, by: OrderId) {
     tx.emit(settled);
     left(tx, vessel);
-    if tx.has_room() && tx.state().order(by).is_some_and(|order| order.stage == Stage::Queued) {
-        route(tx, by);
+    if by != OrderId(0) {
+        tx.note_wanting(by);
     }
 }
 
