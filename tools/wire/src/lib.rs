@@ -17,6 +17,7 @@ pub mod sse;
 pub mod usage;
 
 mod json;
+mod tree;
 
 pub use dialect::Dialect;
 pub use failure::{Failure, Kind};
@@ -25,4 +26,5 @@ pub use prompt::{Measure, Prompt, Salt};
 pub use request::{Request, RequestError};
 pub use rewrite::{Added, Cleaned, Forward, Vessel};
 pub use sse::{Event, Events, TooLong};
+pub use tree::DEPTH_MAX;
 pub use usage::{Answer, End, Fault, Seen, Source, Usage};

@@ -10,10 +10,12 @@
 //! that came as a number. Text is every string, number and word of messages and tools that is no name of a
 //! member; in tools, which are put into the prompt as JSON, names count too.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 
-use crate::json::{self, Object, Shape};
+use crate::json::{self, Shape};
+use crate::tree::{self, Node, Value};
 
 /// How many bytes of text are taken for a token.
 pub const TOKEN_BYTES: u64 = 4;
@@ -21,8 +23,6 @@ pub const TOKEN_BYTES: u64 = 4;
 pub const MESSAGE_TOKENS: u64 = 4;
 /// What an image, a sound or a file is taken to cost.
 pub const MEDIA_TOKENS: u64 = 1_024;
-/// How deep lists and objects of a prompt may stand in each other.
-pub const DEPTH_MAX: u32 = 64;
 
 /// Bytes of the canonical string that an image stands for: as many as that many tokens of text.
 const MEDIA_BYTES: usize = (MEDIA_TOKENS * TOKEN_BYTES) as usize;
@@ -86,6 +86,15 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
+impl From<tree::Unreadable> for Unreadable {
+    fn from(why: tree::Unreadable) -> Self {
+        match why {
+            tree::Unreadable::NoString => Self::NoString,
+            tree::Unreadable::Deep => Self::Deep,
+        }
+    }
+}
+
 /// A prompt that is being read.
 pub(crate) struct Reading<'a> {
     salt: &'a Salt,
@@ -116,20 +125,23 @@ impl<'a> Reading<'a> {
 
     pub(crate) fn tools(&mut self, text: &str) -> Result<(), Unreadable> {
         self.put(&[PART, b't']);
-        self.value(text, true, 0)
+        self.value(&Node::read(text)?, true);
+        Ok(())
     }
 
     /// The instructions that stand before all messages; they cost what a message costs.
     pub(crate) fn system(&mut self, text: &str) -> Result<(), Unreadable> {
         self.put(&[PART, b's']);
         self.add_tokens(MESSAGE_TOKENS);
-        self.content(text, 0)
+        self.content(&Node::read(text)?);
+        Ok(())
     }
 
     pub(crate) fn message(&mut self, text: &str) -> Result<(), Unreadable> {
         self.put(&[PART, b'm']);
         self.add_tokens(MESSAGE_TOKENS);
-        self.value(text, false, 0)
+        self.value(&Node::read(text)?, false);
+        Ok(())
     }
 
     /// A prompt without messages. Returns how many prompts it is.
@@ -176,64 +188,56 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn value(&mut self, text: &str, names: bool, depth: u32) -> Result<(), Unreadable> {
-        if depth > DEPTH_MAX {
-            return Err(Unreadable::Deep);
-        }
-        match Shape::read(text)? {
-            Shape::Text(text) => self.text(&text),
-            Shape::Plain(text) => {
-                self.put(text.as_bytes());
-                self.count(text);
+    /// Any value; `names` says that names of members are text too, as they are in tools.
+    fn value(&mut self, node: &Node<'_>, names: bool) {
+        match &node.value {
+            Value::Text(text) => self.text(text),
+            Value::Plain => {
+                self.put(node.text.as_bytes());
+                self.count(node.text);
             }
-            Shape::List(items) => {
+            Value::List(items) => {
                 self.put(b"[");
                 for item in items {
-                    self.value(item, names, depth.saturating_add(1))?;
+                    self.value(item, names);
                     self.put(b",");
                 }
                 self.put(b"]");
             }
-            Shape::Object(object) if !names && is_media(&object) => self.media(text),
-            Shape::Object(object) => match lone_text(&object).filter(|_| !names) {
-                Some(text) => {
-                    let text = json::string(text)?;
-                    self.text(&text);
-                }
-                None => self.object(&object, names, depth.saturating_add(1))?,
+            Value::Object(_) if !names && is_media(node) => self.media(node.text),
+            Value::Object(members) => match lone_text(node, members).filter(|_| !names) {
+                Some(text) => self.text(text),
+                None => self.members(members, names),
             },
         }
-        Ok(())
     }
 
-    fn object(&mut self, object: &Object<'_>, names: bool, depth: u32) -> Result<(), Unreadable> {
+    fn members(&mut self, members: &[Member<'_>], names: bool) {
         self.put(b"{");
-        for member in object.members.iter().filter(|member| member.key != "cache_control") {
-            self.put_text(&member.key);
+        for (key, node) in members.iter().filter(|(key, _)| key != MARK) {
+            self.put_text(key);
             if names {
-                self.count(&member.key);
+                self.count(key);
             }
-            match &*member.key {
-                "content" if !names => self.content(member.value, depth)?,
-                _ => self.value(member.value, names, depth)?,
+            match &**key {
+                "content" if !names => self.content(node),
+                _ => self.value(node, names),
             }
             self.put(b",");
         }
         self.put(b"}");
-        Ok(())
     }
 
     /// A content; one that is a string is written as a list of it.
-    fn content(&mut self, text: &str, depth: u32) -> Result<(), Unreadable> {
-        let bare = text.starts_with('"');
-        if bare {
+    fn content(&mut self, node: &Node<'_>) {
+        let is_bare = node.as_text().is_some();
+        if is_bare {
             self.put(b"[");
         }
-        self.value(text, false, depth)?;
-        if bare {
+        self.value(node, false);
+        if is_bare {
             self.put(b",]");
         }
-        Ok(())
     }
 
     /// An image, a sound or a file: as many bytes as its tokens are worth, drawn from its hash.
@@ -281,18 +285,23 @@ impl<'a> Reading<'a> {
     }
 }
 
+type Member<'a> = (Cow<'a, str>, Node<'a>);
+
+/// What says up to where a vessel should cache; it moves from turn to turn.
+const MARK: &str = "cache_control";
+
 /// The text of a part that says nothing but a text.
-fn lone_text<'a>(object: &Object<'a>) -> Option<&'a str> {
-    let known = |key: &str| matches!(key, "type" | "text" | "cache_control");
-    let kind = object.string("type")?;
-    let lone = matches!(&*kind, "text" | "input_text" | "output_text")
-        && object.members.iter().all(|member| known(&member.key));
-    object.value("text").filter(|text| lone && text.starts_with('"'))
+fn lone_text<'a>(node: &'a Node<'_>, members: &[Member<'_>]) -> Option<&'a str> {
+    let known = |key: &str| matches!(key, "type" | "text" | MARK);
+    let kind = node.member("type")?.as_text()?;
+    let is_lone = matches!(kind, "text" | "input_text" | "output_text")
+        && members.iter().all(|(key, _)| known(key));
+    node.member("text")?.as_text().filter(|_| is_lone)
 }
 
 /// Whether a part is something else than text. An Anthropic document may be plain text.
-fn is_media(object: &Object<'_>) -> bool {
-    match object.string("type").as_deref() {
+fn is_media(node: &Node<'_>) -> bool {
+    match node.member("type").and_then(Node::as_text) {
         Some(
             "image_url"
             | "image"
@@ -306,8 +315,9 @@ fn is_media(object: &Object<'_>) -> bool {
             | "computer_screenshot",
         ) => true,
         Some("document") => {
-            let kind = object.object("source").and_then(|source| source.string("type"));
-            matches!(kind.as_deref(), Some("base64" | "url" | "file"))
+            let source = node.member("source");
+            let kind = source.and_then(|source| source.member("type")).and_then(Node::as_text);
+            matches!(kind, Some("base64" | "url" | "file"))
         }
         _ => false,
     }

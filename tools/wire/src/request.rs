@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::dialect::Dialect;
 use crate::json::{self, Object, Shape};
-use crate::prompt::{DEPTH_MAX, Measure, Prompt, Reading, Unreadable};
+use crate::prompt::{Measure, Prompt, Reading, Unreadable};
+use crate::tree::DEPTH_MAX;
 
 /// Why a body is refused. None of the sentences holds what a prompt says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -54,10 +54,9 @@ impl Request<'_> {
     /// The body for a vessel. All bytes are the client's, but for the values named above.
     pub fn forward(&self, vessel: Vessel<'_>) -> Forward {
         let mut edits = Vec::new();
-        if let (Some(name), Some(member)) = (vessel.model, self.object.get("model")) {
-            if name != self.model {
-                edits.push((member.value_at.clone(), quoted(name)));
-            }
+        let name = vessel.model.filter(|name| *name != self.model);
+        if let (Some(name), Some(member)) = (name, self.object.get("model")) {
+            edits.push((member.value_at.clone(), quoted(name)));
         }
         let mut added = Added::default();
         if self.stream && self.dialect.asks_for_usage() {

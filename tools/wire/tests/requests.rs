@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use tensorforge_wire::prompt::{DEPTH_MAX, MEDIA_TOKENS};
-use tensorforge_wire::{Dialect, Measure, Request, RequestError, Salt};
+use tensorforge_wire::prompt::MEDIA_TOKENS;
+use tensorforge_wire::{DEPTH_MAX, Dialect, Measure, Request, RequestError, Salt};
 
 const CHAT: &str = r#"{
   "model": "coral-70b", "temperature": 1.0, "stream": true, "n": 2,
