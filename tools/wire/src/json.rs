@@ -274,6 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn of_two_members_the_last_counts() {
+        let object = Object::read("{\"a\":1,\"a\":2,\"b\":null}").unwrap();
+        assert_eq!(
+            (object.whole("a"), object.value("b"), object.value("c")),
+            (Some(2), None, None)
+        );
+    }
+
+    #[test]
     fn a_key_that_stands_twice_is_found_however_it_is_spelt() {
         let twice = |text: &str| Object::read(text).unwrap().twice().map(str::to_owned);
         assert_eq!(twice("{\"a\":1,\"b\":{\"a\":2}}"), None);

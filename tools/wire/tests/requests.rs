@@ -133,6 +133,10 @@ fn a_turn_of_a_conversation_does_not_change_what_was_before_it() {
     check(&bare, &part, true);
     check(&bare, &marked, true);
     check(&bare, &other, false);
+    let result =
+        format!(r#"[{{"role":"user","content":[{{"type":"tool_result","content":"{text}"}}]}}]"#);
+    let marked = result.replace("\"type\"", r#""cache_control":{"type":"ephemeral"},"type""#);
+    check(&result, &marked, true);
 }
 
 #[test]
@@ -171,6 +175,19 @@ fn the_hashes_are_pinned() {
         u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap())
     });
     assert_eq!(request.prompt.blocks, expected);
+}
+
+#[test]
+fn a_block_is_whole_with_its_last_byte() {
+    // f8 m ff fb p f8 and ff are seven bytes around the text.
+    let check = |text: &str, blocks: usize| {
+        let body = format!("{{\"model\":\"m\",\"prompt\":\"{text}\"}}");
+        assert_eq!(read(Dialect::Completions, &body).prompt.blocks.len(), blocks, "{text}");
+    };
+    check("12345678", 0);
+    check("123456789", 1);
+    check("123456789012345678901234", 1);
+    check("1234567890123456789012345", 2);
 }
 
 fn refused(dialect: Dialect, body: &str, sentence: &str, field: Option<&str>) {
