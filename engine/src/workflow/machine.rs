@@ -86,9 +86,9 @@ pub const TABLE: &[Transition] = &[
     ),
     row(
         "queue.order_overdue",
-        &[QUEUED],
+        &[QUEUED, BACKOFF],
         None,
-        "It is its turn, and it would not be done by its deadline, while others wait.",
+        "It is its turn, or a vessel is kept for it, and it would not be done by its deadline, while others wait.",
     ),
     row(
         "allocator.order_held_back",

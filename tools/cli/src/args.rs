@@ -1,5 +1,7 @@
 //! The words of the command line. Every verb has an example that works as printed, in this order.
 
+#[cfg(feature = "serve")]
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -41,6 +43,21 @@ Examples:
   tensorforge tour
   tensorforge tour --keep toured")]
     Tour(TourArgs),
+    /// Serve requests over HTTP, and write every decision to a journal
+    #[cfg(feature = "serve")]
+    #[command(after_help = "\
+Examples:
+  tensorforge serve --demo
+  tensorforge serve --config fixtures/live/exchange.toml
+
+fixtures/ is in the repository. With --demo two vessels are built in, whose words mean nothing. Then
+try it from elsewhere; the headers of the answer say where in the journal it is found:
+  curl -i http://127.0.0.1:8120/v1/chat/completions \\
+      -d '{\"model\":\"coral-70b\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'
+
+An interrupt ends it; requests that are under way are answered first. Nobody is asked for a key, and
+so only this machine is listened to unless it is told otherwise.")]
+    Serve(ServeArgs),
     /// Run a trace over a simulated fleet and write every decision to a journal
     #[command(after_help = "\
 Examples:
@@ -373,6 +390,24 @@ pub(crate) struct TourArgs {
     /// Keep what the tour makes here; its commands then work again as printed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) keep: Option<PathBuf>,
+}
+
+#[cfg(feature = "serve")]
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// What is served where, and under which rules, as TOML; see fixtures/live
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "demo")]
+    pub(crate) config: Option<PathBuf>,
+    /// Serve with two vessels that are built in
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) demo: bool,
+    /// Where the journal is, which goes on where it stopped [default: as configured, or demo.tfj]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+    /// Where clients are heard [default: as configured, or 127.0.0.1:8120]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -51,6 +51,8 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Tour(args) => verbs::tour::run(args, cli.json),
+        #[cfg(feature = "serve")]
+        Verb::Serve(args) => verbs::serve::run(args, cli.json),
         Verb::Capture(args) => verbs::capture::run(args, cli.json),
         Verb::Compare(args) => verbs::compare::run(args, cli.json),
         Verb::Replay(args) => verbs::replay::run(args, cli.json),

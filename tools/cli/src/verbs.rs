@@ -19,6 +19,8 @@ pub(crate) mod replay;
 pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod salvage;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod sla;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_test;
