@@ -44,7 +44,7 @@ fi
 name=$(tr a-z- A-Z_ <<<"$target")
 env RUSTC="$compiler" "CARGO_TARGET_${name}_LINKER=$linker" CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    cargo build --locked --quiet --release -p tensorforge-cli --target "$target" --target-dir target/other-machine
+    cargo build --locked --quiet --release -p tensorforge-cli --no-default-features --target "$target" --target-dir target/other-machine
 cargo build --locked --quiet -p tensorforge-cli
 
 scratch=$(mktemp -d)

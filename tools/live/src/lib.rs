@@ -42,7 +42,7 @@ use tokio::sync::watch;
 pub use crate::config::Config;
 use crate::config::drawn;
 use crate::desk::Board;
-use crate::shared::{BLOCK_TOKENS, Shared, now};
+use crate::shared::{BLOCK_TOKENS, Clock, Shared};
 use crate::vessel::Vessels;
 
 /// How long requests that are under way may take to end once the exchange is to stop.
@@ -143,17 +143,18 @@ pub fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Closed, ServeError> {
     let ledger = open(&config)?;
+    let clock = Clock::not_before(ledger.state().now());
     let board = Board::default();
     let began = (ledger.state().journal(), ledger.records());
     let options = Options {
-        clock: Some(Box::new(now)),
+        clock: Some(Box::new(move || clock.now())),
         desk: Some(Box::new(board.clone())),
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(system("starting the runtime"))?;
     let (sequencer, client) = Sequencer::with(ledger, options).map_err(LedgerError::from)?;
-    let served = runtime.block_on(hear(config, (client, board), began, told, stop));
+    let served = runtime.block_on(hear(config, (client, board, clock), began, told, stop));
     // With it go all tasks, and with them everybody who could say anything to the sequencer.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let closed = sequencer.finish()?;
@@ -162,7 +163,7 @@ pub fn serve(
 
 async fn hear(
     config: Config,
-    (client, board): (Client, Board),
+    (client, board, clock): (Client, Board, Clock),
     (journal, records): (JournalId, u64),
     told: impl FnOnce(&Started),
     stop: impl Future<Output = ()> + Send + 'static,
@@ -179,6 +180,7 @@ async fn hear(
     let shared = Arc::new(Shared {
         client,
         board: board.clone(),
+        clock,
         vessels: Vessels::new(),
         addresses,
         models,
@@ -247,22 +249,23 @@ fn open(config: &Config) -> Result<Ledger, ServeError> {
         }
         opened => opened?.0,
     };
+    let clock = Clock::not_before(ledger.state().now());
     let setup = config.fleet.setup_commands_for(&[&config.tenant], &config.policy);
     let told = usize::try_from(ledger.records()).unwrap_or(usize::MAX);
     for command in setup.iter().skip(told) {
-        record(&mut ledger, command)?;
+        record(&mut ledger, clock, command)?;
     }
     check_fleet(config, &ledger)?;
     // Whoever waited for an order of an earlier run is gone.
     let live: Vec<OrderId> = ledger.state().tables.orders.iter().map(|(_, row)| row.id).collect();
     for order in live {
-        record(&mut ledger, &Command::Workflow(workflow::Command::Cancel { order }))?;
+        record(&mut ledger, clock, &Command::Workflow(workflow::Command::Cancel { order }))?;
     }
     Ok(ledger)
 }
 
-fn record(ledger: &mut Ledger, command: &Command) -> Result<(), ServeError> {
-    let events = ledger.record(now(), Source::OPERATOR, command)?;
+fn record(ledger: &mut Ledger, clock: Clock, command: &Command) -> Result<(), ServeError> {
+    let events = ledger.record(clock.now(), Source::OPERATOR, command)?;
     match events {
         [Event::Workflow(workflow::Event::CommandRefused { refusal })] => {
             Err(ServeError::Refused(refusal.to_string()))

@@ -1,6 +1,6 @@
 //! What all requests have in common.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tensorforge_engine::command::Command;
@@ -21,6 +21,7 @@ pub(crate) const BLOCK_TOKENS: u64 = 64;
 pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) board: Board,
+    pub(crate) clock: Clock,
     pub(crate) vessels: Vessels,
     /// Where each vessel is heard, by its number.
     pub(crate) addresses: Vec<String>,
@@ -46,7 +47,7 @@ impl Shared {
             workflow::Command::Submit(_) => Source::tenant(self.tenant),
             _ => Source::OPERATOR,
         };
-        self.client.offer(now(), source, Command::Workflow(command), urgency, caller)
+        self.client.offer(self.clock.now(), source, Command::Workflow(command), urgency, caller)
     }
 
     pub(crate) fn address(&self, vessel: VesselId) -> Option<&str> {
@@ -76,8 +77,23 @@ impl Shared {
     }
 }
 
-/// Microseconds since 1970; the journal never lets it go back.
-pub(crate) fn now() -> Micros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+/// Microseconds since 1970. It is asked for once, and never before what a journal holds; then time passes as it does, whatever
+/// somebody sets the clock of the machine to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    begun: Micros,
+    since: Instant,
+}
+
+impl Clock {
+    pub(crate) fn not_before(journal: Micros) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+        Self { begun: wall.max(journal), since: Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> Micros {
+        let passed = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.begun + Micros(passed)
+    }
 }

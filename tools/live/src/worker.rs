@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::{Task, Tasks};
 use crate::refusal::Refusal;
-use crate::shared::{Shared, now};
+use crate::shared::Shared;
 use crate::vessel::Begun;
 
 /// The longest event of a stream, in bytes.
@@ -83,6 +83,13 @@ struct Leg {
     tokens_out: u64,
     /// Whether the vessel has begun to answer, and so has worked the prompt.
     answers: bool,
+}
+
+/// Does not ask what becomes of what he says.
+struct Nobody;
+
+impl Caller for Nobody {
+    fn answer(self: Box<Self>, _: Answer) {}
 }
 
 struct Waits(oneshot::Sender<Answer>);
@@ -151,7 +158,7 @@ impl Worker {
                 Event::Workflow(
                     workflow::Event::OrderRefused { refusal, .. }
                     | workflow::Event::CommandRefused { refusal },
-                ) => return Err(Refusal::of(refusal, now())),
+                ) => return Err(Refusal::of(refusal, self.shared.clock.now())),
                 _ => {}
             }
         }
@@ -323,7 +330,8 @@ impl Worker {
                     first_token = elapsed(leg.begun);
                     let (order, attempt, leg) = (self.order, leg.attempt, leg.number);
                     let report = Command::ReportFirstToken { order, attempt, leg };
-                    self.report(report, Urgency::Soon).await;
+                    // It rides along: no piece waits for it. One that the queue has no place for is not missed.
+                    let _ = self.shared.offer(report, Urgency::Soon, Box::new(Nobody));
                 }
                 let piece = match self.asked.forward.added.clean(&event) {
                     Cleaned::Same => Bytes::from(event.raw),

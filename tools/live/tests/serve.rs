@@ -283,7 +283,7 @@ fn who_hangs_up_pays_for_what_was_worked() {
     }
     drop(stream);
     // The quicker one was asked, and hears that nobody listens to it any more.
-    let mut told = || first.recv_timeout(Duration::from_secs(20));
+    let told = || first.recv_timeout(Duration::from_secs(20));
     assert!(told().unwrap().contains("messages"));
     assert_eq!(told().unwrap(), "hung up");
     assert!(second.try_recv().is_err());
