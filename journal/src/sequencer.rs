@@ -294,7 +294,11 @@ impl Running {
                         },
                         recv(self.ledger.notices()) -> notice => match notice {
                             Ok(_) => break,
-                            Err(_) => return Err(JournalError::Closed.into()),
+                            // Its error, if the disk has failed.
+                            Err(_) => {
+                                self.ledger.durable()?;
+                                return Err(JournalError::Closed.into());
+                            }
                         },
                         recv(timer) -> _ => break,
                     }

@@ -87,6 +87,9 @@ impl Config {
         };
         let policy =
             parse_policy(&policy.0, &policy.1).map_err(|error| fault(error.to_string()))?;
+        if policy.hedge_percent != [0; 3] {
+            return Err(fault("policy: hedge_percent is not served yet; set it to 0".into()));
+        }
         let address = |vessel: &str| {
             let url = file.vessels.get(vessel).ok_or_else(|| {
                 fault(format!("vessels: {vessel} of the fleet has no address; add `{vessel} = \"http://HOST:PORT\"`"))

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -49,6 +50,7 @@ pub(crate) async fn start(model: &str, pace: Pace) -> std::io::Result<SocketAddr
         .route("/v1/completions", post(text))
         .route("/v1/embeddings", post(embed))
         .with_state(vessel);
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(address)
 }

@@ -11,6 +11,7 @@ use tensorforge_engine::units::{OrderId, VesselId};
 use tensorforge_engine::{Effect, Event, workflow};
 use tensorforge_journal::sequencer::{Answer, Desk};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 /// What is to be done about an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,24 @@ struct Place {
 
 /// The orders that somebody serves, or is about to.
 #[derive(Clone, Default)]
-pub(crate) struct Board(Arc<Mutex<HashMap<OrderId, Place>>>);
+pub(crate) struct Board(Arc<Orders>);
+
+#[derive(Default)]
+struct Orders {
+    places: Mutex<HashMap<OrderId, Place>>,
+    /// Whether nobody will tell anything any more.
+    stopped: watch::Sender<bool>,
+}
+
+/// Tells the board, on the thread of the sequencer. Once it is gone, however that came, everybody who waits is let go.
+pub(crate) struct Teller(Board);
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.0.stopped.send_replace(true);
+        self.0.places().clear();
+    }
+}
 
 impl Board {
     /// What is to be done about an order; `None` if it was never let in, or was claimed.
@@ -47,6 +65,21 @@ impl Board {
             places.remove(&order);
         }
         tasks
+    }
+
+    pub(crate) fn teller(&self) -> Teller {
+        Teller(self.clone())
+    }
+
+    /// Whether the sequencer has stopped.
+    pub(crate) fn has_stopped(&self) -> bool {
+        *self.0.stopped.borrow()
+    }
+
+    /// Ends once it has.
+    pub(crate) async fn stopped(&self) {
+        let mut stopped = self.0.stopped.subscribe();
+        let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
     /// How many orders there are.
@@ -72,25 +105,26 @@ impl Board {
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<OrderId, Place>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Desk for Board {
+impl Desk for Teller {
     fn durable(&mut self, answer: &Answer) {
+        let board = &self.0;
         for event in &answer.events {
             if let Event::Workflow(workflow::Event::OrderAdmitted { order, .. }) = event {
-                self.open(*order);
+                board.open(*order);
             }
         }
         for effect in &answer.effects {
             match *effect {
                 Effect::Call { order, attempt, leg, kind, vessel, .. } => {
-                    self.tell(order, Task::Call { attempt, leg, kind, vessel });
+                    board.tell(order, Task::Call { attempt, leg, kind, vessel });
                 }
-                Effect::Stop { order, .. } => self.tell(order, Task::Stop),
+                Effect::Stop { order, .. } => board.tell(order, Task::Stop),
                 Effect::Answer { order, end, .. } => {
-                    self.tell(order, Task::Ended { end });
+                    board.tell(order, Task::Ended { end });
                 }
                 Effect::Install { .. } | Effect::Checkpoint { .. } | Effect::Notify { .. } => {}
             }
@@ -131,6 +165,19 @@ mod tests {
         assert_eq!(board.len(), 1);
         assert_eq!(board.claim(order(1)).unwrap().try_recv(), Ok(ENDED));
         assert_eq!(board.len(), 0);
+    }
+
+    /// Whoever waits hears that nobody will say anything any more.
+    #[test]
+    fn everybody_is_let_go_once_the_sequencer_is_gone() {
+        let board = Board::default();
+        let teller = board.teller();
+        board.open(order(1));
+        let mut tasks = board.claim(order(1)).unwrap();
+        assert!(!board.has_stopped());
+        drop(teller);
+        assert!(board.has_stopped());
+        assert_eq!(tasks.blocking_recv(), None);
     }
 
     /// The slot of an order is used again: its number tells them apart.

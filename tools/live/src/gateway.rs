@@ -61,6 +61,10 @@ async fn models(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.board.has_stopped() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the journal is written no more\n")
+            .into_response();
+    }
     format!("ready, {} requests under way\n", shared.board.len()).into_response()
 }
 

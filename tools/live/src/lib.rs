@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tensorforge_engine::command::Command;
 use tensorforge_engine::security::Source;
 use tensorforge_engine::units::{JournalId, OrderId, TenantId};
@@ -47,6 +48,9 @@ use crate::vessel::Vessels;
 
 /// How long requests that are under way may take to end once the exchange is to stop.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long those may take to be settled then who have hung up.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// A snapshot is taken every so many records, so that a restart is quick.
 const SNAPSHOT_EVERY: u64 = 65_536;
@@ -148,7 +152,7 @@ pub fn serve(
     let began = (ledger.state().journal(), ledger.records());
     let options = Options {
         clock: Some(Box::new(move || clock.now())),
-        desk: Some(Box::new(board.clone())),
+        desk: Some(Box::new(board.teller())),
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -176,6 +180,11 @@ async fn hear(
     let listener = listener.map_err(system(&format!("listening on {}", config.listen)))?;
     let address = listener.local_addr().map_err(system("asking for the address"))?;
     let models = config.fleet.models.clone();
+    let paces = config.fleet.vessels.iter().map(|vessel| {
+        let manifest = &vessel.manifest;
+        [manifest.prefill_per_kilotoken, manifest.decode_per_token]
+    });
+    let paces = paces.collect();
     told(&Started { address, journal, records, models: models.clone() });
     let shared = Arc::new(Shared {
         client,
@@ -186,6 +195,7 @@ async fn hear(
         models,
         tenant: TenantId(0),
         journal,
+        paces,
         measure: Measure { salt: Salt::new(config.salt), block_tokens: BLOCK },
         usual_tokens: USUAL_TOKENS,
     });
@@ -195,6 +205,8 @@ async fn hear(
         let _ = stopping.send(true);
     });
     let mut seen = stopped.clone();
+    // Pieces are small, and are sent as they come.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let server =
         axum::serve(listener, gateway::routes(shared)).with_graceful_shutdown(async move {
             let _ = seen.wait_for(|stop| *stop).await;
@@ -206,6 +218,7 @@ async fn hear(
     tokio::select! {
         served = server.into_future() => served.map_err(system("serving"))?,
         () = late => {}
+        () = board.stopped() => {}
     }
     // Those who have hung up are settled still.
     let settled = async {
@@ -213,7 +226,7 @@ async fn hear(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let _ = tokio::time::timeout(DRAIN, settled).await;
+    let _ = tokio::time::timeout(SETTLE, settled).await;
     Ok(())
 }
 
@@ -256,10 +269,12 @@ fn open(config: &Config) -> Result<Ledger, ServeError> {
         record(&mut ledger, clock, command)?;
     }
     check_fleet(config, &ledger)?;
-    // Whoever waited for an order of an earlier run is gone.
+    // Whoever waited for an order of an earlier run is gone, and nobody has worked for him since: so it is said as of the last
+    // moment that the journal knows.
+    let last = Clock::standing(ledger.state().now());
     let live: Vec<OrderId> = ledger.state().tables.orders.iter().map(|(_, row)| row.id).collect();
     for order in live {
-        record(&mut ledger, clock, &Command::Workflow(workflow::Command::Cancel { order }))?;
+        record(&mut ledger, last, &Command::Workflow(workflow::Command::Cancel { order }))?;
     }
     Ok(ledger)
 }
@@ -281,6 +296,9 @@ fn check_fleet(config: &Config, ledger: &Ledger) -> Result<(), ServeError> {
     let vessels = tables.vessels.iter().map(|(_, row)| &row.name);
     if !vessels.eq(config.fleet.vessels.iter().map(|vessel| &vessel.name)) {
         return Err(other("vessels"));
+    }
+    if !tables.tenants.iter().map(|(_, row)| &row.name).eq([&config.tenant]) {
+        return Err(other("tenants"));
     }
     if !tables.models.iter().map(|(_, row)| &row.name).eq(&config.fleet.models) {
         return Err(other("models"));

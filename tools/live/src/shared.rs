@@ -5,7 +5,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tensorforge_engine::command::Command;
 use tensorforge_engine::security::Source;
-use tensorforge_engine::units::{JournalId, Micros, ModelId, OrderId, Seq, TenantId, VesselId};
+use tensorforge_engine::units::{
+    JournalId, Micros, ModelId, OrderId, Seq, TenantId, Tokens, VesselId,
+};
 use tensorforge_engine::workflow;
 use tensorforge_journal::Client;
 use tensorforge_journal::sequencer::{CallError, Caller, Urgency};
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) vessels: Vessels,
     /// Where each vessel is heard, by its number.
     pub(crate) addresses: Vec<String>,
+    /// The time that each takes for a thousand prompt tokens, and for a generated one.
+    pub(crate) paces: Vec<[Micros; 2]>,
     /// The names of the models, by their numbers.
     pub(crate) models: Vec<String>,
     pub(crate) tenant: TenantId,
@@ -52,6 +56,19 @@ impl Shared {
 
     pub(crate) fn address(&self, vessel: VesselId) -> Option<&str> {
         self.addresses.get(vessel.0 as usize).map(String::as_str)
+    }
+
+    /// What a vessel has worked of a prompt, and of an answer, in so long a time if it works at the pace that it declares.
+    pub(crate) fn worked(&self, vessel: VesselId, prompt: Tokens, elapsed: Micros) -> [Tokens; 2] {
+        let Some([prefill, decode]) = self.paces.get(vessel.0 as usize) else {
+            return [prompt, Tokens::ZERO];
+        };
+        let reading = Micros(prefill.0.saturating_mul(prompt.0) / 1_000);
+        if elapsed < reading {
+            let read = u128::from(prompt.0) * u128::from(elapsed.0) / u128::from(reading.0.max(1));
+            return [Tokens(u64::try_from(read).unwrap_or(u64::MAX)).min(prompt), Tokens::ZERO];
+        }
+        [prompt, Tokens((elapsed - reading).0.checked_div(decode.0).unwrap_or(0))]
     }
 
     pub(crate) fn model(&self, name: &str) -> Option<ModelId> {
@@ -82,18 +99,23 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     begun: Micros,
-    since: Instant,
+    /// None where it stands.
+    since: Option<Instant>,
 }
 
 impl Clock {
     pub(crate) fn not_before(journal: Micros) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-        Self { begun: wall.max(journal), since: Instant::now() }
+        Self { begun: wall.max(journal), since: Some(Instant::now()) }
+    }
+
+    pub(crate) fn standing(at: Micros) -> Self {
+        Self { begun: at, since: None }
     }
 
     pub(crate) fn now(self) -> Micros {
-        let passed = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.begun + Micros(passed)
+        let passed = self.since.map_or(0, |since| since.elapsed().as_micros());
+        self.begun + Micros(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 }

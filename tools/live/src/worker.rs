@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use tensorforge_engine::models::{Demand, End, LegKind, Usage};
 use tensorforge_engine::units::{Micros, Millijoules, OrderId, Seq, Tokens, VesselId};
 use tensorforge_engine::workflow::{Command, Fault, Outcome};
@@ -25,6 +26,9 @@ use crate::desk::{Task, Tasks};
 use crate::refusal::Refusal;
 use crate::shared::Shared;
 use crate::vessel::Begun;
+
+/// Pieces before the first token that are held.
+const EARLY_MOST: usize = 64;
 
 /// The longest event of a stream, in bytes.
 const EVENT_MOST: usize = 1 << 20;
@@ -81,8 +85,6 @@ struct Leg {
     begun: Instant,
     /// What has been generated, as far as is known.
     tokens_out: u64,
-    /// Whether the vessel has begun to answer, and so has worked the prompt.
-    answers: bool,
 }
 
 /// Does not ask what becomes of what he says.
@@ -199,16 +201,25 @@ impl Worker {
     async fn told(&mut self, tasks: &mut Tasks) -> Task {
         loop {
             tokio::select! {
-                // Nobody says anything more where the sequencer has stopped.
-                task = tasks.recv() => return task.unwrap_or(Task::Ended { end: End::Failed }),
+                task = tasks.recv() => {
+                    // The sequencer has stopped: what is held has not been settled.
+                    return task.unwrap_or_else(|| {
+                        self.held = None;
+                        Task::Ended { end: End::Failed }
+                    });
+                }
                 () = self.out.closed(), if !self.withdrawn => self.withdraw().await,
             }
         }
     }
 
+    /// Says that nobody waits for the order any more; while the queue is full it is said again.
     async fn withdraw(&mut self) {
-        self.withdrawn = true;
-        self.report(Command::Cancel { order: self.order }, Urgency::Now).await;
+        let cancel = Command::Cancel { order: self.order };
+        match self.shared.offer(cancel, Urgency::Now, Box::new(Nobody)) {
+            Err(CallError::Full) => tokio::time::sleep(Duration::from_millis(5)).await,
+            _ => self.withdrawn = true,
+        }
     }
 
     /// Has a vessel work a leg, and reports what becomes of it.
@@ -220,7 +231,7 @@ impl Worker {
         vessel: VesselId,
     ) {
         let begun = Instant::now();
-        let mut leg = Leg { attempt, number, begun, tokens_out: 0, answers: false };
+        let mut leg = Leg { attempt, number, begun, tokens_out: 0 };
         let outcome = match kind {
             // The way there is that of the call itself.
             LegKind::Hop => Some(done(0, 0, Micros::ZERO)),
@@ -241,12 +252,15 @@ impl Worker {
             None if self.next.is_some() => {}
             // It was told to stop: its connection is closed by now.
             None => {
-                let asked = self.asked.demand.tokens_in;
-                let usage = Usage {
-                    tokens_in: if leg.answers { asked } else { Tokens::ZERO },
-                    tokens_out: Tokens(leg.tokens_out),
-                    ..Usage::NONE
+                // Of what has been heard nothing of it is reckoned by the time that it took.
+                let (asked, elapsed) = (&self.asked.demand, elapsed(begun));
+                let [read, made] = self.shared.worked(vessel, asked.tokens_in, elapsed);
+                let (tokens_in, tokens_out) = match leg.tokens_out {
+                    0 if self.asked.streams => (read, Tokens::ZERO),
+                    0 => (read, made.min(asked.tokens_out_max)),
+                    counted => (asked.tokens_in, Tokens(counted)),
                 };
+                let usage = Usage { tokens_in, tokens_out, ..Usage::NONE };
                 let report = Command::ReportStop { order, attempt, leg: number, usage };
                 self.report(report, Urgency::Soon).await;
             }
@@ -276,7 +290,6 @@ impl Worker {
         if fault.is_none() && self.asked.streams {
             return self.stream(tasks, leg, begun).await;
         }
-        leg.answers = fault.is_none();
         let (status, headers) = (begun.status, kind_of(&begun.headers));
         let body = tokio::select! {
             body = begun.whole() => body,
@@ -305,19 +318,21 @@ impl Worker {
         let (headers, mut body) = (kind_of(&begun.headers), begun.body);
         let mut events = Events::new(EVENT_MOST);
         let mut answer = Answered::new(self.asked.dialect);
-        let (mut first_token, mut last) = (Micros::ZERO, Vec::new());
+        let (mut first_token, mut early, mut last) = (Micros::ZERO, Vec::new(), None);
         let broken = Some(Outcome::Failed(Fault::Error));
-        loop {
+        while last.is_none() {
             let frame = tokio::select! {
                 frame = body.frame() => frame,
                 task = self.told(tasks) => return self.interrupted(task),
             };
-            let Some(frame) = frame else { break };
-            let Ok(frame) = frame else { return broken };
-            let Ok(data) = frame.into_data() else { continue };
-            events.feed(&data);
-            leg.answers = true;
-            loop {
+            let ended = frame.is_none();
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => events.feed(&data),
+                Some(Ok(Err(_))) => continue,
+                Some(Err(_)) => return broken,
+                None => events.end(),
+            }
+            while last.is_none() {
                 let event = match events.next_event() {
                     Ok(Some(event)) => event,
                     Ok(None) => break,
@@ -338,24 +353,41 @@ impl Worker {
                     Cleaned::Changed(bytes) => Bytes::from(bytes),
                     Cleaned::Dropped => continue,
                 };
-                if seen == Seen::Failed {
-                    return broken;
+                match seen {
+                    Seen::Failed => return broken,
+                    // Whatever comes behind it is nobody's.
+                    Seen::Done => last = Some(piece),
+                    // Until there is a token another vessel may still be asked.
+                    _ if !answer.has_begun() && early.len() < EARLY_MOST => early.push(piece),
+                    _ => {
+                        early.push(piece);
+                        self.begin(StatusCode::OK, headers.clone(), None);
+                        if let Some(task) = self.send(tasks, &mut early).await {
+                            return self.interrupted(task);
+                        }
+                    }
                 }
-                if seen == Seen::Done || !last.is_empty() {
-                    last.push(piece);
-                    continue;
-                }
-                self.begin(StatusCode::OK, headers.clone(), None);
-                // As fast as the client takes it; one that has hung up is seen to be gone above.
-                let _ = self.out.send(piece).await;
+            }
+            if ended && last.is_none() {
+                return broken;
             }
         }
-        if *answer.end() != AnswerEnd::Done {
-            return broken;
-        }
         self.begin(StatusCode::OK, headers, None);
-        self.held = Some(Held::Last(last));
+        self.held = Some(Held::Last(early.into_iter().chain(last).collect()));
         Some(self.done(&answer, first_token))
+    }
+
+    /// Sends pieces as fast as the client takes them; what is to be done meanwhile, if anything is.
+    async fn send(&mut self, tasks: &mut Tasks, pieces: &mut Vec<Bytes>) -> Option<Task> {
+        for piece in pieces.drain(..) {
+            let out = self.out.clone();
+            tokio::select! {
+                // One that has hung up is seen to be gone, and withdraws.
+                _ = out.send(piece) => {}
+                task = self.told(tasks) => return Some(task),
+            }
+        }
+        None
     }
 
     /// What is told of an answer: the vessel's numbers, or an estimate where it gave none.

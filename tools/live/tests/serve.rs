@@ -93,6 +93,8 @@ enum Play {
     Whole(u16, &'static str),
     /// Says this piece by piece; then the end, unless it breaks off.
     Stream(&'static [&'static str], bool),
+    /// Says this piece by piece, and then nothing more for so many seconds.
+    Lingers(&'static [&'static str], u64),
     /// Says this piece again and again until nobody hears it.
     Forever(&'static str),
 }
@@ -126,6 +128,14 @@ fn vessel(plays: Vec<Play>) -> (SocketAddr, mpsc::Receiver<String>) {
                     if ends {
                         let _ = stream.write_all(b"0\r\n\r\n");
                     }
+                }
+                Play::Lingers(pieces, seconds) => {
+                    let head = if pieces.is_empty() { "" } else { head };
+                    let _ = stream.write_all(head.as_bytes());
+                    for text in pieces {
+                        let _ = stream.write_all(piece(text).as_bytes());
+                    }
+                    thread::sleep(Duration::from_secs(seconds));
                 }
                 Play::Forever(text) => {
                     let _ = stream.write_all(head.as_bytes());
@@ -266,6 +276,38 @@ fn a_stream_that_breaks_off_has_failed() {
     assert_eq!(first.try_iter().chain(second.try_iter()).count(), 1);
     exchange.end();
     account(folder.path());
+}
+
+/// Whoever has said his last word has answered, though he does not hang up; and what leaves before the first token, such as a
+/// role, does not keep another vessel from being asked.
+#[test]
+fn an_answer_ends_with_its_last_word() {
+    const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+    let folder = tempfile::tempdir().unwrap();
+    let (one, _) = vessel(vec![Play::Stream(&[ROLE], false); 2]);
+    let (two, _) = vessel(vec![Play::Lingers(&[ROLE, WORD, USAGE, DONE], 60); 2]);
+    let exchange = Exchange::begin(config(folder.path(), Some([one, two])));
+    let answer = exchange.chat(STREAM);
+    assert_eq!(answer.matches("assistant").count(), 1, "{answer}");
+    assert!(answer.contains("hi") && answer.contains("[DONE]"), "{answer}");
+    exchange.end();
+    assert_eq!(account(folder.path()).tokens_out.0, 5);
+}
+
+/// Nothing has been heard of the answer yet: what was worked on it is reckoned by the time.
+#[test]
+fn who_hangs_up_on_a_whole_answer_pays_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, heard) = vessel(vec![Play::Lingers(&[], 60)]);
+    let (two, _) = vessel(vec![]);
+    let exchange = Exchange::begin(config(folder.path(), Some([one, two])));
+    let stream = exchange.send("/v1/chat/completions", "", &HELLO.replace(":8,", ":800,"));
+    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    drop(stream);
+    exchange.end();
+    let account = account(folder.path());
+    assert!(account.tokens_in.0 > 0 && (5..800).contains(&account.tokens_out.0), "{account:?}");
 }
 
 /// A client hangs up: its vessel is hung up on, and what was worked until then is charged.
