@@ -7,9 +7,13 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tensorforge_engine::command::Command;
+use tensorforge_engine::models::{Class, Demand, Kind};
+use tensorforge_engine::security::Source;
 use tensorforge_engine::telemetry::Account;
-use tensorforge_engine::units::TenantId;
-use tensorforge_journal::{Closed, Ledger, LedgerOptions};
+use tensorforge_engine::units::{Micros, ModelId, RegionId, TenantId, Tokens};
+use tensorforge_engine::workflow;
+use tensorforge_journal::{Closed, Journal, Ledger, LedgerOptions};
 use tensorforge_live::{Config, ServeError, demo, serve};
 use tokio::sync::oneshot;
 
@@ -205,6 +209,66 @@ fn an_answer_is_found_in_the_journal() {
     other.fleet.vessels.reverse();
     let refused = serve(other, |_| (), async {}).unwrap_err();
     assert!(matches!(refused, ServeError::OtherFleet { what: "vessels", .. }), "{refused}");
+}
+
+/// Whoever has heard the last word finds its settlement in the journal: of each order the submission, the first token and the
+/// end, all of them durable by then.
+#[test]
+fn the_last_word_waits_for_its_settlement() {
+    let folder = tempfile::tempdir().unwrap();
+    let play = Play::Stream(&[WORD, USAGE, DONE], true);
+    let ((one, _), (two, _)) = (vessel(vec![play; 20]), vessel(vec![play; 20]));
+    let exchange = Exchange::begin(config(folder.path(), Some([one, two])));
+    let setup = Journal::open(&folder.path().join("j.tfj")).unwrap().next_seq();
+    for orders in 1..=20 {
+        let mut stream = exchange.send("/v1/chat/completions", "", STREAM);
+        let (mut seen, mut buffer) = (String::new(), [0; 4_096]);
+        while !seen.contains("[DONE]") {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "{seen}");
+            seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        let journal = Journal::open(&folder.path().join("j.tfj")).unwrap();
+        let (found, least) = (journal.next_seq(), setup + 3 * orders);
+        assert!(found >= least, "{found} records, not {least}");
+    }
+    exchange.end();
+}
+
+/// An order of an earlier run ends as of the last moment that its journal knows: nobody has worked on it since.
+#[test]
+fn a_restart_bills_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    Exchange::begin(config(folder.path(), None)).end();
+    let path = folder.path().join("j.tfj");
+    let (mut ledger, _) = Ledger::open(&path, LedgerOptions::default()).unwrap();
+    let demand = Demand {
+        external: 0,
+        tokens_in: Tokens(10),
+        tokens_out_max: Tokens(1_000),
+        deadline: Micros::ZERO,
+        limit: 0,
+        idempotency: 0,
+        model: ModelId(0),
+        origin: RegionId(0),
+        kind: Kind::Inference,
+        class: Class::Batch,
+        window: None,
+        prefix: Vec::new(),
+    };
+    let submit = Command::Workflow(workflow::Command::Submit(demand));
+    let at = ledger.state().now() + Micros(1);
+    ledger.record(at, Source::tenant(TenantId(0)), &submit).unwrap();
+    ledger.close().unwrap();
+    // At the pace of the vessel that is longer than the prompt and some tokens take.
+    thread::sleep(Duration::from_millis(200));
+    Exchange::begin(config(folder.path(), None)).end();
+    let (ledger, _) = Ledger::open(&path, LedgerOptions::default()).unwrap();
+    assert_eq!(ledger.state().tables.orders.len(), 0);
+    let stops: Vec<u64> =
+        ledger.state().tables.stops.iter().map(|(_, stop)| stop.estimate.tokens_out.0).collect();
+    assert_eq!(stops, [0]);
+    ledger.close().unwrap();
 }
 
 /// A vessel is asked for usage; the client sees it if it has asked itself.
