@@ -219,7 +219,7 @@ fn the_last_word_waits_for_its_settlement() {
     let play = Play::Stream(&[WORD, USAGE, DONE], true);
     let ((one, _), (two, _)) = (vessel(vec![play; 20]), vessel(vec![play; 20]));
     let exchange = Exchange::begin(config(folder.path(), Some([one, two])));
-    let setup = Journal::open(&folder.path().join("j.tfj")).unwrap().next_seq();
+    let setup = Journal::open(folder.path().join("j.tfj")).unwrap().next_seq();
     for orders in 1..=20 {
         let mut stream = exchange.send("/v1/chat/completions", "", STREAM);
         let (mut seen, mut buffer) = (String::new(), [0; 4_096]);
@@ -228,7 +228,7 @@ fn the_last_word_waits_for_its_settlement() {
             assert!(read > 0, "{seen}");
             seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
         }
-        let journal = Journal::open(&folder.path().join("j.tfj")).unwrap();
+        let journal = Journal::open(folder.path().join("j.tfj")).unwrap();
         let (found, least) = (journal.next_seq(), setup + 3 * orders);
         assert!(found >= least, "{found} records, not {least}");
     }
